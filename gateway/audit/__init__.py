@@ -1,0 +1,1 @@
+"""Audit: append-only acts and readings, sealed into a chain."""

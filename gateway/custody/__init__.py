@@ -1,0 +1,1 @@
+"""Custody: who holds a ticket, proved by statements (docs/custody.md)."""

@@ -1,0 +1,127 @@
+"""Reading chains: what one authority has of a ticket, and how its two levels hang together.
+
+A province takes part in up to two kinds of chain of a ticket: the outer one among provinces and its
+inner ones with its cities; a city in inner ones only (docs/custody.md#scopes). *Open* is the newest
+inner chain while it is not closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.custody import store
+from gateway.custody.model import Chain, ChainKey, Holding
+from gateway.database.uow import UnitOfWork
+from gateway.kernel.errors import NotCustodian, ResourceNotFound
+from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+
+
+def province_of(code: str) -> AuthorityCode:
+    """Return the province whose area holds the authority."""
+    return AuthorityCode(code[:2] + "0000")
+
+
+def is_province(code: str) -> bool:
+    """Tell whether the authority is a province."""
+    return code.endswith("0000") and code != NATION
+
+
+def is_in_scope(code: str, scope: str) -> bool:
+    """Tell whether an authority may take part in the chains of a scope."""
+    return is_province(code) if scope == NATION else province_of(code) == scope
+
+
+@dataclass(frozen=True, slots=True)
+class TicketChains:
+    """All chains of one ticket at one authority."""
+
+    authority: AuthorityCode
+    ticket: TicketNumber
+    chains: tuple[Chain, ...]
+
+    @property
+    def outer(self) -> Chain | None:
+        """The chain among provinces, if there is one."""
+        return next((chain for chain in self.chains if chain.key.is_outer), None)
+
+    @property
+    def inner(self) -> Chain | None:
+        """The newest inner chain, open or closed."""
+        inner = [chain for chain in self.chains if not chain.key.is_outer]
+        return max(inner, key=lambda chain: chain.key.number, default=None)
+
+    @property
+    def open_inner(self) -> Chain | None:
+        """The newest inner chain while it is not closed."""
+        inner = self.inner
+        return inner if inner is not None and not inner.closed else None
+
+    @property
+    def is_home(self) -> bool:
+        """Tell whether the inner chain is home: held here, nothing pending, no case (rule 2)."""
+        inner = self.open_inner
+        return (
+            inner is not None
+            and inner.key.is_home
+            and inner.holding is Holding.HELD
+            and inner.pending_epoch is None
+            and not inner.case
+        )
+
+    @property
+    def has_contact(self) -> bool:
+        """Tell whether it is known here who calls, or that nobody says so."""
+        return any(chain.contact for chain in self.chains)
+
+    @property
+    def case(self) -> str:
+        """The open case of the ticket here, or an empty text."""
+        return next((chain.case for chain in self.chains if chain.case), "")
+
+    def find(self, key: ChainKey) -> Chain | None:
+        """Return the chain with this key."""
+        return next((chain for chain in self.chains if chain.key == key), None)
+
+    def is_closed_from(self, key: ChainKey) -> bool:
+        """Tell whether this chain, or a later one of its scope, is known to be closed (rule 5)."""
+        return any(
+            chain.closed and chain.key.scope == key.scope and chain.key.number >= key.number
+            for chain in self.chains
+        )
+
+    def acting(self) -> Chain:
+        """Return the chain in which this authority's acts have their place, with force (rule 3).
+
+        Raises:
+            NotCustodian: the ticket is not held here, or the province is not custodian outside.
+        """
+        inner, outer = self.open_inner, self.outer
+        if inner is None:
+            raise self._not_custodian(self.inner or outer)
+        if inner.key.is_home and outer is not None and outer.holding is not Holding.HELD:
+            raise self._not_custodian(outer)
+        return inner
+
+    def _not_custodian(self, chain: Chain | None) -> NotCustodian | ResourceNotFound:
+        if chain is None:
+            return ResourceNotFound(kind="ticket", name=f"tickets/{self.ticket}")
+        return NotCustodian(
+            ticket=self.ticket,
+            holding=chain.holding.value,
+            event="this act",
+            custodian=chain.custodian or "unknown",
+        )
+
+
+async def load(
+    uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+) -> TicketChains:
+    """Read all chains of a ticket at one authority; the ticket is locked."""
+    rows = await uow.select(store.CHAINS_OF_TICKET, authority=authority, ticket=ticket)
+    return TicketChains(authority, ticket, tuple(store.chain_of(row) for row in rows))
+
+
+async def find_chain(uow: UnitOfWork, key: ChainKey) -> Chain | None:
+    """Read one chain."""
+    row = await uow.get(store.CHAINS, key.authority, key.ticket, key.scope, key.number)
+    return store.chain_of(row) if row else None

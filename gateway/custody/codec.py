@@ -1,0 +1,327 @@
+"""Protobuf ↔ bodies of custody statements.
+
+Each kind has one pair of functions; `body_to_bytes` and `body_from_bytes` find them by the kind.
+A body that does not parse or breaks its schema fails check 4 of docs/custody.md#checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from google.protobuf.message import DecodeError, Message
+from hotline.custody.v1 import custody_pb2 as pb
+from hotline.ticket.v1 import codes_pb2 as codes_pb
+from hotline.ticket.v1 import ticket_pb2 as ticket_pb
+from hotline.type.v1 import statement_pb2 as type_pb
+
+from gateway.custody import bodies
+from gateway.custody.model import OfferReason, Verdict
+from gateway.delivery.codec import (
+    digest_to_pb,
+    epoch_to_pb,
+    instant_from_pb,
+    instant_to_pb,
+    signed_from_pb,
+    signed_to_pb,
+)
+from gateway.kernel.errors import FieldInvalid, StatementMalformed
+from gateway.kernel.ids import AuthorityCode, Epoch
+from gateway.kernel.validation import validate
+
+_VERDICTS = {
+    Verdict.ACCEPTED: pb.Answer.VERDICT_ACCEPTED,
+    Verdict.DECLINED: pb.Answer.VERDICT_DECLINED,
+    Verdict.REVOKED: pb.Answer.VERDICT_REVOKED,
+    Verdict.SUPERSEDED: pb.Answer.VERDICT_SUPERSEDED,
+}
+_VERDICTS_BACK = {number: verdict for verdict, number in _VERDICTS.items()}
+
+
+def body_to_bytes(body: bodies.Body) -> bytes:
+    """Serialise a body for signing."""
+    message = _ENCODE[type(body)](body)
+    return message.SerializeToString(deterministic=True)
+
+
+def body_from_bytes(kind: str, raw: bytes) -> bodies.Body:
+    """Parse and validate the body of a statement of `kind`.
+
+    Raises:
+        StatementMalformed: check 4.
+    """
+    message_type, decode = _DECODE[kind]
+    message = message_type()
+    try:
+        message.ParseFromString(raw)
+        validate(message)
+    except DecodeError as error:
+        raise StatementMalformed(check=4, got="bytes", expected=f"a body of {kind}") from error
+    except FieldInvalid as error:
+        raise StatementMalformed(
+            check=4,
+            got=f"{kind}.{error.metadata['field']}: {error.metadata['got']}",
+            expected=error.metadata["expected"],
+        ) from error
+    return decode(message)
+
+
+def known_kinds() -> tuple[str, ...]:
+    """Return the kinds whose bodies this version understands."""
+    return tuple(_DECODE)
+
+
+def header_uid(header: bytes) -> str:
+    """Return the ticket's UUID out of a serialised TicketHeader."""
+    return pb.TicketHeader.FromString(header).uid
+
+
+# --- Genesis --------------------------------------------------------------------------------------
+
+
+def _encode_genesis(body: bodies.Genesis) -> pb.Genesis:
+    message = pb.Genesis(
+        origin=body.origin,
+        ticket_uid=body.ticket_uid,
+        attached=[signed_to_pb(signed) for signed in body.attached],
+        commitments=_commitments_to_pb(body.commitments),
+    )
+    _set_digest(message.outer_record, body.outer_record)
+    _set_digest(message.closed_row, body.closed_row)
+    if body.header:
+        message.ticket.ParseFromString(body.header)
+    return message
+
+
+def _decode_genesis(message: pb.Genesis) -> bodies.Genesis:
+    return bodies.Genesis(
+        origin=AuthorityCode(message.origin),
+        ticket_uid=message.ticket_uid,
+        outer_record=message.outer_record.value,
+        attached=tuple(signed_from_pb(item) for item in message.attached),
+        closed_row=message.closed_row.value,
+        header=message.ticket.SerializeToString(deterministic=True),
+        commitments=_commitments_from_pb(message.commitments),
+    )
+
+
+# --- Offer, Answer, Revoke, Release -----------------------------------------------------------------
+
+
+def _encode_offer(body: bodies.Offer) -> pb.Offer:
+    message = pb.Offer(
+        target=body.target,
+        prior_record=digest_to_pb(body.prior_record),
+        path=body.path,
+        hops=body.hops,
+        refusals=body.refusals,
+        case=body.case,
+        window_end=instant_to_pb(body.window_end),
+        reason=cast("pb.OfferReason.ValueType", body.reason.value),
+        rule=body.rule,
+        commitments=_commitments_to_pb(body.commitments),
+        attached=[signed_to_pb(signed) for signed in body.attached],
+        acts=[_act_to_pb(act) for act in body.acts],
+    )
+    message.ticket.ParseFromString(body.header)
+    _set_digest(message.trace_digest, body.trace_digest)
+    return message
+
+
+def _decode_offer(message: pb.Offer) -> bodies.Offer:
+    return bodies.Offer(
+        target=AuthorityCode(message.target),
+        prior_record=message.prior_record.value,
+        path=tuple(message.path),
+        hops=message.hops,
+        refusals=message.refusals,
+        case=message.case,
+        window_end=instant_from_pb(message.window_end),
+        reason=OfferReason(message.reason),
+        rule=message.rule,
+        trace_digest=message.trace_digest.value,
+        header=message.ticket.SerializeToString(deterministic=True),
+        commitments=_commitments_from_pb(message.commitments),
+        attached=tuple(signed_from_pb(item) for item in message.attached),
+        acts=tuple(_act_from_pb(act) for act in message.acts),
+    )
+
+
+def _encode_answer(body: bodies.Answer) -> pb.Answer:
+    message = pb.Answer(
+        verdict=_VERDICTS[body.verdict],
+        reason=cast("codes_pb.ReturnReason.ValueType", body.reason),
+        clause=body.clause,
+        proposed_owner=body.proposed_owner,
+        attached=[signed_to_pb(signed) for signed in body.attached],
+    )
+    _set_digest(message.offer_digest, body.offer_digest)
+    return message
+
+
+def _decode_answer(message: pb.Answer) -> bodies.Answer:
+    return bodies.Answer(
+        verdict=_VERDICTS_BACK[message.verdict],
+        offer_digest=message.offer_digest.value,
+        reason=message.reason,
+        clause=message.clause,
+        proposed_owner=message.proposed_owner,
+        attached=tuple(signed_from_pb(item) for item in message.attached),
+    )
+
+
+def _encode_revoke(body: bodies.Revoke) -> pb.Revoke:
+    message = pb.Revoke(reason=body.reason)
+    _set_digest(message.offer_digest, body.offer_digest)
+    if body.offer is not None:
+        message.offer.CopyFrom(signed_to_pb(body.offer))
+    return message
+
+
+def _decode_revoke(message: pb.Revoke) -> bodies.Revoke:
+    return bodies.Revoke(
+        offer_digest=message.offer_digest.value,
+        reason=message.reason,
+        offer=signed_from_pb(message.offer),
+    )
+
+
+def _encode_release(body: bodies.Release) -> pb.Release:
+    return pb.Release(
+        acceptance_digest=digest_to_pb(body.acceptance_digest),
+        commitments=_commitments_to_pb(body.commitments),
+    )
+
+
+def _decode_release(message: pb.Release) -> bodies.Release:
+    return bodies.Release(
+        acceptance_digest=message.acceptance_digest.value,
+        commitments=_commitments_from_pb(message.commitments),
+    )
+
+
+# --- CaseFiling, ChainClosed --------------------------------------------------------------------------
+
+
+def _encode_filing(body: bodies.CaseFiling) -> pb.CaseFiling:
+    return pb.CaseFiling(
+        ground=body.ground,
+        case=body.case,
+        last_record=digest_to_pb(body.last_record),
+        cause=body.cause,
+        proposed_target=body.proposed_target,
+    )
+
+
+def _decode_filing(message: pb.CaseFiling) -> bodies.CaseFiling:
+    return bodies.CaseFiling(
+        ground=message.ground,
+        case=message.case,
+        last_record=message.last_record.value,
+        cause=message.cause,
+        proposed_target=message.proposed_target,
+    )
+
+
+def _encode_closed(body: bodies.ChainClosed) -> pb.ChainClosed:
+    return pb.ChainClosed(outer_record=digest_to_pb(body.outer_record))
+
+
+def _decode_closed(message: pb.ChainClosed) -> bodies.ChainClosed:
+    return bodies.ChainClosed(outer_record=message.outer_record.value)
+
+
+# --- TicketUpdate, UpdateAnswer -----------------------------------------------------------------------
+
+
+def _encode_update(body: bodies.TicketUpdate) -> pb.TicketUpdate:
+    return pb.TicketUpdate(
+        sequence=body.sequence,
+        state=cast("ticket_pb.Ticket.State.ValueType", body.state),
+        custodian=body.custodian,
+        acts=[_act_to_pb(act) for act in body.acts],
+        commitments=_commitments_to_pb(body.commitments),
+        attached=[signed_to_pb(signed) for signed in body.attached],
+    )
+
+
+def _decode_update(message: pb.TicketUpdate) -> bodies.TicketUpdate:
+    return bodies.TicketUpdate(
+        sequence=message.sequence,
+        state=message.state,
+        custodian=AuthorityCode(message.custodian),
+        acts=tuple(_act_from_pb(act) for act in message.acts),
+        commitments=_commitments_from_pb(message.commitments),
+        attached=tuple(signed_from_pb(item) for item in message.attached),
+    )
+
+
+def _encode_update_answer(body: bodies.UpdateAnswer) -> pb.UpdateAnswer:
+    return pb.UpdateAnswer(
+        sequence=body.sequence,
+        verdict=cast("pb.UpdateAnswer.Verdict.ValueType", body.verdict.value),
+        update_digest=digest_to_pb(body.update_digest),
+    )
+
+
+def _decode_update_answer(message: pb.UpdateAnswer) -> bodies.UpdateAnswer:
+    return bodies.UpdateAnswer(
+        sequence=message.sequence,
+        verdict=bodies.UpdateVerdict(message.verdict),
+        update_digest=message.update_digest.value,
+    )
+
+
+# --- shared -------------------------------------------------------------------------------------------
+
+
+def _set_digest(field: type_pb.Digest, value: bytes) -> None:
+    if value:
+        field.CopyFrom(digest_to_pb(value))
+
+
+def _commitments_to_pb(values: tuple[bodies.Commitment, ...]) -> list[type_pb.Commitment]:
+    return [type_pb.Commitment(kind=item.kind, digest=digest_to_pb(item.digest)) for item in values]
+
+
+def _commitments_from_pb(items: Any) -> tuple[bodies.Commitment, ...]:
+    return tuple(bodies.Commitment(item.kind, item.digest.value) for item in items)
+
+
+def _act_to_pb(act: bodies.Act) -> pb.ActOfTerm:
+    return pb.ActOfTerm(
+        row=act.row, epoch=epoch_to_pb(act.epoch), kind=act.kind, digest=digest_to_pb(act.digest)
+    )
+
+
+def _act_from_pb(message: pb.ActOfTerm) -> bodies.Act:
+    return bodies.Act(
+        row=message.row,
+        epoch=Epoch(message.epoch.era, message.epoch.count),
+        kind=message.kind,
+        digest=message.digest.value,
+    )
+
+
+_ENCODE: dict[type[Any], Callable[[Any], Message]] = {
+    bodies.Genesis: _encode_genesis,
+    bodies.Offer: _encode_offer,
+    bodies.Answer: _encode_answer,
+    bodies.Revoke: _encode_revoke,
+    bodies.Release: _encode_release,
+    bodies.CaseFiling: _encode_filing,
+    bodies.ChainClosed: _encode_closed,
+    bodies.TicketUpdate: _encode_update,
+    bodies.UpdateAnswer: _encode_update_answer,
+}
+_DECODE: dict[str, tuple[type[Any], Callable[[Any], bodies.Body]]] = {
+    "Genesis": (pb.Genesis, _decode_genesis),
+    "Offer": (pb.Offer, _decode_offer),
+    "Answer": (pb.Answer, _decode_answer),
+    "Revoke": (pb.Revoke, _decode_revoke),
+    "Release": (pb.Release, _decode_release),
+    "CaseFiling": (pb.CaseFiling, _decode_filing),
+    "ChainClosed": (pb.ChainClosed, _decode_closed),
+    "TicketUpdate": (pb.TicketUpdate, _decode_update),
+    "UpdateAnswer": (pb.UpdateAnswer, _decode_update_answer),
+}

@@ -1,0 +1,395 @@
+"""The two levels of custody kept together (docs/custody.md#scopes, rules 1–6).
+
+The transaction that makes a province custodian outside opens an inner chain for it (rule 1). An
+outer offer needs the ticket home (rule 2, asked by the service). The transaction that releases a
+province outside closes its inner chain (rule 5). Who calls is handed over by the transaction in
+which acceptance and contact are both present (rule 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.custody import bodies, chains, codec, machine, store
+from gateway.custody.blocks import BlockOpener
+from gateway.custody.model import (
+    CaseOpened,
+    Chain,
+    ChainKey,
+    ContentArrived,
+    CustodyEvent,
+)
+from gateway.custody.ports import ContentSource
+from gateway.custody.writer import Content, StepWriter
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import statement_from_bytes
+from gateway.delivery.model import SignedBytes
+from gateway.kernel.errors import InvariantViolated
+from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant
+from gateway.trust.roster import Roster
+from gateway.trust.statements import digest
+
+FILINGS_PER_PASS_MAX = 100  # a newly joined arbiter gets waiting cases in bounded transactions
+
+
+def desk_of(authority: str) -> str:
+    """Return the triage desk of an authority: responsible until a unit is."""
+    return f"{authority}-desk"
+
+
+class Coupling:
+    """Steps that touch more than one chain of a ticket."""
+
+    def __init__(
+        self,
+        *,
+        writer: StepWriter,
+        opener: BlockOpener,
+        content: ContentSource,
+        roster: Callable[[], Roster],
+    ) -> None:
+        """Make the coupling of one node."""
+        self._writer = writer
+        self._opener = opener
+        self._content = content
+        self._roster = roster
+
+    # --- opening and closing ------------------------------------------------------------------------
+
+    async def open_inner(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        uid: str,
+        outer: Chain | None,
+        now: Instant,
+    ) -> None:
+        """Write Genesis of the next inner chain, unless one is open already (rule 1)."""
+        held = await chains.load(uow, authority, ticket)
+        if held.open_inner is not None:
+            return
+        before = held.inner
+        key = ChainKey(
+            authority,
+            ticket,
+            chains.province_of(authority),
+            before.key.number + 1 if before else 1,
+        )
+        body = bodies.Genesis(
+            origin=authority,
+            ticket_uid=uid,
+            outer_record=outer.record_digest if outer else b"",
+            closed_row=before.chain_head if before else b"",
+        )
+        contents: tuple[Content, ...] = ()
+        if not key.is_home:
+            contents = await self._report(uow, key)
+            body = replace(
+                body,
+                header=await self._content.header(uow, authority, ticket),
+                commitments=tuple(content.commitment() for content in contents),
+            )
+        step = machine.begin(
+            key, desk=desk_of(authority), contact=outer.contact if outer else True, body=body
+        )
+        await self._writer.write(uow, step, now=now, contents=contents)
+
+    async def open_outer(
+        self, uow: UnitOfWork, held: chains.TicketChains, *, number: int, now: Instant
+    ) -> Chain:
+        """Write Genesis of the chain among provinces, with the inner Genesis attached."""
+        inner = held.open_inner
+        if inner is None:
+            raise InvariantViolated(invariant="an outer chain begins at home", got=held.ticket)
+        attached = await self._signed(uow, held.authority, bytes.fromhex(inner.records[0]))
+        genesis = codec.body_from_bytes("Genesis", _body_of(attached))
+        if not isinstance(genesis, bodies.Genesis):
+            raise InvariantViolated(invariant="records begin with Genesis", got=held.ticket)
+        body = bodies.Genesis(
+            origin=held.authority, ticket_uid=genesis.ticket_uid, attached=(attached,)
+        )
+        key = ChainKey(held.authority, held.ticket, NATION, number)
+        step = machine.begin(
+            key, desk=desk_of(held.authority), contact=held.has_contact, body=body
+        )
+        return await self._writer.write(uow, step, now=now)
+
+    async def records(self, uow: UnitOfWork, chain: Chain) -> tuple[SignedBytes, ...]:
+        """Return the statements that establish the terms of this era, oldest first."""
+        authority = chain.key.authority
+        return tuple(
+            [await self._signed(uow, authority, bytes.fromhex(item)) for item in chain.records]
+        )
+
+    async def acts_of_term(self, uow: UnitOfWork, chain: Chain) -> tuple[bodies.Act, ...]:
+        """Return the exclusive acts of this authority's present term in a chain."""
+        if chain.term_epoch is None:
+            return ()
+        key = chain.key
+        rows = await uow.select(
+            store.ACTS_OF_TERM,
+            authority=key.authority,
+            ticket=key.ticket,
+            scope=key.scope,
+            number=key.number,
+            epoch=chain.term_epoch.key(),
+        )
+        return tuple(
+            bodies.Act(
+                row=row.sequence,
+                epoch=Epoch.from_key(row.epoch),
+                kind=row.kind.removeprefix("act."),
+                digest=row.subject_digest,
+            )
+            for row in rows
+        )
+
+    # --- accepting ------------------------------------------------------------------------------------
+
+    async def accept(
+        self, uow: UnitOfWork, row: store.InvitationRow, *, now: Instant
+    ) -> tuple[CustodyEvent, ...]:
+        """Accept an invitation; a province that becomes custodian outside opens its inner chain."""
+        invitation = store.invitation_of(row)
+        chain = await chains.find_chain(uow, invitation.key)
+        kept = await uow.get(store.STATEMENTS, row.authority, invitation.offer_digest)
+        if chain is None or kept is None:
+            raise InvariantViolated(invariant="an invitation has its offer", got=row.ticket)
+        signed = SignedBytes(kept.statement, kept.key_id, kept.signature)
+        body = codec.body_from_bytes("Offer", _body_of(signed))
+        if not isinstance(body, bodies.Offer):
+            raise InvariantViolated(invariant="an invitation has its offer", got=row.ticket)
+        held = await chains.load(uow, invitation.key.authority, invitation.key.ticket)
+        case_block = self._opener.open_stored(row, body)
+        proven = replace(
+            chain,
+            contact=chain.contact or held.has_contact,
+            records=tuple(_digests(body)),
+        ).with_party(*_earlier_custodians(body))
+        step = machine.accept(proven, invitation, body, desk=desk_of(row.authority))
+        accepted = await self._writer.write(uow, step, now=now)
+        arrived = ContentArrived(accepted.key, invitation.source, body.header, case_block)
+        if accepted.key.is_outer:
+            await self.open_inner(
+                uow,
+                authority=accepted.key.authority,
+                ticket=accepted.key.ticket,
+                uid=_uid_of(body),
+                outer=accepted,
+                now=now,
+            )
+        elif accepted.key.is_home:
+            self.record_acts(
+                uow, accepted, body.acts, actor=invitation.source, force=True, now=now
+            )
+        return (arrived, *step.events)
+
+    def record_acts(
+        self,
+        uow: UnitOfWork,
+        chain: Chain,
+        acts: tuple[bodies.Act, ...],
+        *,
+        actor: AuthorityCode,
+        force: bool,
+        now: Instant,
+    ) -> None:
+        """Record exclusive acts of a city at its province, each once (rule 3).
+
+        The key of a row is (chain, actor, epoch, row); what is recorded already keeps its force.
+        """
+        for act in acts:
+            row = store.ActRow(
+                authority=chain.key.authority,
+                ticket=chain.key.ticket,
+                scope=chain.key.scope,
+                number=chain.key.number,
+                actor=actor,
+                act_row=act.row,
+                epoch=act.epoch.key(),
+                kind=act.kind,
+                digest=act.digest,
+                has_force=force,
+                recorded=now,
+            )
+            uow.put(store.ACTS, row)
+
+    # --- releasing ------------------------------------------------------------------------------------
+
+    async def released(
+        self, uow: UnitOfWork, chain: Chain, step: machine.Step, *, now: Instant
+    ) -> None:
+        """Follow up the ACCEPTED of an own offer: close the inner chain, hand over who calls."""
+        if chain.key.is_outer:
+            await self._close_inner(uow, chain, now=now)
+        if step.released_to is not None:
+            self._writer.save(uow, replace(chain, release_due=step.released_to))
+            await self.flush_releases(uow, chain.key.authority, chain.key.ticket, now=now)
+
+    async def _close_inner(self, uow: UnitOfWork, outer: Chain, *, now: Instant) -> None:
+        held = await chains.load(uow, outer.key.authority, outer.key.ticket)
+        inner = held.open_inner
+        if inner is None or not inner.key.is_home:
+            return
+        step = machine.close(inner, outer_record=outer.record_digest)
+        await self._writer.write(uow, step, now=now)
+
+    async def contact_arrived(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        *,
+        identity: bytes | None,
+        now: Instant,
+    ) -> None:
+        """Note that it is known here who calls (or that nobody says), and pass it on if due."""
+        held = await chains.load(uow, authority, ticket)
+        for chain in held.chains:
+            if not chain.contact:
+                self._writer.save(uow, replace(chain, contact=True))
+        await self.flush_releases(uow, authority, ticket, identity=identity, now=now)
+
+    async def flush_releases(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        *,
+        now: Instant,
+        identity: bytes | None = None,
+    ) -> None:
+        """Write every Release whose acceptance and contact are both present (rule 6)."""
+        held = await chains.load(uow, authority, ticket)
+        due = [chain for chain in held.chains if chain.release_due is not None]
+        if not due or not held.has_contact:
+            return
+        known = identity or await self._content.identity_block(uow, authority, ticket)
+        for chain in due:
+            await self._release(uow, chain, known, now=now)
+        outer = held.outer
+        cares_outside = outer is not None and outer.is_caring
+        if not cares_outside and not _is_origin(held):
+            await self._content.forget_identity(uow, authority, ticket)
+
+    async def _release(
+        self, uow: UnitOfWork, chain: Chain, identity: bytes | None, *, now: Instant
+    ) -> None:
+        target = chain.release_due
+        if target is None:
+            return
+        contents: tuple[Content, ...] = ()
+        if identity:
+            contents = (self._writer.content("identity_block", identity),)
+        body = bodies.Release(
+            acceptance_digest=bytes.fromhex(chain.records[-1]),
+            commitments=tuple(content.commitment() for content in contents),
+        )
+        epoch = await self._accepted_epoch(uow, chain, target)
+        step = machine.Step(
+            chain=replace(chain, release_due=None),
+            says=(machine.Say("Release", epoch, (target,), body),),
+        )
+        await self._writer.write(uow, step, now=now, contents=contents)
+
+    async def _accepted_epoch(
+        self, uow: UnitOfWork, chain: Chain, target: AuthorityCode
+    ) -> Epoch:
+        rows = await uow.select(
+            store.OFFERS_MADE_OF_TICKET,
+            authority=chain.key.authority,
+            ticket=chain.key.ticket,
+        )
+        epochs = [
+            made.epoch
+            for made in map(store.made_of, rows)
+            if made.key == chain.key and made.target == target and made.verdict.value == "ACCEPTED"
+        ]
+        return max(epochs)
+
+    # --- cases ----------------------------------------------------------------------------------------
+
+    async def file_case(
+        self, uow: UnitOfWork, chain: Chain, *, cause: str, target: str, now: Instant
+    ) -> tuple[Chain, CaseOpened]:
+        """File a case at the arbiter of the scope; it waits here until an arbiter has joined."""
+        era = chain.term_epoch.era if chain.term_epoch else 0
+        case = f"{chain.key.ticket}-{chain.key.scope}-{chain.key.number}-{era}"
+        arbiter = self._roster().arbiter_of(chain.key.scope)
+        step = machine.file_case(
+            chain, case=case, cause=cause, target=target, arbiter=chain.key.scope
+        )
+        is_own = arbiter == chain.key.authority
+        if arbiter is None or is_own:
+            step = replace(step, says=tuple(replace(say, audience=()) for say in step.says))
+        filed = await self._writer.write(uow, step, now=now)
+        filed = replace(filed, filing_due=arbiter is None)
+        self._writer.save(uow, filed)
+        return filed, CaseOpened(chain.key, case, cause, AuthorityCode(target or chain.key.scope))
+
+    async def post_waiting_filings(self, uow: UnitOfWork, *, now: Instant) -> int:
+        """File the cases that waited for an arbiter; call after a roster change."""
+        rows = await uow.select(store.CHAINS_FILING_DUE, limit=FILINGS_PER_PASS_MAX)
+        posted = 0
+        for row in rows:
+            chain = store.chain_of(row)
+            if self._roster().arbiter_of(chain.key.scope) is None:
+                continue
+            await uow.lock(f"ticket/{chain.key.ticket}")
+            refiled = machine.file_case(
+                chain, case=chain.case, cause="arbiter joined", target="", arbiter=chain.key.scope
+            )
+            await self._writer.write(
+                uow, replace(refiled, chain=replace(chain, filing_due=False)), now=now
+            )
+            posted += 1
+        return posted
+
+    # --- parts ------------------------------------------------------------------------------------------
+
+    async def _report(self, uow: UnitOfWork, key: ChainKey) -> tuple[Content, ...]:
+        """Return what a city tells its province about a ticket of its own."""
+        case_block = await self._content.case_block(uow, key.authority, key.ticket)
+        contents = [self._writer.content("case_block", case_block)]
+        identity = await self._content.identity_block(uow, key.authority, key.ticket)
+        if identity:
+            contents.append(self._writer.content("identity_block", identity))
+        return tuple(contents)
+
+    async def _signed(
+        self, uow: UnitOfWork, authority: AuthorityCode, statement_digest: bytes
+    ) -> SignedBytes:
+        row = await uow.get(store.STATEMENTS, authority, statement_digest)
+        if row is None:
+            raise InvariantViolated(
+                invariant="records of a chain are kept", got=statement_digest.hex()
+            )
+        return SignedBytes(row.statement, row.key_id, row.signature)
+
+
+def _is_origin(held: chains.TicketChains) -> bool:
+    first = [chain for chain in held.chains if chain.key.number == 1]
+    return all(chain.origin == held.authority for chain in first)
+
+
+def _body_of(signed: SignedBytes) -> bytes:
+    return statement_from_bytes(signed.statement).body
+
+
+def _digests(body: bodies.Offer) -> list[str]:
+    return [digest(signed.statement).hex() for signed in body.attached]
+
+
+def _earlier_custodians(body: bodies.Offer) -> list[str]:
+    """Return who ever held the ticket in this era, also those that a homeward offer took off the
+    path: all of them follow it.
+    """
+    return [statement_from_bytes(signed.statement).issuer for signed in body.attached]
+
+
+def _uid_of(body: bodies.Offer) -> str:
+    return codec.header_uid(body.header)

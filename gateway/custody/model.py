@@ -1,0 +1,288 @@
+"""Values of custody: chains, offers, invitations, and what a step tells the rest of the house.
+
+The words are those of the protocol (docs/custody.md): a *chain* is the custody of one ticket in one
+scope; an authority has at most one row for it. Rows hold all truth, memory holds none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant
+
+OFFERS_PENDING_MAX = 1  # two outstanding offers make two custodians in two steps (mutant 15)
+HOPS_FREE_MAX = 2  # I5: the third hand-over of an era is a case
+HOPS_CONSENTED_MAX = 6  # with case and Assumption; keeps attached records small
+REFUSALS_FREE_MAX = 2  # the second substantive refusal opens a case
+HOMEWARD_MAX = 2  # homeward offers per inner era, then a case
+COUNTS_PER_ERA_MAX = 32  # bounds chain and tables
+PROTOCOL_VERSION = 1
+
+
+class Holding(Enum):
+    """What an authority has to do with a ticket in one chain."""
+
+    ABSENT = "ABSENT"
+    HELD = "HELD"
+    OFFERED = "OFFERED"
+    REVOKING = "REVOKING"
+    YIELDING = "YIELDING"
+    RELEASED = "RELEASED"
+
+
+CARING = frozenset({Holding.HELD, Holding.OFFERED, Holding.REVOKING, Holding.YIELDING})
+"""States in which the authority owes first contact, urging and emergency action."""
+
+
+class Verdict(Enum):
+    """The answer of an epoch, or PENDING while there is none."""
+
+    PENDING = "PENDING"
+    ACCEPTED = "ACCEPTED"
+    DECLINED = "DECLINED"
+    REVOKED = "REVOKED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class OfferReason(Enum):
+    """Why custody is offered; the names are those of the standard."""
+
+    PLACE = 1
+    RULE = 2
+    MANUAL = 3
+    OUTBOUND = 4
+    ESCALATE = 5
+
+
+HOMEWARD_REASONS = frozenset({OfferReason.OUTBOUND, OfferReason.ESCALATE})
+AUTOMATIC_DECLINES = frozenset({15, 16})  # LOOP and HOPS are not substantive refusals
+
+
+@dataclass(frozen=True, slots=True)
+class ChainKey:
+    """One authority's row of one chain."""
+
+    authority: AuthorityCode
+    ticket: TicketNumber
+    scope: AuthorityCode
+    number: int
+
+    @property
+    def is_outer(self) -> bool:
+        """Tell whether the chain runs among provinces."""
+        return self.scope == NATION
+
+    @property
+    def is_home(self) -> bool:
+        """Tell whether this row is that of the scope's own authority (a province inside)."""
+        return self.scope == self.authority
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All that an authority knows of a chain (docs/custody.md#state).
+
+    `custodian` is who holds the ticket in the end, as known here; `contact` tells that who calls is
+    known here, or known to be nobody; `release_due` names the new custodian whose Release waits for
+    the contact; `filing_due` tells that the filing of `case` waits for an arbiter to join; `records`
+    are the digests of the statements that establish the terms of this era, oldest first.
+    """
+
+    key: ChainKey
+    origin: AuthorityCode
+    genesis_digest: bytes
+    holding: Holding
+    term_epoch: Epoch | None
+    floor: Epoch | None
+    ruling: int = 0
+    ruling_target: AuthorityCode | None = None
+    ruling_statement: bytes = b""
+    offers_allowed: bool = True
+    mandates: tuple[str, ...] = ()
+    pending_epoch: Epoch | None = None
+    path: tuple[str, ...] = ()
+    hops: int = 0
+    refusals: int = 0
+    homeward: int = 0
+    case: str = ""
+    desk: str | None = None
+    chain_head: bytes = b""
+    rows: int = 0
+    record_digest: bytes = b""
+    custodian: AuthorityCode | None = None
+    contact: bool = False
+    release_due: AuthorityCode | None = None
+    filing_due: bool = False
+    closed: bool = False
+    parties: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    update_sequence: int = 0
+    shown_epoch: Epoch | None = None
+    shown_sequence: int = 0
+
+    @property
+    def is_caring(self) -> bool:
+        """Tell whether this authority cares for the ticket in this chain."""
+        return self.holding in CARING
+
+    def raised(self, epoch: Epoch) -> Epoch:
+        """Return the floor after `epoch` was seen; it never falls."""
+        return epoch if self.floor is None else max(self.floor, epoch)
+
+    def next_epoch(self) -> Epoch:
+        """Return the next unused epoch of this term's era."""
+        if self.term_epoch is None or self.floor is None:
+            raise ValueError("only an authority with a term can offer")
+        used = self.floor.count if self.floor.era == self.term_epoch.era else 0
+        return Epoch(self.term_epoch.era, used + 1)
+
+    def with_party(self, *authorities: str) -> Chain:
+        """Return the chain with these authorities among the known parties."""
+        known = dict.fromkeys((*self.parties, *authorities))
+        known.pop(self.key.authority, None)
+        return replace(self, parties=tuple(known))
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """An offer of this authority, kept as long as the ticket."""
+
+    key: ChainKey
+    epoch: Epoch
+    target: AuthorityCode
+    homeward: bool
+    statement_digest: bytes
+    window_end: Instant
+    verdict: Verdict = Verdict.PENDING
+    answer_digest: bytes = b""
+    reason: int = 0
+    clause: str = ""
+    proposed_owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The one answer that this authority gave for an epoch, for ever."""
+
+    key: ChainKey
+    epoch: Epoch
+    source: AuthorityCode
+    offer_digest: bytes
+    verdict: Verdict
+    answer_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An offer received and not yet decided; at most one per chain."""
+
+    key: ChainKey
+    epoch: Epoch
+    source: AuthorityCode
+    offer_digest: bytes
+    received: Instant
+    window_end: Instant
+
+
+# --- what a step tells the rest of the house ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An offer waits for a decision by a rule or a person."""
+
+    key: ChainKey
+    epoch: Epoch
+    source: AuthorityCode
+    homeward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BecameCustodian:
+    """This authority holds the ticket now: decide what to do with it."""
+
+    key: ChainKey
+    epoch: Epoch
+    source: AuthorityCode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A later custodian holds the ticket; this authority follows it."""
+
+    key: ChainKey
+    epoch: Epoch
+    successor: AuthorityCode
+
+
+@dataclass(frozen=True, slots=True)
+class OfferReturned:
+    """An offer came back without acceptance; the ticket is HELD here again."""
+
+    key: ChainKey
+    epoch: Epoch
+    target: AuthorityCode
+    verdict: Verdict
+    reason: int
+    clause: str
+    proposed_owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOpened:
+    """A guard failed: the ticket stays HELD and waits for a ruling."""
+
+    key: ChainKey
+    case: str
+    cause: str
+    target: AuthorityCode
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityArrived:
+    """The old custodian handed over who calls; `identity_block` is the opened plaintext."""
+
+    key: ChainKey
+    identity_block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ContentArrived:
+    """The ticket without identity, opened: of an accepted offer (then before BecameCustodian), or
+    reported by a city that created it (then `followed`).
+    """
+
+    key: ChainKey
+    source: AuthorityCode
+    header: bytes
+    case_block: bytes
+    followed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressArrived:
+    """A newer public state of the ticket from its custodian was applied here.
+
+    `state` is the standard's Ticket.State number; `state_block` the opened plaintext.
+    `custodian` is the authority that holds the ticket in the end, as the sender knows.
+    """
+
+    key: ChainKey
+    epoch: Epoch
+    state: int
+    custodian: AuthorityCode
+    state_block: bytes
+
+
+CustodyEvent = (
+    Invited
+    | BecameCustodian
+    | Released
+    | OfferReturned
+    | CaseOpened
+    | IdentityArrived
+    | ContentArrived
+    | ProgressArrived
+)

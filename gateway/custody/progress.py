@@ -1,0 +1,211 @@
+"""Progress of a held ticket, told to its followers (docs/custody.md#progress).
+
+A TicketUpdate carries the whole public state, so a lost one is harmless and a late one is ignored:
+it is applied iff its (epoch, sequence) is above the newest one shown, and its signer is proven to
+hold that epoch. A city's update goes to its province and the other parties inside; the province
+records the city's exclusive acts (rule 3) and relays the state outside under its own term. A
+province that follows outside relays to its own earlier parties inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.custody import bodies, chains, machine, proofs
+from gateway.custody.blocks import BlockOpener
+from gateway.custody.coupling import Coupling
+from gateway.custody.model import (
+    Chain,
+    ChainKey,
+    CustodyEvent,
+    Holding,
+    ProgressArrived,
+)
+from gateway.custody.ports import ContentSource
+from gateway.custody.writer import StepWriter
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.model import Delivered
+from gateway.kernel.errors import StatementMalformed
+from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant
+from gateway.trust.roster import Roster
+
+
+class Progress:
+    """Publishes and takes updates for the authorities of one node."""
+
+    def __init__(
+        self,
+        *,
+        writer: StepWriter,
+        coupling: Coupling,
+        opener: BlockOpener,
+        content: ContentSource,
+        roster: Callable[[], Roster],
+    ) -> None:
+        """Make it."""
+        self._writer = writer
+        self._coupling = coupling
+        self._opener = opener
+        self._content = content
+        self._roster = roster
+
+    async def publish(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        now: Instant,
+    ) -> None:
+        """Tell all followers the state of this authority's copy; nothing if nobody follows.
+
+        Call it after every change of a held ticket, and after progress that arrived was applied.
+        """
+        held = await chains.load(uow, authority, ticket)
+        for chain in held.chains:
+            if chain.parties and _may_speak(held, chain):
+                await self._send(uow, held, chain, now=now)
+
+    async def _send(
+        self, uow: UnitOfWork, held: chains.TicketChains, chain: Chain, *, now: Instant
+    ) -> None:
+        key = chain.key
+        state, block = await self._content.state_block(uow, key.authority, key.ticket)
+        content = self._writer.content("state_block", block)
+        inner = held.open_inner
+        custodian = inner.custodian if inner is not None else chain.custodian
+        is_acting = chain.holding is Holding.HELD and not key.is_outer and not key.is_home
+        body = bodies.TicketUpdate(
+            sequence=chain.update_sequence + 1,
+            state=state,
+            custodian=custodian or key.authority,
+            acts=await self._coupling.acts_of_term(uow, chain) if is_acting else (),
+            commitments=(content.commitment(),),
+            attached=await self._coupling.records(uow, chain),
+        )
+        told = replace(chain, update_sequence=body.sequence)
+        audience = tuple(AuthorityCode(code) for code in chain.parties)
+        say = machine.Say("TicketUpdate", chain.term_epoch or GENESIS, audience, body)
+        await self._writer.write(
+            uow, machine.Step(chain=told, says=(say,)), now=now, contents=(content,)
+        )
+
+    async def update(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        delivered: Delivered,
+        body: bodies.TicketUpdate,
+        now: Instant,
+    ) -> tuple[CustodyEvent, ...]:
+        """Take an update, answer it, and tell the rooms above if it is shown."""
+        statement = delivered.statement
+        proof = proofs.prove(body.attached, key, roster=self._roster)
+        if proof.holder != statement.issuer or proof.epoch != statement.epoch:
+            raise StatementMalformed(
+                check=9,
+                got=f"an update of {statement.issuer} at {statement.epoch}",
+                expected=f"the proven term {proof.holder} at {proof.epoch}",
+            )
+        held = await chains.load(uow, key.authority, key.ticket)
+        chain = held.find(key)
+        if chain is None:
+            raise StatementMalformed(check=10, got="an update", expected="a chain known here")
+        self._record_acts(uow, held, chain, delivered, body, now)
+        verdict = _verdict(chain, statement.epoch, body.sequence)
+        applied = verdict is bodies.UpdateVerdict.APPLIED
+        if applied:
+            chain = replace(
+                chain,
+                shown_epoch=statement.epoch,
+                shown_sequence=body.sequence,
+                custodian=body.custodian,
+            )
+        answer = bodies.UpdateAnswer(body.sequence, verdict, delivered.digest)
+        say = machine.Say("UpdateAnswer", statement.epoch, (statement.issuer,), answer)
+        step = machine.Step(chain=chain, says=(say,), records=False)
+        await self._writer.write(uow, step, now=now, received=delivered)
+        if not applied:
+            return ()
+        block = self._opener.open(
+            delivered.block("state_block"),
+            key=key,
+            epoch=statement.epoch,
+            source=statement.issuer,
+            kind="state_block",
+            commitments=body.commitments,
+        )
+        return (
+            ProgressArrived(key, statement.epoch, body.state, body.custodian, block),
+        )
+
+    async def answered(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        delivered: Delivered,
+        body: bodies.UpdateAnswer,
+        now: Instant,
+    ) -> tuple[CustodyEvent, ...]:
+        """Keep the answer to an own update; it is evidence and changes nothing."""
+        chain = await chains.find_chain(uow, key)
+        if chain is None or body.sequence > chain.update_sequence:
+            raise StatementMalformed(
+                check=10, got=f"an answer to update {body.sequence}", expected="one that was sent"
+            )
+        step = machine.Step(chain=chain, records=False)
+        await self._writer.write(uow, step, now=now, received=delivered)
+        return ()
+
+    def _record_acts(
+        self,
+        uow: UnitOfWork,
+        held: chains.TicketChains,
+        chain: Chain,
+        delivered: Delivered,
+        body: bodies.TicketUpdate,
+        now: Instant,
+    ) -> None:
+        """Record a city's acts at its province, with force only under all of rule 3."""
+        if not chain.key.is_home or not body.acts:
+            return
+        outer = held.outer
+        own_term = chain.term_epoch
+        force = (
+            (outer is None or outer.holding is Holding.HELD)
+            and not chain.closed
+            and delivered.statement.epoch.era == chain.ruling
+            and (own_term is None or delivered.statement.epoch > own_term)
+        )
+        self._coupling.record_acts(
+            uow, chain, body.acts, actor=delivered.statement.issuer, force=force, now=now
+        )
+
+
+def _verdict(chain: Chain, epoch: Epoch, sequence: int) -> bodies.UpdateVerdict:
+    if epoch.era < chain.ruling:
+        return bodies.UpdateVerdict.STALE
+    shown = (chain.shown_epoch or Epoch(0, -1), chain.shown_sequence)
+    if (epoch, sequence) <= shown:
+        return bodies.UpdateVerdict.RECORDED_ONLY
+    return bodies.UpdateVerdict.APPLIED
+
+
+def _may_speak(held: chains.TicketChains, chain: Chain) -> bool:
+    """Tell whether this authority tells the parties of a chain about the ticket.
+
+    Its custodian does. So does a province inside for what it learned outside, when its inner chain
+    is closed; there its own term is the last word.
+    """
+    if chain.holding is Holding.HELD:
+        return True
+    outer = held.outer
+    return (
+        chain.key.is_home
+        and chain.closed
+        and chain.term_epoch is not None
+        and outer is not None
+        and outer.holding is Holding.RELEASED
+    )

@@ -1,0 +1,190 @@
+"""Proofs: the attached statements that establish the terms of an era (checks 8 and 9).
+
+An Offer, a Revoke and a TicketUpdate rest on the signer's term. They carry the statements that
+established it: the Genesis, then for each hand-over the Offer and its ACCEPTED. The reader verifies
+each signature over the exact bytes, recomputes the records and follows the holders. Nothing here
+trusts the statement that carries them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from hotline.type.v1 import statement_pb2 as type_pb
+
+from gateway.custody import bodies, codec
+from gateway.custody.machine import is_homeward
+from gateway.custody.model import ChainKey, Verdict
+from gateway.delivery.codec import statement_from_pb
+from gateway.delivery.model import SignedBytes, Statement
+from gateway.kernel.errors import FieldInvalid, StatementMalformed
+from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
+from gateway.kernel.validation import validate
+from gateway.trust.roster import Roster
+from gateway.trust.statements import digest, record, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A verified attached statement."""
+
+    signed: SignedBytes
+    statement: Statement
+    digest: bytes
+    body: bodies.Body
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a chain of records establishes: who holds at which epoch, and how it came there."""
+
+    origin: AuthorityCode
+    genesis_digest: bytes
+    holder: AuthorityCode
+    epoch: Epoch
+    record: bytes
+    hops: int
+    path: tuple[str, ...]
+    attached: tuple[Attached, ...]
+
+    def digests(self) -> tuple[str, ...]:
+        """Return the digests of the attached statements, oldest first, hexadecimal."""
+        return tuple(item.digest.hex() for item in self.attached)
+
+    def answers(self) -> tuple[Attached, ...]:
+        """Return the attached answers, oldest first."""
+        return tuple(item for item in self.attached if item.statement.kind == "Answer")
+
+
+def open_attached(
+    signed: SignedBytes, key: ChainKey, *, roster: Callable[[], Roster]
+) -> Attached:
+    """Verify one attached statement and parse it.
+
+    Its key may have been revoked since: it was receipted by others before, so validity is not
+    judged here (docs/federation.md#validity).
+
+    Raises:
+        StatementMalformed: check 8.
+    """
+    message = type_pb.Statement()
+    try:
+        message.ParseFromString(signed.statement)
+        validate(message)
+    except (DecodeError, FieldInvalid) as error:
+        raise StatementMalformed(check=8, got="attached bytes", expected="a Statement") from error
+    statement = statement_from_pb(message)
+    public = roster().statement_key(statement.issuer, signed.key_id)
+    if public is None:
+        raise StatementMalformed(
+            check=8, got=f"unknown key of {statement.issuer}", expected="a key in the roster"
+        )
+    verify(public, signed.statement, signed.signature, signer=statement.issuer)
+    place = (statement.ticket, statement.scope, statement.chain)
+    if place != (key.ticket, key.scope, key.number):
+        raise StatementMalformed(
+            check=8, got="attached statement of another chain", expected=f"{key.scope}-{key.number}"
+        )
+    if statement.kind not in codec.known_kinds():
+        raise StatementMalformed(check=8, got=statement.kind, expected="a record of a term")
+    return Attached(
+        signed=signed,
+        statement=statement,
+        digest=digest(signed.statement),
+        body=codec.body_from_bytes(statement.kind, statement.body),
+    )
+
+
+def prove(
+    attached: tuple[SignedBytes, ...], key: ChainKey, *, roster: Callable[[], Roster]
+) -> Proof:
+    """Follow the attached statements of an era and return what they establish.
+
+    Raises:
+        StatementMalformed: check 9, they do not form a chain.
+    """
+    items = tuple(open_attached(signed, key, roster=roster) for signed in attached)
+    if len(items) % 2 == 0:
+        raise _broken("an even number of records", "a Genesis and pairs of Offer and Answer")
+    proof = _genesis(items[0], items)
+    for offer, answer in zip(items[1::2], items[2::2], strict=True):
+        proof = _hand_over(proof, offer, answer, key)
+    return proof
+
+
+def _genesis(first: Attached, items: tuple[Attached, ...]) -> Proof:
+    body = first.body
+    if not isinstance(body, bodies.Genesis) or first.statement.epoch != GENESIS:
+        raise _broken(first.statement.kind, "a Genesis at 0.0")
+    if body.origin != first.statement.issuer:
+        raise _broken(f"a Genesis of {body.origin}", f"signed by {body.origin}")
+    return Proof(
+        origin=body.origin,
+        genesis_digest=first.digest,
+        holder=body.origin,
+        epoch=GENESIS,
+        record=record(previous_record=None, first_digest=first.digest, second_digest=None),
+        hops=0,
+        path=(body.origin,),
+        attached=items,
+    )
+
+
+def _hand_over(proof: Proof, offer: Attached, answer: Attached, key: ChainKey) -> Proof:
+    given, taken = offer.body, answer.body
+    if not isinstance(given, bodies.Offer) or not isinstance(taken, bodies.Answer):
+        raise _broken(f"{offer.statement.kind}+{answer.statement.kind}", "Offer+Answer")
+    epoch = offer.statement.epoch
+    sound = (
+        offer.statement.issuer == proof.holder
+        and answer.statement.issuer == given.target
+        and answer.statement.epoch == epoch
+        and taken.verdict is Verdict.ACCEPTED
+        and hmac.compare_digest(taken.offer_digest, offer.digest)
+        and hmac.compare_digest(given.prior_record, proof.record)
+        and epoch.era == proof.epoch.era
+        and epoch > proof.epoch
+    )
+    if not sound:
+        raise _broken(f"a hand-over at {epoch} that does not fit", f"one after {proof.epoch}")
+    homeward = is_homeward(key, given)
+    path = tuple(code for code in proof.path if not (homeward and code == proof.holder))
+    return Proof(
+        origin=proof.origin,
+        genesis_digest=proof.genesis_digest,
+        holder=given.target,
+        epoch=epoch,
+        record=record(
+            previous_record=proof.record, first_digest=offer.digest, second_digest=answer.digest
+        ),
+        hops=proof.hops + (not homeward),
+        path=path if given.target in path else (*path, given.target),
+        attached=proof.attached,
+    )
+
+
+def check_offer(proof: Proof, *, issuer: AuthorityCode, epoch: Epoch, body: bodies.Offer) -> None:
+    """Return if the offer rests on the proven term of its signer.
+
+    Raises:
+        StatementMalformed: check 9.
+    """
+    sound = (
+        proof.holder == issuer
+        and hmac.compare_digest(proof.record, body.prior_record)
+        and epoch.era == proof.epoch.era
+        and epoch > proof.epoch
+        and body.hops == proof.hops
+        and body.path == proof.path
+    )
+    if not sound:
+        raise _broken(
+            f"an offer of {issuer} at {epoch}", f"the holder {proof.holder} after {proof.epoch}"
+        )
+
+
+def _broken(got: str, expected: str) -> StatementMalformed:
+    return StatementMalformed(check=9, got=got, expected=expected)

@@ -1,0 +1,80 @@
+-- name: chains_of_ticket
+SELECT authority, ticket, scope, number, origin, genesis_digest, holding, term_epoch, floor_epoch,
+       ruling, ruling_target, ruling_statement, offers_allowed, mandates, pending_epoch, path,
+       hops, refusals, homeward, case_id, desk, chain_head, ledger_rows, record_digest, custodian,
+       contact, release_due, filing_due, closed, parties, records, update_sequence, shown_epoch,
+       shown_sequence
+FROM chains
+WHERE authority = :authority AND ticket = :ticket
+ORDER BY scope, number;
+
+-- name: chains_filing_due
+SELECT authority, ticket, scope, number, origin, genesis_digest, holding, term_epoch, floor_epoch,
+       ruling, ruling_target, ruling_statement, offers_allowed, mandates, pending_epoch, path,
+       hops, refusals, homeward, case_id, desk, chain_head, ledger_rows, record_digest, custodian,
+       contact, release_due, filing_due, closed, parties, records, update_sequence, shown_epoch,
+       shown_sequence
+FROM chains
+WHERE filing_due
+ORDER BY authority, ticket
+LIMIT :limit;
+
+-- name: offers_made_of_ticket
+SELECT authority, ticket, scope, number, epoch, target, homeward, statement_digest, window_end,
+       verdict, answer_digest, reason, clause, proposed_owner
+FROM offers_made
+WHERE authority = :authority AND ticket = :ticket
+ORDER BY scope, number, epoch;
+
+-- name: offers_answered_of_ticket
+SELECT authority, ticket, scope, number, epoch, source, offer_digest, verdict, answer_digest
+FROM offers_answered
+WHERE authority = :authority AND ticket = :ticket
+ORDER BY scope, number, epoch;
+
+-- name: invitations_of_authority
+SELECT authority, ticket, scope, number, epoch, source, offer_digest, received, window_end,
+       case_block
+FROM invitations
+WHERE authority = :authority AND (:ticket = '' OR ticket = :ticket) AND ticket > :after
+ORDER BY ticket, scope, number
+LIMIT :limit;
+
+-- name: rows_of_ticket
+SELECT authority, ticket, scope, number, sequence, txid, previous_digest, kind, epoch,
+       subject_digest, state_digest, row_digest, holding, recorded
+FROM custody_rows
+WHERE authority = :authority AND ticket = :ticket AND (scope, number, sequence) > (:scope, :number, :sequence)
+ORDER BY scope, number, sequence
+LIMIT :limit;
+
+-- name: statement_identity
+SELECT authority, digest, statement, key_id, signature, kind, issuer, ticket, scope, number, epoch,
+       recorded
+FROM statements
+WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
+  AND issuer = :issuer AND kind = :kind AND epoch = :epoch;
+
+-- name: acts_of_term
+SELECT authority, ticket, scope, number, sequence, txid, previous_digest, kind, epoch,
+       subject_digest, state_digest, row_digest, holding, recorded
+FROM custody_rows
+WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
+  AND epoch = :epoch AND kind LIKE 'act.%'
+ORDER BY sequence;
+
+-- name: rows_after
+SELECT authority, ticket, scope, number, sequence, txid, previous_digest, kind, epoch,
+       subject_digest, state_digest, row_digest, holding, recorded
+FROM custody_rows
+WHERE authority = :authority AND txid > :txid AND txid < :horizon
+ORDER BY txid, ticket, scope, number, sequence
+LIMIT :limit;
+
+-- name: last_entry
+SELECT authority, sequence, previous_digest, root, row_count, up_to_txid, entry_digest, key_id,
+       signature, recorded
+FROM ledger_entries
+WHERE authority = :authority
+ORDER BY sequence DESC
+LIMIT 1;

@@ -1,0 +1,455 @@
+"""What an authority does with custody: begin, offer, answer, take back, act, and show it.
+
+Each verb is one step inside the caller's unit of work; the caller has locked the ticket. What came
+of it is returned as events, to which the rooms above react. Statements of others come in through
+`receive.py`, progress through `progress.py`; `coupling.py` keeps the two levels together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gateway.custody import bodies, chains, machine, store
+from gateway.custody.coupling import Coupling
+from gateway.custody.model import (
+    BecameCustodian,
+    Chain,
+    ChainKey,
+    CustodyEvent,
+    Holding,
+    OfferMade,
+    OfferReason,
+    Verdict,
+)
+from gateway.custody.ports import ContentSource
+from gateway.custody.progress import Progress
+from gateway.custody.receive import Receiver
+from gateway.custody.states import Local
+from gateway.custody.writer import StepWriter
+from gateway.database.timers import schedule
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.model import SignedBytes
+from gateway.kernel.errors import (
+    DestinationNotJoined,
+    FieldInvalid,
+    ResourceNotFound,
+    TransitionNotAllowed,
+)
+from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant
+from gateway.trust.roster import Roster
+
+WINDOW_TIMER = "custody.window"
+OUTER_CHAIN_NUMBER = 1  # a ticket has one chain among provinces, for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The offer is out; custody is still here."""
+
+    key: ChainKey
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFiled:
+    """A guard failed: a case was filed instead, the ticket is still here."""
+
+    key: ChainKey
+    case: str
+    cause: str
+
+
+OfferOutcome = Offered | CaseFiled
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyView:
+    """Where custody of a ticket stands, as one authority knows it."""
+
+    custodian: AuthorityCode
+    holding: Holding
+    scope: AuthorityCode
+    epoch: Epoch
+    case: str
+    path: tuple[str, ...]
+
+
+class CustodyService:
+    """The verbs of custody for the authorities of one node."""
+
+    def __init__(
+        self,
+        *,
+        writer: StepWriter,
+        coupling: Coupling,
+        progress: Progress,
+        receiver: Receiver,
+        content: ContentSource,
+        roster: Callable[[], Roster],
+    ) -> None:
+        """Make the service; `assembly.build` wires it."""
+        self._writer = writer
+        self._coupling = coupling
+        self.publish = progress.publish
+        self.receive = receiver.receive
+        self.kinds = receiver.kinds
+        self.post_waiting_filings = coupling.post_waiting_filings
+        self._content = content
+        self._roster = roster
+
+    async def begin(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        uid: str,
+        now: Instant,
+    ) -> tuple[CustodyEvent, ...]:
+        """Open the inner chain of a new ticket; a city reports it to its province."""
+        await self._coupling.open_inner(
+            uow, authority=authority, ticket=ticket, uid=uid, outer=None, now=now
+        )
+        key = ChainKey(authority, ticket, chains.province_of(authority), 1)
+        return (BecameCustodian(key, GENESIS, None),)
+
+    async def offer(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        target: AuthorityCode,
+        reason: OfferReason,
+        rule: str,
+        trace_digest: bytes,
+        window_end: Instant,
+        now: Instant,
+    ) -> OfferOutcome:
+        """Offer custody to another authority, or file the case that a guard asks for (I5).
+
+        Within a province the offer runs in the inner chain, else in the outer one, for which the
+        ticket must be home.
+
+        Raises:
+            FieldInvalid: the target is this authority, the nation, or a city of another province.
+            DestinationNotJoined: the target is not in the roster.
+            NotCustodian, CasePending, TransitionNotAllowed: not now.
+        """
+        self._check_target(authority, target)
+        chain = await self._offering_chain(uow, authority, ticket, target, now=now)
+        machine.require(chain, Local.OFFER)
+        terms = machine.OfferTerms(
+            target=target,
+            reason=reason,
+            rule=rule,
+            trace_digest=trace_digest,
+            window_end=window_end,
+            header=await self._content.header(uow, authority, ticket),
+        )
+        cause = None if chain.case else machine.failed_guard(chain, terms)
+        if cause is not None:
+            _, opened = await self._coupling.file_case(
+                uow, chain, cause=cause, target=target, now=now
+            )
+            return CaseFiled(chain.key, opened.case, cause)
+        return await self._send_offer(uow, chain, terms, now=now)
+
+    async def accept(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        now: Instant,
+        key: ChainKey | None = None,
+    ) -> tuple[CustodyEvent, ...]:
+        """Accept the open invitation: this authority is the custodian now.
+
+        Raises:
+            ResourceNotFound: no invitation is open.
+        """
+        row = await self._invitation(uow, authority, ticket, key)
+        return await self._coupling.accept(uow, row, now=now)
+
+    async def decline(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        reason: int,
+        clause: str,
+        proposed_owner: str,
+        now: Instant,
+        key: ChainKey | None = None,
+    ) -> tuple[CustodyEvent, ...]:
+        """Decline the open invitation with reason, clause and proposed owner.
+
+        Raises:
+            ResourceNotFound: no invitation is open.
+            FieldInvalid: reason, clause or proposed owner is missing.
+        """
+        if not reason or not clause or not proposed_owner:
+            raise FieldInvalid(
+                field="reason,clause,proposed_owner", got="empty", expected="all three"
+            )
+        row = await self._invitation(uow, authority, ticket, key)
+        invitation = store.invitation_of(row)
+        chain = await chains.find_chain(uow, invitation.key)
+        if chain is None:
+            raise ResourceNotFound(kind="chain", name=f"tickets/{ticket}")
+        step = machine.decline(
+            chain, invitation, reason=reason, clause=clause, proposed_owner=proposed_owner
+        )
+        await self._writer.write(uow, step, now=now)
+        return ()
+
+    async def revoke(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        now: Instant,
+        epoch: Epoch | None = None,
+        reason: str = "recalled",
+    ) -> None:
+        """Ask for the pending offer back; the other side's answer decides.
+
+        Raises:
+            TransitionNotAllowed: nothing is pending, or another epoch is.
+        """
+        held = await chains.load(uow, authority, ticket)
+        for chain in held.chains:
+            if chain.pending_epoch is None or epoch not in (None, chain.pending_epoch):
+                continue
+            made = await self._made(uow, chain, chain.pending_epoch)
+            step = machine.revoke(chain, made, reason=reason)
+            offer = await self._signed(uow, authority, made.statement_digest)
+            await self._writer.write(uow, _with_offer(step, offer), now=now)
+            return
+        raise TransitionNotAllowed(
+            name=f"tickets/{ticket}",
+            state="without a pending offer",
+            event="revoke",
+            allowed="list transfers with `lubiao custody show`",
+        )
+
+    def locks(self, key: str) -> tuple[str, ...]:
+        """Return the locks that the timer of an offer needs (`database.TimerHandler`)."""
+        return (f"ticket/{key.split('/')[1]}",)
+
+    async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
+        """Ask a silent peer for its offer back: what a clock may do (docs/custody.md#silence)."""
+        authority, ticket, scope, number, era, count = key.split("/")
+        epoch = Epoch(int(era), int(count))
+        place = ChainKey(
+            AuthorityCode(authority), TicketNumber(ticket), AuthorityCode(scope), int(number)
+        )
+        chain = await chains.find_chain(uow, place)
+        if chain is None or chain.pending_epoch != epoch or chain.holding is not Holding.OFFERED:
+            return
+        await self.revoke(
+            uow,
+            authority=place.authority,
+            ticket=place.ticket,
+            now=now,
+            epoch=epoch,
+            reason="window over",
+        )
+
+    async def exclusive_act(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        kind: str,
+        digest: bytes,
+        now: Instant,
+        desk: str | None = None,
+    ) -> None:
+        """Record an act that only the custodian may do: resolve, close, refer, change the lead.
+
+        Args:
+            uow: the open unit.
+            authority: who acts.
+            ticket: on what.
+            kind: dotted, for example `ticket.resolved`.
+            digest: of the act's content.
+            now: when.
+            desk: the unit or desk that is responsible from now on, if it changes.
+
+        Raises:
+            NotCustodian: the ticket is not held here, freely and with force.
+        """
+        held = await chains.load(uow, authority, ticket)
+        chain = held.acting()
+        machine.require(chain, Local.EXCLUSIVE_ACT)
+        if desk is not None:
+            chain = replace(chain, desk=desk)
+        self._writer.act(uow, chain, kind=kind, subject=digest, now=now)
+
+    async def care_act(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        kind: str,
+        digest: bytes,
+        now: Instant,
+    ) -> None:
+        """Record an act of care: contact, note, answer. Allowed while this authority cares.
+
+        Raises:
+            NotCustodian: this authority does not care for the ticket.
+        """
+        held = await chains.load(uow, authority, ticket)
+        caring = [chain for chain in held.chains if chain.is_caring and not chain.key.is_outer]
+        chain = caring[-1] if caring else held.acting()
+        machine.require(chain, Local.CARE_ACT)
+        self._writer.act(uow, chain, kind=kind, subject=digest, now=now)
+
+    async def view(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> CustodyView | None:
+        """Return where custody stands in the widest scope this authority takes part in."""
+        held = await chains.load(uow, authority, ticket)
+        chain = held.outer or held.inner
+        if chain is None:
+            return None
+        inner, custodian = held.open_inner, chain.custodian
+        if chain.is_caring and inner is not None and inner.custodian is not None:
+            custodian = inner.custodian
+        return CustodyView(
+            custodian=custodian or chain.origin,
+            holding=chain.holding,
+            scope=chain.key.scope,
+            epoch=chain.floor or Epoch(0, 0),
+            case=held.case,
+            path=_whole_path(held),
+        )
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _check_target(self, authority: AuthorityCode, target: AuthorityCode) -> None:
+        same_province = chains.province_of(authority) == chains.province_of(target)
+        if target in (authority, NATION) or not (same_province or chains.is_province(target)):
+            raise FieldInvalid(
+                field="target",
+                got=target,
+                expected="another province, or an authority of the own province",
+            )
+        if not self._roster().is_joined(target):
+            raise DestinationNotJoined(authority=target)
+
+    async def _offering_chain(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        target: AuthorityCode,
+        *,
+        now: Instant,
+    ) -> Chain:
+        held = await chains.load(uow, authority, ticket)
+        inner = held.acting()
+        if chains.province_of(target) == chains.province_of(authority):
+            return inner
+        if not chains.is_province(authority):
+            raise TransitionNotAllowed(
+                name=f"tickets/{ticket}",
+                state="inside a province",
+                event=f"offer to {target}",
+                allowed=f"offer to {chains.province_of(authority)} with reason OUTBOUND",
+            )
+        if not held.is_home:
+            machine.require(inner, Local.OFFER)
+            raise TransitionNotAllowed(
+                name=f"tickets/{ticket}",
+                state="not home",
+                event=f"offer to {target}",
+                allowed="wait until the ticket is home and no inner case is open",
+            )
+        if held.outer is not None:
+            return held.outer
+        return await self._coupling.open_outer(uow, held, number=OUTER_CHAIN_NUMBER, now=now)
+
+    async def _send_offer(
+        self, uow: UnitOfWork, chain: Chain, terms: machine.OfferTerms, *, now: Instant
+    ) -> Offered:
+        key = chain.key
+        acts: tuple[bodies.Act, ...] = ()
+        if terms.is_homeward(key):
+            acts = await self._coupling.acts_of_term(uow, chain)
+        step = machine.offer(chain, terms, acts=acts)
+        block = await self._content.case_block(uow, key.authority, key.ticket)
+        content = self._writer.content("case_block", block)
+        [say] = step.says
+        body = say.body
+        if not isinstance(body, bodies.Offer):
+            raise TypeError("an offer step says an Offer")
+        attached = await self._coupling.records(uow, chain)
+        full = replace(body, attached=attached, commitments=(content.commitment(),))
+        step = replace(step, says=(replace(say, body=full),))
+        await self._writer.write(uow, step, now=now, contents=(content,))
+        schedule(uow, kind=WINDOW_TIMER, key=_timer_key(key, say.epoch), due=terms.window_end)
+        return Offered(key, say.epoch)
+
+    async def _invitation(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        key: ChainKey | None,
+    ) -> store.InvitationRow:
+        rows = await uow.select(
+            store.INVITATIONS_OF_AUTHORITY, authority=authority, ticket=ticket, after="", limit=4
+        )
+        wanted = [row for row in rows if key is None or store.invitation_of(row).key == key]
+        if not wanted:
+            raise ResourceNotFound(kind="invitation", name=f"tickets/{ticket}")
+        return wanted[0]
+
+    async def _made(self, uow: UnitOfWork, chain: Chain, epoch: Epoch) -> OfferMade:
+        key = chain.key
+        row = await uow.get(
+            store.OFFERS_MADE, key.authority, key.ticket, key.scope, key.number, epoch.key()
+        )
+        if row is None or row.verdict != Verdict.PENDING.value:
+            raise ResourceNotFound(kind="transfer", name=f"tickets/{key.ticket}")
+        return store.made_of(row)
+
+    async def _signed(
+        self, uow: UnitOfWork, authority: AuthorityCode, statement_digest: bytes
+    ) -> SignedBytes:
+        row = await uow.get(store.STATEMENTS, authority, statement_digest)
+        if row is None:
+            raise ResourceNotFound(kind="statement", name=statement_digest.hex())
+        return SignedBytes(row.statement, row.key_id, row.signature)
+
+
+def _timer_key(key: ChainKey, epoch: Epoch) -> str:
+    parts = (key.authority, key.ticket, key.scope, key.number, epoch.era, epoch.count)
+    return "/".join(str(part) for part in parts)
+
+
+def _with_offer(step: machine.Step, offer: SignedBytes) -> machine.Step:
+    """Return the step whose Revoke carries the offer that it asks back."""
+    says = tuple(
+        replace(say, body=replace(say.body, offer=offer))
+        if isinstance(say.body, bodies.Revoke)
+        else say
+        for say in step.says
+    )
+    return replace(step, says=says)
+
+
+def _whole_path(held: chains.TicketChains) -> tuple[str, ...]:
+    outer = held.outer.path if held.outer else ()
+    inner = held.inner.path if held.inner else ()
+    return tuple(dict.fromkeys((*outer, *inner)))

@@ -1,0 +1,60 @@
+"""The tables of the custody protocol (docs/custody.md#tables): a transition not here does not exist.
+
+Local events are what this authority wants; received statements are in `machine.py`, whose branches
+are the lines of the second table in their order. Every missing cell is a refusal.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from gateway.custody.model import Holding
+
+_H = Holding
+
+
+class Local(Enum):
+    """What an authority may want to do in a chain."""
+
+    OFFER = "offer"
+    REVOKE = "revoke"
+    EXCLUSIVE_ACT = "exclusive act"
+    CARE_ACT = "care act"
+    FILE_CASE = "file a case"
+    ACCEPT = "accept"
+    DECLINE = "decline"
+
+
+LOCAL: dict[tuple[Holding, Local], Holding] = {
+    (_H.HELD, Local.OFFER): _H.OFFERED,
+    (_H.OFFERED, Local.REVOKE): _H.REVOKING,
+    (_H.REVOKING, Local.REVOKE): _H.REVOKING,  # the same Revoke again
+    (_H.HELD, Local.EXCLUSIVE_ACT): _H.HELD,
+    (_H.HELD, Local.CARE_ACT): _H.HELD,
+    (_H.OFFERED, Local.CARE_ACT): _H.OFFERED,
+    (_H.REVOKING, Local.CARE_ACT): _H.REVOKING,
+    (_H.YIELDING, Local.CARE_ACT): _H.YIELDING,
+    (_H.HELD, Local.FILE_CASE): _H.HELD,
+    (_H.OFFERED, Local.FILE_CASE): _H.OFFERED,
+    (_H.REVOKING, Local.FILE_CASE): _H.REVOKING,
+    (_H.ABSENT, Local.ACCEPT): _H.HELD,
+    (_H.RELEASED, Local.ACCEPT): _H.HELD,
+    (_H.ABSENT, Local.DECLINE): _H.ABSENT,
+    (_H.RELEASED, Local.DECLINE): _H.RELEASED,
+}
+
+ANSWER_ACCEPTED: dict[Holding, Holding] = {
+    _H.OFFERED: _H.RELEASED,
+    _H.REVOKING: _H.RELEASED,
+    _H.YIELDING: _H.RELEASED,
+    _H.RELEASED: _H.RELEASED,
+}
+"""What ACCEPTED does to an authority whose pending offer it answers."""
+
+ANSWER_OTHER: dict[Holding, Holding] = {
+    _H.OFFERED: _H.HELD,
+    _H.REVOKING: _H.HELD,
+    _H.YIELDING: _H.YIELDING,
+    _H.RELEASED: _H.RELEASED,
+}
+"""What any other verdict does: the ticket never left."""

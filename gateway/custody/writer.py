@@ -1,0 +1,363 @@
+"""Writing a step: sign what it says, extend the ledger, stage all rows, post to the audience.
+
+Everything happens in the caller's unit of work, so state, ledger, statements and outbox commit
+together or not at all. The order is that of the ledger: first the row of the received statement,
+then a row for each statement said. A statement names the ledger head before it.
+
+Updates of a ticket's progress and their answers move no custody; they are signed and posted but are
+no rows of the ledger (docs/custody.md#ledger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from gateway.custody import bodies, codec, ledger, store
+from gateway.custody.machine import Say, Step
+from gateway.custody.model import PROTOCOL_VERSION, Chain, ChainKey, OfferAnswered, OfferMade
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import statement_to_bytes
+from gateway.delivery.model import Delivered, SealedBlock, SignedBytes, Statement
+from gateway.delivery.outbox import Outbox
+from gateway.kernel.errors import InvariantViolated
+from gateway.kernel.ids import AuthorityCode, Epoch, Ids
+from gateway.kernel.time import Clock, Instant
+from gateway.trust.commitments import commit, new_salt
+from gateway.trust.key_ring import KeyRing
+from gateway.trust.roster import Roster
+from gateway.trust.sealing import SealingContext, seal_block
+from gateway.trust.statements import digest, record, sign
+
+UNRECORDED_KINDS = frozenset({"TicketUpdate", "UpdateAnswer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A block to send, with the salt of its commitment."""
+
+    kind: str
+    block: bytes
+    salt: bytes
+
+    def commitment(self) -> bodies.Commitment:
+        """Return what the body of the statement promises about the block."""
+        return bodies.Commitment(self.kind, commit(self.block, self.salt))
+
+
+class StepWriter:
+    """Turns the outcome of a pure step into rows and signed statements."""
+
+    def __init__(
+        self,
+        *,
+        keys: KeyRing,
+        roster: Callable[[], Roster],
+        outbox: Outbox,
+        ids: Ids,
+        machine_clock: Clock,
+    ) -> None:
+        """Make the writer of one node."""
+        self._keys = keys
+        self._roster = roster
+        self._outbox = outbox
+        self._ids = ids
+        self._machine = machine_clock
+
+    def content(self, kind: str, block: bytes) -> Content:
+        """Return a block with a fresh salt, ready to be promised and sealed."""
+        return Content(kind, block, new_salt(self._ids))
+
+    async def write(
+        self,
+        uow: UnitOfWork,
+        step: Step,
+        *,
+        now: Instant,
+        received: Delivered | None = None,
+        contents: tuple[Content, ...] = (),
+        case_block: bytes = b"",
+    ) -> Chain:
+        """Write a step and return the chain as it is stored.
+
+        Args:
+            uow: the open unit; the ticket is locked.
+            step: the outcome of the machine.
+            now: business time of the step.
+            received: the statement that caused it, if one did.
+            contents: blocks that travel beside what is said.
+            case_block: the sealed block of a new invitation, as received.
+        """
+        chain = step.chain
+        if received is not None:
+            keep(
+                uow,
+                chain.key.authority,
+                received.signed,
+                received.statement,
+                received.digest,
+                now,
+            )
+            if step.records:
+                chain = self._append(
+                    uow,
+                    chain,
+                    kind=received.statement.kind,
+                    epoch=received.statement.epoch,
+                    subject=received.digest,
+                    now=now,
+                )
+        chain, said = self._say_all(uow, chain, step, now=now, contents=contents)
+        chain = _established(chain, step, received=received, said=said)
+        for made in step.made:
+            uow.put(store.OFFERS_MADE, store.made_row(made))
+        if step.ends_invitation:
+            uow.delete(store.INVITATIONS, *_parts(chain.key))
+        if step.invitation is not None:
+            row = store.invitation_row(step.invitation, case_block=case_block)
+            uow.put(store.INVITATIONS, row)
+        if step.resend and received is not None:
+            await self.resend(
+                uow, chain.key, step.resend, to=received.statement.issuer, now=now
+            )
+        self.save(uow, chain)
+        return chain
+
+    def save(self, uow: UnitOfWork, chain: Chain) -> None:
+        """Stage the chain's row."""
+        if chain.is_caring and chain.desk is None:
+            raise InvariantViolated(
+                invariant="I2: who cares names a desk", got=f"{chain.key.ticket} {chain.holding}"
+            )
+        uow.put(store.CHAINS, store.chain_row(chain))
+
+    def act(
+        self, uow: UnitOfWork, chain: Chain, *, kind: str, subject: bytes, now: Instant
+    ) -> Chain:
+        """Append the row of a local act and stage the chain."""
+        epoch = chain.term_epoch or Epoch(0, 0)
+        acted = self._append(
+            uow, chain, kind=f"act.{kind}", epoch=epoch, subject=subject, now=now
+        )
+        self.save(uow, acted)
+        return acted
+
+    async def resend(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        statement_digest: bytes,
+        *,
+        to: AuthorityCode,
+        now: Instant,
+    ) -> None:
+        """Post a stored statement again, byte for byte."""
+        row = await uow.get(store.STATEMENTS, key.authority, statement_digest)
+        if row is None:
+            raise InvariantViolated(
+                invariant="an answer once given is never forgotten", got=statement_digest.hex()
+            )
+        self._outbox.post(
+            uow,
+            source=key.authority,
+            target=to,
+            ticket=key.ticket,
+            kind=row.kind,
+            signed=SignedBytes(row.statement, row.key_id, row.signature),
+            blocks=(),
+            now=now,
+        )
+
+    # --- saying -------------------------------------------------------------------------------------
+
+    def _say_all(
+        self,
+        uow: UnitOfWork,
+        chain: Chain,
+        step: Step,
+        *,
+        now: Instant,
+        contents: tuple[Content, ...],
+    ) -> tuple[Chain, Mapping[str, bytes]]:
+        said: dict[str, bytes] = {}
+        for say in step.says:
+            signed, statement = self._sign(chain, say, now=now)
+            said[say.kind] = digest(signed.statement)
+            keep(uow, chain.key.authority, signed, statement, said[say.kind], now)
+            if say.kind not in UNRECORDED_KINDS:
+                chain = self._append(
+                    uow,
+                    chain,
+                    kind=say.kind,
+                    epoch=say.epoch,
+                    subject=said[say.kind],
+                    now=now,
+                )
+            _put_completed(uow, say, said[say.kind])
+            for target in say.audience:
+                self._outbox.post(
+                    uow,
+                    source=chain.key.authority,
+                    target=target,
+                    ticket=chain.key.ticket,
+                    kind=say.kind,
+                    signed=signed,
+                    blocks=self._seal(chain.key, say.epoch, target, contents),
+                    now=now,
+                )
+        return chain, said
+
+    def _sign(self, chain: Chain, say: Say, *, now: Instant) -> tuple[SignedBytes, Statement]:
+        key = chain.key
+        statement = Statement(
+            statement_id=self._ids.uuid7(now),
+            kind=say.kind,
+            issuer=key.authority,
+            audience=say.audience,
+            ticket=key.ticket,
+            scope=key.scope,
+            chain=key.number,
+            epoch=say.epoch,
+            previous_digest=chain.chain_head,
+            issued=now,
+            protocol_version=PROTOCOL_VERSION,
+            body=codec.body_to_bytes(say.body),
+        )
+        raw = statement_to_bytes(statement)
+        signing = self._keys.signing_key(key.authority)
+        return SignedBytes(raw, signing.key_id, sign(signing, raw)), statement
+
+    def _seal(
+        self,
+        key: ChainKey,
+        epoch: Epoch,
+        target: AuthorityCode,
+        contents: tuple[Content, ...],
+    ) -> tuple[SealedBlock, ...]:
+        if not contents:
+            return ()
+        recipient = self._roster().current_sealing_key(target, now=self._machine.now())
+        blocks = []
+        for content in contents:
+            context = SealingContext(
+                ticket=key.ticket,
+                scope=key.scope,
+                chain=key.number,
+                epoch=epoch,
+                source=key.authority,
+                target=target,
+                kind=content.kind,
+            )
+            sealed = seal_block(
+                block=content.block, salt=content.salt, recipient=recipient, context=context
+            )
+            blocks.append(
+                SealedBlock(content.kind, sealed.ciphertext, sealed.suite, sealed.key_id)
+            )
+        return tuple(blocks)
+
+    # --- rows ---------------------------------------------------------------------------------------
+
+    def _append(
+        self,
+        uow: UnitOfWork,
+        chain: Chain,
+        *,
+        kind: str,
+        epoch: Epoch,
+        subject: bytes,
+        now: Instant,
+    ) -> Chain:
+        content = ledger.RowContent(
+            sequence=chain.rows + 1,
+            previous=chain.chain_head,
+            kind=kind,
+            epoch=epoch,
+            subject=subject,
+            state=ledger.state_digest(chain),
+            recorded=now,
+        )
+        head = ledger.row_digest(content)
+        row = store.CustodyRow(
+            authority=chain.key.authority,
+            ticket=chain.key.ticket,
+            scope=chain.key.scope,
+            number=chain.key.number,
+            sequence=content.sequence,
+            txid=0,
+            previous_digest=content.previous,
+            kind=kind,
+            epoch=epoch.key(),
+            subject_digest=subject,
+            state_digest=content.state,
+            row_digest=head,
+            holding=chain.holding.value,
+            recorded=now,
+        )
+        uow.insert(store.CUSTODY_ROWS, row)
+        return replace(chain, chain_head=head, rows=content.sequence)
+
+
+def keep(
+    uow: UnitOfWork,
+    authority: AuthorityCode,
+    signed: SignedBytes,
+    statement: Statement,
+    statement_digest: bytes,
+    now: Instant,
+) -> None:
+    """Stage the exact bytes of a statement; kept as long as the ticket."""
+    row = store.StatementRow(
+        authority=authority,
+        digest=statement_digest,
+        statement=signed.statement,
+        key_id=signed.key_id,
+        signature=signed.signature,
+        kind=statement.kind,
+        issuer=statement.issuer,
+        ticket=statement.ticket,
+        scope=statement.scope,
+        number=statement.chain,
+        epoch=statement.epoch.key(),
+        recorded=now,
+    )
+    uow.put(store.STATEMENTS, row)
+
+
+def _put_completed(uow: UnitOfWork, say: Say, statement_digest: bytes) -> None:
+    match say.row:
+        case OfferMade() as made:
+            completed = replace(made, statement_digest=statement_digest)
+            uow.put(store.OFFERS_MADE, store.made_row(completed))
+        case OfferAnswered() as answered:
+            given = replace(answered, answer_digest=statement_digest)
+            uow.put(store.OFFERS_ANSWERED, store.answered_row(given))
+        case None:
+            pass
+
+
+def _established(
+    chain: Chain, step: Step, *, received: Delivered | None, said: Mapping[str, bytes]
+) -> Chain:
+    """Return the chain with the record of the term that this step established, if it did."""
+    if "Genesis" in said:
+        first = said["Genesis"]
+        genesis_record = record(previous_record=None, first_digest=first, second_digest=None)
+        return replace(
+            chain, genesis_digest=first, record_digest=genesis_record, records=(first.hex(),)
+        )
+    if step.established is None:
+        return chain
+    prior, offer_digest = step.established
+    answer_digest = said.get("Answer") or (received.digest if received else b"")
+    return replace(
+        chain,
+        record_digest=record(
+            previous_record=prior, first_digest=offer_digest, second_digest=answer_digest
+        ),
+        records=(*chain.records, offer_digest.hex(), answer_digest.hex()),
+    )
+
+
+def _parts(key: ChainKey) -> tuple[str, str, str, int]:
+    return key.authority, key.ticket, key.scope, key.number

@@ -1,0 +1,1 @@
+"""Storage: tables, queries, the unit of work and its engines, PostgreSQL and the memory twin."""

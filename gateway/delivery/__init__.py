@@ -1,0 +1,1 @@
+"""Delivery: signed bytes from node to node, with receipts; it never looks inside a ticket."""

@@ -1,0 +1,240 @@
+"""Protobuf ↔ values of delivery. Bytes that were signed are kept as they are, always."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from google.protobuf.any_pb2 import Any as AnyPb
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.type.v1 import statement_pb2 as type_pb
+
+from gateway.delivery.model import (
+    BACKOFF_FIRST,
+    Outcome,
+    Receipt,
+    SealedBlock,
+    SignedBytes,
+    Statement,
+)
+from gateway.kernel.errors import LubiaoError, StatementMalformed
+from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ERROR_DOMAIN = "lubiao"
+
+
+def digest_to_pb(value: bytes) -> type_pb.Digest:
+    """Return a SHA-256 digest message."""
+    return type_pb.Digest(algorithm=type_pb.DIGEST_ALGORITHM_SHA256, value=value)
+
+
+def instant_to_pb(moment: Instant) -> Timestamp:
+    """Return a timestamp message."""
+    seconds, micros = divmod(to_microseconds(moment), 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1000)
+
+
+def instant_from_pb(stamp: Timestamp) -> Instant:
+    """Return the instant of a timestamp message, cut to microseconds."""
+    return from_microseconds(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
+
+
+def epoch_to_pb(epoch: Epoch) -> type_pb.Epoch:
+    """Return an epoch message."""
+    return type_pb.Epoch(era=epoch.era, count=epoch.count)
+
+
+def statement_to_bytes(statement: Statement) -> bytes:
+    """Serialise a statement once, before it is signed."""
+    message = type_pb.Statement(
+        statement_id=statement.statement_id,
+        kind=statement.kind,
+        issuer=statement.issuer,
+        audience=statement.audience,
+        ticket=statement.ticket,
+        scope=statement.scope,
+        chain=statement.chain,
+        epoch=epoch_to_pb(statement.epoch),
+        issued_time=instant_to_pb(statement.issued),
+        protocol_version=statement.protocol_version,
+        body=statement.body,
+    )
+    if statement.previous_digest:
+        message.previous_digest.CopyFrom(digest_to_pb(statement.previous_digest))
+    return message.SerializeToString(deterministic=True)
+
+
+def statement_from_pb(message: type_pb.Statement) -> Statement:
+    """Return the value of a parsed and validated statement."""
+    return Statement(
+        statement_id=message.statement_id,
+        kind=message.kind,
+        issuer=AuthorityCode(message.issuer),
+        audience=tuple(AuthorityCode(code) for code in message.audience),
+        ticket=TicketNumber(message.ticket),
+        scope=AuthorityCode(message.scope),
+        chain=message.chain,
+        epoch=Epoch(message.epoch.era, message.epoch.count),
+        previous_digest=message.previous_digest.value,
+        issued=instant_from_pb(message.issued_time),
+        protocol_version=message.protocol_version,
+        body=message.body,
+    )
+
+
+def statement_from_bytes(raw: bytes) -> Statement:
+    """Return the value of a statement's bytes that this node verified before."""
+    return statement_from_pb(type_pb.Statement.FromString(raw))
+
+
+def signed_to_pb(signed: SignedBytes) -> type_pb.SignedStatement:
+    """Return signed bytes as a message."""
+    return type_pb.SignedStatement(
+        statement=signed.statement,
+        signature=type_pb.Signature(key_id=signed.key_id, direct=signed.signature),
+    )
+
+
+def signed_from_pb(message: type_pb.SignedStatement) -> SignedBytes:
+    """Return signed bytes of a message; a batch signature is not understood yet.
+
+    Raises:
+        StatementMalformed: check 3, the signature is not a direct one.
+    """
+    if message.signature.WhichOneof("proof") != "direct":
+        raise StatementMalformed(check=3, got="no direct signature", expected="a direct signature")
+    return SignedBytes(
+        statement=message.statement,
+        key_id=message.signature.key_id,
+        signature=message.signature.direct,
+    )
+
+
+def block_to_pb(block: SealedBlock) -> type_pb.Block:
+    """Return a sealed block as a message."""
+    return type_pb.Block(
+        kind=block.kind, ciphertext=block.ciphertext, suite=block.suite, key_id=block.key_id
+    )
+
+
+def block_from_pb(message: type_pb.Block) -> SealedBlock:
+    """Return a sealed block of a message."""
+    return SealedBlock(
+        kind=message.kind,
+        ciphertext=message.ciphertext,
+        suite=message.suite,
+        key_id=message.key_id,
+    )
+
+
+def envelope_to_bytes(
+    *, source: str, target: str, signed: SignedBytes, blocks: Iterable[SealedBlock]
+) -> bytes:
+    """Serialise an envelope without its sequence, which is given at the first sending."""
+    message = peer_pb.Envelope(
+        source=source,
+        target=target,
+        statement=signed_to_pb(signed),
+        blocks=[block_to_pb(block) for block in blocks],
+    )
+    return message.SerializeToString(deterministic=True)
+
+
+def numbered_envelope(envelope: bytes, *, incarnation: int, sequence: int) -> bytes:
+    """Return the envelope with its incarnation and sequence.
+
+    Protobuf concatenates: appending the two fields sets them without parsing the rest.
+    """
+    numbers = peer_pb.Envelope(incarnation=incarnation, sequence=sequence)
+    return envelope + numbers.SerializeToString()
+
+
+def error_to_status(error: LubiaoError) -> status_pb2.Status:
+    """Return the `google.rpc.Status` of an error, with `ErrorInfo`."""
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
+    )
+    detail = AnyPb()
+    detail.Pack(info)
+    return status_pb2.Status(code=error.code.value, message=error.text(), details=[detail])
+
+
+def reason_of_status(status: status_pb2.Status) -> str:
+    """Return the reason of a status, or an empty text."""
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return info.reason
+    return ""
+
+
+def receipt_to_bytes(
+    *,
+    issuer: str,
+    statement_digest: bytes,
+    now: Instant,
+    error: LubiaoError | None = None,
+    deferred: bool = False,
+) -> bytes:
+    """Serialise a receipt: received without an error, else refused or deferred."""
+    message = peer_pb.Receipt(
+        issuer=issuer,
+        statement_digest=digest_to_pb(statement_digest),
+        receipt_time=instant_to_pb(now),
+    )
+    if error is None:
+        message.received.SetInParent()
+    elif deferred:
+        delay = error.retry_delay or BACKOFF_FIRST
+        message.deferred.error.CopyFrom(error_to_status(error))
+        message.deferred.retry_delay.CopyFrom(duration_to_pb(delay))
+    else:
+        message.refused.error.CopyFrom(error_to_status(error))
+    return message.SerializeToString(deterministic=True)
+
+
+def receipt_from_bytes(raw: bytes) -> tuple[str, Receipt]:
+    """Return issuer and value of a receipt whose signature was verified.
+
+    Raises:
+        StatementMalformed: it does not parse or holds no answer.
+    """
+    message = peer_pb.Receipt()
+    try:
+        message.ParseFromString(raw)
+    except DecodeError as error:
+        raise StatementMalformed(check=4, got="bytes", expected="a Receipt") from error
+    name = message.WhichOneof("outcome")
+    if name is None:
+        raise StatementMalformed(check=4, got="no outcome", expected="received|refused|deferred")
+    digest = message.statement_digest.value
+    if name == "refused":
+        reason = reason_of_status(message.refused.error)
+        return message.issuer, Receipt(Outcome.REFUSED, digest, reason)
+    if name == "deferred":
+        delay = message.deferred.retry_delay.ToTimedelta() or BACKOFF_FIRST
+        reason = reason_of_status(message.deferred.error)
+        return message.issuer, Receipt(Outcome.DEFERRED, digest, reason, delay)
+    return message.issuer, Receipt(Outcome.RECEIVED, digest)
+
+
+def duration_to_pb(delay: timedelta) -> Duration:
+    """Return a duration message."""
+    duration = Duration()
+    duration.FromTimedelta(delay)
+    return duration
+
+
+def signed_receipt_to_bytes(receipt: bytes, *, key_id: str, signature: bytes) -> bytes:
+    """Serialise a receipt with its signature; stored and replayed as it is."""
+    return peer_pb.SignedReceipt(
+        receipt=receipt, signature=type_pb.Signature(key_id=key_id, direct=signature)
+    ).SerializeToString(deterministic=True)

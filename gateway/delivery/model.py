@@ -1,0 +1,92 @@
+"""Values of delivery: signed bytes, sealed blocks, what was delivered, and the peer's answer.
+
+Delivery carries statements and knows who signed them and for whom they are. What they mean is the
+business of the rooms that register a `StatementHandler` for their kinds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+
+from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant
+
+ENVELOPES_PER_BATCH_MAX = 100  # one batch must fit a 2 s deadline on a 1 Mbit/s county link
+ENVELOPE_BYTES_MAX = 1_048_576  # four sealed blocks of 256 KiB: a batch stays below 4 MiB
+BATCH_BYTES_MAX = 3_500_000  # below the 4 MiB of a gRPC message, with room for framing
+BLOCKS_MAX = 8
+BACKOFF_FIRST = timedelta(milliseconds=500)  # a restart must not cost minutes (Synapse #9335)
+BACKOFF_MAX = timedelta(seconds=8)  # a restarted peer is reached within 10 s
+PROTOCOL_VERSION_MAX = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBytes:
+    """The exact bytes of a statement with the signature over them."""
+
+    statement: bytes
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBlock:
+    """Content beside a statement, sealed to its receiver."""
+
+    kind: str
+    ciphertext: bytes = field(repr=False)
+    suite: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A parsed statement; the body stays bytes of the kind's own message."""
+
+    statement_id: str
+    kind: str
+    issuer: AuthorityCode
+    audience: tuple[AuthorityCode, ...]
+    ticket: TicketNumber
+    scope: AuthorityCode
+    chain: int
+    epoch: Epoch
+    previous_digest: bytes
+    issued: Instant
+    protocol_version: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A verified statement at the authority it was addressed to."""
+
+    target: AuthorityCode
+    statement: Statement
+    signed: SignedBytes
+    digest: bytes
+    blocks: tuple[SealedBlock, ...]
+
+    def block(self, kind: str) -> SealedBlock | None:
+        """Return the block of a kind, if it came along."""
+        return next((block for block in self.blocks if block.kind == kind), None)
+
+
+class Outcome(Enum):
+    """The peer's answer to one envelope."""
+
+    RECEIVED = "received"
+    REFUSED = "refused"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt as the sender reads it, after its signature was verified."""
+
+    outcome: Outcome
+    statement_digest: bytes
+    reason: str = ""
+    retry_delay: timedelta = BACKOFF_FIRST

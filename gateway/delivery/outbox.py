@@ -1,0 +1,90 @@
+"""Posting: a signed statement leaves only through the outbox, or at once if its target lives here.
+
+A statement to an authority on another node becomes an outbox row of the same transaction; the pump
+sends it after the commit. A statement to an authority that this node hosts is handled inside the
+same transaction, just before it commits, by the same verification and the same handler: hosted and
+split differ in nothing but the network (docs/delivery.md#local).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.database.uow import UnitOfWork
+from gateway.delivery import codec
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.model import SealedBlock, SignedBytes
+from gateway.delivery.store import OUTBOX, OutboxRow
+from gateway.kernel.errors import DestinationNotJoined
+from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
+from gateway.kernel.time import Clock, Instant
+from gateway.trust.roster import Roster
+from gateway.trust.statements import digest
+
+
+class Outbox:
+    """Takes statements of hosted authorities for others."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        roster: Callable[[], Roster],
+        inbox: Inbox,
+        machine_clock: Clock,
+        wake: Callable[[NodeId], None] = lambda node: None,
+    ) -> None:
+        """Make the outbox of one node; `wake` is called after a commit that left something."""
+        self._node = node
+        self._roster = roster
+        self._inbox = inbox
+        self._machine = machine_clock
+        self.wake = wake
+
+    def post(
+        self,
+        uow: UnitOfWork,
+        *,
+        source: AuthorityCode,
+        target: AuthorityCode,
+        ticket: TicketNumber,
+        kind: str,
+        signed: SignedBytes,
+        blocks: Iterable[SealedBlock],
+        now: Instant,
+    ) -> None:
+        """Stage one statement for one target.
+
+        Raises:
+            DestinationNotJoined: the target is not in the roster.
+        """
+        entry = self._roster().node_of(target)
+        if entry is None:
+            raise DestinationNotJoined(authority=target)
+        sealed = tuple(blocks)
+        if entry.id == self._node:
+            uow.before_commit(
+                lambda: self._inbox.take_local(
+                    uow, source=source, target=target, signed=signed, blocks=sealed, now=now
+                )
+            )
+            return
+        envelope = codec.envelope_to_bytes(
+            source=source, target=target, signed=signed, blocks=sealed
+        )
+        posted = self._machine.now()
+        row = OutboxRow(
+            position=0,
+            node=entry.id,
+            source=source,
+            target=target,
+            ticket=ticket,
+            kind=kind,
+            statement_digest=digest(signed.statement),
+            envelope=envelope,
+            sequence=0,
+            created=posted,
+            not_before=posted,
+        )
+        uow.insert(OUTBOX, row)
+        uow.after_commit(lambda: self.wake(entry.id))

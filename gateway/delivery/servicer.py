@@ -1,0 +1,43 @@
+"""PeerService: the edge where other nodes' envelopes come in. Boring on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
+
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.model import ENVELOPES_PER_BATCH_MAX
+from gateway.kernel.errors import BatchTooLarge
+from gateway.kernel.ids import NodeId
+from gateway.trust.principal import Principal
+
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PeerServicer(peer_grpc.PeerServiceServicer):
+    """Takes batches of envelopes from the node that the certificate names."""
+
+    def __init__(
+        self, *, inbox: Inbox, principal_of: Callable[[Context], Principal]
+    ) -> None:
+        """Make the servicer."""
+        self._inbox = inbox
+        self._principal_of = principal_of
+
+    async def DeliverEnvelopes(  # noqa: N802 - the name is the standard's
+        self, request: peer_pb.DeliverEnvelopesRequest, context: Context
+    ) -> peer_pb.DeliverEnvelopesResponse:
+        """Take each envelope and answer with a receipt of its own, in the same order."""
+        if len(request.envelopes) > ENVELOPES_PER_BATCH_MAX:
+            raise BatchTooLarge(got=len(request.envelopes), expected=ENVELOPES_PER_BATCH_MAX)
+        peer = NodeId(self._principal_of(context).id)
+        response = peer_pb.DeliverEnvelopesResponse()
+        for envelope in request.envelopes:
+            receipt = await self._inbox.take(envelope, peer=peer)
+            response.receipts.add().ParseFromString(receipt)
+        return response

@@ -1,0 +1,1 @@
+"""Keys, certificates, statements, sealing: the only room that imports `cryptography`."""

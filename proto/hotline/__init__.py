@@ -1,0 +1,1 @@
+"""Generated code of `hotline`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.custody`; see proto/README.md."""

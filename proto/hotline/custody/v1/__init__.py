@@ -1,0 +1,1 @@
+"""Generated code of `hotline.custody.v1`; see proto/README.md."""

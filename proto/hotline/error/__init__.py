@@ -1,0 +1,1 @@
+"""Generated code of `hotline.error`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.federation`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.federation.v1`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.peer`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.routing`; see proto/README.md."""

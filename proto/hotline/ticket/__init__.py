@@ -1,0 +1,1 @@
+"""Generated code of `hotline.ticket`; see proto/README.md."""

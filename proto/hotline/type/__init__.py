@@ -1,0 +1,1 @@
+"""Generated code of `hotline.type`; see proto/README.md."""

@@ -1,0 +1,327 @@
+"""A small federation in one process: the real custody and delivery services on in-memory stores.
+
+Only the edges are replaced: storage by the in-memory twin, the network by `network.py`, clocks and
+identifiers by seeded ones, and the content of tickets by `SimulatedCopies`. Everything an authority
+decides (whom to offer to, accept or not, when to recall) is drawn by `play.py` from one seed.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from hotline.custody.v1 import custody_pb2
+
+from gateway.custody import assembly
+from gateway.custody.model import (
+    ContentArrived,
+    CustodyEvent,
+    IdentityArrived,
+    ProgressArrived,
+)
+from gateway.custody.service import WINDOW_TIMER, CustodyService
+from gateway.database.memory import MemoryDatabase
+from gateway.database.table import Table
+from gateway.database.timers import TimerRunner
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import instant_to_pb
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.model import Delivered
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.pump import Pump
+from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber, mint_ticket_number, uuid7
+from gateway.kernel.time import Instant, ManualClock, day_of
+from gateway.trust.key_ring import KeyRing
+from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
+from tests.simulation.network import Crashed, Network
+
+START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
+FAR = timedelta(days=20)  # inside the validity of the simulated roster
+
+NODES: dict[str, tuple[str, ...]] = {
+    "tianjin": ("120000",),
+    "hebei": ("130000", "130100", "130600"),
+    "langfang": ("131000",),
+    "shanghai": ("310000",),
+}
+"""Two levels: 河北 hosts two of its cities, 廊坊 runs its own node."""
+
+
+class SeededIds:
+    """Identifiers and entropy from a seed."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def uuid7(self, now: Instant) -> str:
+        return uuid7(now, self._rng.randbytes(10))
+
+    def entropy(self, size: int) -> bytes:
+        return self._rng.randbytes(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What the simulation keeps of a ticket at one authority."""
+
+    authority: str
+    ticket: str
+    uid: str
+    origin: str
+    state: int
+    version: int
+    identity: bytes
+
+
+COPIES = Table("simulated_copies", Copy, key=("authority", "ticket"))
+
+
+class SimulatedCopies:
+    """The ContentSource of the simulation, transactional like everything else."""
+
+    async def header(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> bytes:
+        copy = await uow.get(COPIES, authority, ticket)
+        assert copy is not None
+        header = custody_pb2.TicketHeader(
+            uid=copy.uid,
+            origin=copy.origin,
+            matter="041501",
+            received_time=instant_to_pb(START),
+            due_time=instant_to_pb(START + FAR),
+        )
+        return header.SerializeToString(deterministic=True)
+
+    async def case_block(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> bytes:
+        return f"case of {ticket}".encode()
+
+    async def identity_block(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> bytes | None:
+        copy = await uow.get(COPIES, authority, ticket)
+        return copy.identity or None if copy else None
+
+    async def state_block(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> tuple[int, bytes]:
+        copy = await uow.get(COPIES, authority, ticket)
+        assert copy is not None
+        return copy.state, str(copy.version).encode()
+
+    async def forget_identity(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> None:
+        copy = await uow.get(COPIES, authority, ticket)
+        if copy is not None:
+            uow.put(COPIES, replace(copy, identity=b""))
+
+
+class Node:
+    """One gateway: its storage survives a crash, everything else is made anew."""
+
+    def __init__(self, world: World, name: str, hosts: tuple[str, ...]) -> None:
+        self.world = world
+        self.id = NodeId(name)
+        self.hosts = tuple(AuthorityCode(code) for code in hosts)
+        self.keys = KeyRing.in_memory(hosts, world.ids)
+        self.database = MemoryDatabase(crash=self._at_point)
+        self.crash_at: tuple[str, int] | None = None
+        self.inbox: Inbox
+        self.pump: Pump
+        self.custody: CustodyService
+        self.timers: TimerRunner
+
+    def _at_point(self, point: str) -> None:
+        if self.crash_at is None:
+            return
+        name, left = self.crash_at
+        if name == point:
+            self.crash_at = (name, left - 1) if left > 1 else None
+            if left <= 1:
+                self.world.faults[f"crash {point}"] += 1
+                raise Crashed(self.id)
+
+    def start(self) -> None:
+        """Build the services over whatever the storage holds, as after a restart."""
+        self.database.abandon()
+        world = self.world
+        self.inbox = Inbox(
+            node=self.id,
+            database=self.database,
+            roster=lambda: world.roster,
+            keys=self.keys,
+            business_clock=world.clock,
+            machine_clock=world.clock,
+        )
+        outbox = Outbox(
+            node=self.id,
+            roster=lambda: world.roster,
+            inbox=self.inbox,
+            machine_clock=world.clock,
+        )
+        self.pump = Pump(
+            database=self.database,
+            transport=world.network.from_node(self.id),
+            roster=lambda: world.roster,
+            clock=world.clock,
+        )
+        self.custody = assembly.build(
+            keys=self.keys,
+            roster=lambda: world.roster,
+            outbox=outbox,
+            content=SimulatedCopies(),
+            ids=world.ids,
+            machine_clock=world.clock,
+        )
+        self.inbox.register(dict.fromkeys(self.custody.kinds, self._take))
+        self.timers = TimerRunner(
+            database=self.database,
+            clock=world.clock,
+            handlers={WINDOW_TIMER: self.custody},
+        )
+
+    async def _take(self, uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
+        for event in await self.custody.receive(uow, delivered, now):
+            await self.react(uow, event, now)
+
+    async def react(self, uow: UnitOfWork, event: CustodyEvent, now: Instant) -> None:
+        """Keep the copies as dispatch does; decisions are left to the play."""
+        if isinstance(event, ContentArrived):
+            header = custody_pb2.TicketHeader.FromString(event.header)
+            known = await uow.get(COPIES, event.key.authority, event.key.ticket)
+            if known is None:
+                copy = Copy(
+                    authority=event.key.authority,
+                    ticket=event.key.ticket,
+                    uid=header.uid,
+                    origin=header.origin,
+                    state=2,
+                    version=0,
+                    identity=b"",
+                )
+                uow.put(COPIES, copy)
+        elif isinstance(event, IdentityArrived):
+            await self._change(uow, event.key.authority, event.key.ticket, event.identity_block)
+        elif isinstance(event, ProgressArrived):
+            copy = await uow.get(COPIES, event.key.authority, event.key.ticket)
+            if copy is not None:
+                version = int(event.state_block)
+                uow.put(COPIES, replace(copy, state=event.state, version=version))
+                await self.custody.publish(
+                    uow, authority=event.key.authority, ticket=event.key.ticket, now=now
+                )
+
+    async def _change(
+        self, uow: UnitOfWork, authority: str, ticket: str, identity: bytes
+    ) -> None:
+        copy = await uow.get(COPIES, authority, ticket)
+        if copy is not None:
+            uow.put(COPIES, replace(copy, identity=identity))
+
+    async def create(self, authority: AuthorityCode) -> TicketNumber:
+        """Hand in a ticket at a hosted authority and return its number once committed."""
+        world, now = self.world, self.world.clock.now()
+        ticket = mint_ticket_number(authority, day_of(now), world.next_number())
+        async with self.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            copy = Copy(
+                authority=authority,
+                ticket=ticket,
+                uid=world.ids.uuid7(now),
+                origin=authority,
+                state=1,
+                version=0,
+                identity=b"a synthetic citizen",
+            )
+            uow.put(COPIES, copy)
+            await self.custody.begin(
+                uow, authority=authority, ticket=ticket, uid=copy.uid, now=now
+            )
+        return ticket
+
+    async def change(self, authority: AuthorityCode, ticket: TicketNumber) -> None:
+        """Do an exclusive act: a new version of the public state, told to the followers."""
+        now = self.world.clock.now()
+        async with self.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            version = self.world.next_number()
+            await self.custody.exclusive_act(
+                uow,
+                authority=authority,
+                ticket=ticket,
+                kind="ticket.changed",
+                digest=version.to_bytes(32, "big"),
+                now=now,
+            )
+            copy = await uow.get(COPIES, authority, ticket)
+            assert copy is not None
+            uow.put(COPIES, replace(copy, state=3, version=version))
+            await self.custody.publish(uow, authority=authority, ticket=ticket, now=now)
+
+
+class World:
+    """The federation of one run."""
+
+    def __init__(self, seed: int, *, nodes: dict[str, tuple[str, ...]] | None = None) -> None:
+        self.rng = random.Random(seed)
+        self.ids = SeededIds(random.Random(seed + 1))
+        self.clock = ManualClock(START)
+        self.faults: dict[str, int] = _Counter()
+        self.log: list[str] = []
+        self._numbers = 0
+        self.network = Network(self)
+        self.nodes = {
+            NodeId(name): Node(self, name, hosts) for name, hosts in (nodes or NODES).items()
+        }
+        self.roster = self._roster()
+        for node in self.nodes.values():
+            node.start()
+        self.tickets: list[TicketNumber] = []
+
+    def next_number(self) -> int:
+        """Return the next number of the run, for ticket numbers and versions."""
+        self._numbers += 1
+        return self._numbers
+
+    def node_of(self, authority: str) -> Node:
+        """Return the node that hosts an authority."""
+        return next(node for node in self.nodes.values() if authority in node.hosts)
+
+    @property
+    def authorities(self) -> tuple[AuthorityCode, ...]:
+        """All authorities of the federation."""
+        return tuple(code for node in self.nodes.values() for code in node.hosts)
+
+    def _roster(self) -> Roster:
+        valid = {"valid_from": START - timedelta(days=1), "valid_to": START + FAR}
+        authorities = [
+            AuthorityEntry(
+                code=code,
+                name=f"模拟热线{code}",
+                hosted_on=node.id,
+                statement_keys=(KeyEntry.of(node.keys.signing_key(code).public, **valid),),
+                sealing_keys=(KeyEntry.of(node.keys.sealing_key(code).public, **valid),),
+            )
+            for node in self.nodes.values()
+            for code in node.hosts
+        ]
+        nodes = [
+            NodeEntry(
+                id=node.id,
+                endpoint=f"{node.id}.invalid:1",
+                roles=frozenset({NodeRole.CUSTODIAN}),
+            )
+            for node in self.nodes.values()
+        ]
+        return Roster.of(
+            tuple(authorities), tuple(nodes), version=1, issued=START - timedelta(hours=1), demo=True
+        )
+
+
+class _Counter(dict[str, int]):
+    def __missing__(self, key: str) -> int:
+        return 0
