@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hotline.type.v1 import statement_pb2 as type_pb
-
 from gateway.custody import bodies
 from gateway.custody.model import ChainKey
 from gateway.custody.store import InvitationRow
@@ -14,6 +12,7 @@ from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.keys import KeyId
 from gateway.trust.sealing import Sealed, SealingContext, open_block
+from hotline.type.v1 import statement_pb2 as type_pb
 
 
 class BlockOpener:

@@ -113,9 +113,7 @@ class TicketChains:
         )
 
 
-async def load(
-    uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
-) -> TicketChains:
+async def load(uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber) -> TicketChains:
     """Read all chains of a ticket at one authority; the ticket is locked."""
     rows = await uow.select(store.CHAINS_OF_TICKET, authority=authority, ticket=ticket)
     return TicketChains(authority, ticket, tuple(store.chain_of(row) for row in rows))

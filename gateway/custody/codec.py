@@ -10,10 +10,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from google.protobuf.message import DecodeError, Message
-from hotline.custody.v1 import custody_pb2 as pb
-from hotline.ticket.v1 import codes_pb2 as codes_pb
-from hotline.ticket.v1 import ticket_pb2 as ticket_pb
-from hotline.type.v1 import statement_pb2 as type_pb
 
 from gateway.custody import bodies
 from gateway.custody.model import OfferReason, Verdict
@@ -28,6 +24,10 @@ from gateway.delivery.codec import (
 from gateway.kernel.errors import FieldInvalid, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.validation import validate
+from hotline.custody.v1 import custody_pb2 as pb
+from hotline.ticket.v1 import codes_pb2 as codes_pb
+from hotline.ticket.v1 import ticket_pb2 as ticket_pb
+from hotline.type.v1 import statement_pb2 as type_pb
 
 _VERDICTS = {
     Verdict.ACCEPTED: pb.Answer.VERDICT_ACCEPTED,
@@ -76,7 +76,7 @@ def header_uid(header: bytes) -> str:
     return pb.TicketHeader.FromString(header).uid
 
 
-# --- Genesis --------------------------------------------------------------------------------------
+# --- Genesis ----------------------------------------------------------------------------------
 
 
 def _encode_genesis(body: bodies.Genesis) -> pb.Genesis:
@@ -105,7 +105,7 @@ def _decode_genesis(message: pb.Genesis) -> bodies.Genesis:
     )
 
 
-# --- Offer, Answer, Revoke, Release -----------------------------------------------------------------
+# --- Offer, Answer, Revoke, Release -----------------------------------------------------------
 
 
 def _encode_offer(body: bodies.Offer) -> pb.Offer:
@@ -200,7 +200,7 @@ def _decode_release(message: pb.Release) -> bodies.Release:
     )
 
 
-# --- CaseFiling, ChainClosed --------------------------------------------------------------------------
+# --- CaseFiling, ChainClosed ------------------------------------------------------------------
 
 
 def _encode_filing(body: bodies.CaseFiling) -> pb.CaseFiling:
@@ -231,7 +231,7 @@ def _decode_closed(message: pb.ChainClosed) -> bodies.ChainClosed:
     return bodies.ChainClosed(outer_record=message.outer_record.value)
 
 
-# --- TicketUpdate, UpdateAnswer -----------------------------------------------------------------------
+# --- TicketUpdate, UpdateAnswer ---------------------------------------------------------------
 
 
 def _encode_update(body: bodies.TicketUpdate) -> pb.TicketUpdate:
@@ -272,7 +272,7 @@ def _decode_update_answer(message: pb.UpdateAnswer) -> bodies.UpdateAnswer:
     )
 
 
-# --- shared -------------------------------------------------------------------------------------------
+# --- shared -----------------------------------------------------------------------------------
 
 
 def _set_digest(field: type_pb.Digest, value: bytes) -> None:

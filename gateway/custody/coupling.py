@@ -56,7 +56,7 @@ class Coupling:
         self._content = content
         self._roster = roster
 
-    # --- opening and closing ------------------------------------------------------------------------
+    # --- opening and closing ------------------------------------------------------------------
 
     async def open_inner(
         self,
@@ -113,9 +113,7 @@ class Coupling:
             origin=held.authority, ticket_uid=genesis.ticket_uid, attached=(attached,)
         )
         key = ChainKey(held.authority, held.ticket, NATION, number)
-        step = machine.begin(
-            key, desk=desk_of(held.authority), contact=held.has_contact, body=body
-        )
+        step = machine.begin(key, desk=desk_of(held.authority), contact=held.has_contact, body=body)
         return await self._writer.write(uow, step, now=now)
 
     async def records(self, uow: UnitOfWork, chain: Chain) -> tuple[SignedBytes, ...]:
@@ -148,7 +146,7 @@ class Coupling:
             for row in rows
         )
 
-    # --- accepting ------------------------------------------------------------------------------------
+    # --- accepting ----------------------------------------------------------------------------
 
     async def accept(
         self, uow: UnitOfWork, row: store.InvitationRow, *, now: Instant
@@ -183,9 +181,7 @@ class Coupling:
                 now=now,
             )
         elif accepted.key.is_home:
-            self.record_acts(
-                uow, accepted, body.acts, actor=invitation.source, force=True, now=now
-            )
+            self.record_acts(uow, accepted, body.acts, actor=invitation.source, force=True, now=now)
         return (arrived, *step.events)
 
     def record_acts(
@@ -218,7 +214,7 @@ class Coupling:
             )
             uow.put(store.ACTS, row)
 
-    # --- releasing ------------------------------------------------------------------------------------
+    # --- releasing ----------------------------------------------------------------------------
 
     async def released(
         self, uow: UnitOfWork, chain: Chain, step: machine.Step, *, now: Instant
@@ -296,9 +292,7 @@ class Coupling:
         )
         await self._writer.write(uow, step, now=now, contents=contents)
 
-    async def _accepted_epoch(
-        self, uow: UnitOfWork, chain: Chain, target: AuthorityCode
-    ) -> Epoch:
+    async def _accepted_epoch(self, uow: UnitOfWork, chain: Chain, target: AuthorityCode) -> Epoch:
         rows = await uow.select(
             store.OFFERS_MADE_OF_TICKET,
             authority=chain.key.authority,
@@ -311,7 +305,7 @@ class Coupling:
         ]
         return max(epochs)
 
-    # --- cases ----------------------------------------------------------------------------------------
+    # --- cases --------------------------------------------------------------------------------
 
     async def file_case(
         self, uow: UnitOfWork, chain: Chain, *, cause: str, target: str, now: Instant
@@ -349,7 +343,7 @@ class Coupling:
             posted += 1
         return posted
 
-    # --- parts ------------------------------------------------------------------------------------------
+    # --- parts --------------------------------------------------------------------------------
 
     async def _report(self, uow: UnitOfWork, key: ChainKey) -> tuple[Content, ...]:
         """Return what a city tells its province about a ticket of its own."""

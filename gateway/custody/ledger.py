@@ -89,6 +89,4 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def _hash(*parts: bytes) -> bytes:
-    return hashlib.sha256(
-        b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    ).digest()
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()

@@ -79,12 +79,10 @@ class Step:
     events: tuple[CustodyEvent, ...] = ()
 
 
-# --- local events -----------------------------------------------------------------------------------
+# --- local events -----------------------------------------------------------------------------
 
 
-def begin(
-    key: ChainKey, *, desk: str, contact: bool, body: bodies.Genesis
-) -> Step:
+def begin(key: ChainKey, *, desk: str, contact: bool, body: bodies.Genesis) -> Step:
     """Open a chain with a first term at this authority."""
     chain = Chain(
         key=key,
@@ -99,9 +97,7 @@ def begin(
         custodian=key.authority,
     )
     audience = () if key.is_home or key.is_outer else (key.scope,)
-    return Step(
-        chain=chain.with_party(*audience), says=(Say("Genesis", GENESIS, audience, body),)
-    )
+    return Step(chain=chain.with_party(*audience), says=(Say("Genesis", GENESIS, audience, body),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +113,7 @@ class OfferTerms:
 
     def is_homeward(self, key: ChainKey) -> bool:
         """Tell whether the offer goes to the scope's own authority to leave the scope."""
-        return (
-            not key.is_outer and self.target == key.scope and self.reason in HOMEWARD_REASONS
-        )
+        return not key.is_outer and self.target == key.scope and self.reason in HOMEWARD_REASONS
 
 
 def failed_guard(chain: Chain, terms: OfferTerms) -> str | None:
@@ -201,9 +195,7 @@ def file_case(chain: Chain, *, case: str, cause: str, target: str, arbiter: Auth
         proposed_target=target,
     )
     epoch = chain.term_epoch or GENESIS
-    return Step(
-        chain=replace(chain, case=case), says=(Say("CaseFiling", epoch, (arbiter,), body),)
-    )
+    return Step(chain=replace(chain, case=case), says=(Say("CaseFiling", epoch, (arbiter,), body),))
 
 
 def revoke(chain: Chain, made: OfferMade, *, reason: str) -> Step:
@@ -266,7 +258,7 @@ def decline(
     )
 
 
-# --- received statements, first matching line ---------------------------------------------------
+# --- received statements, first matching line -------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +290,11 @@ def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step
         received=now,
         window_end=offered.body.window_end,
     )
-    if epoch.era < chain.ruling or (chain.floor is not None and epoch <= chain.floor) or chain.closed:
+    if (
+        epoch.era < chain.ruling
+        or (chain.floor is not None and epoch <= chain.floor)
+        or chain.closed
+    ):
         body = bodies.Answer(Verdict.SUPERSEDED, offered.digest)
         return Step(
             chain=replace(chain, floor=chain.raised(epoch)),
@@ -465,7 +461,7 @@ def receive_closed(chain: Chain, invitation: Invitation | None) -> Step:
     )
 
 
-# --- shared ---------------------------------------------------------------------------------------
+# --- shared -----------------------------------------------------------------------------------
 
 
 def require(chain: Chain, event: Local) -> Holding:

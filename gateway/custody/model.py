@@ -186,7 +186,7 @@ class Invitation:
     window_end: Instant
 
 
-# --- what a step tells the rest of the house ------------------------------------------------------
+# --- what a step tells the rest of the house --------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

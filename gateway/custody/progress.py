@@ -137,9 +137,7 @@ class Progress:
             kind="state_block",
             commitments=body.commitments,
         )
-        return (
-            ProgressArrived(key, statement.epoch, body.state, body.custodian, block),
-        )
+        return (ProgressArrived(key, statement.epoch, body.state, body.custodian, block),)
 
     async def answered(
         self,

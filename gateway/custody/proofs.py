@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
-from hotline.type.v1 import statement_pb2 as type_pb
 
 from gateway.custody import bodies, codec
 from gateway.custody.machine import is_homeward
@@ -25,6 +24,7 @@ from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.validation import validate
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest, record, verify
+from hotline.type.v1 import statement_pb2 as type_pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,7 @@ class Proof:
         return tuple(item for item in self.attached if item.statement.kind == "Answer")
 
 
-def open_attached(
-    signed: SignedBytes, key: ChainKey, *, roster: Callable[[], Roster]
-) -> Attached:
+def open_attached(signed: SignedBytes, key: ChainKey, *, roster: Callable[[], Roster]) -> Attached:
     """Verify one attached statement and parse it.
 
     Its key may have been revoked since: it was receipted by others before, so validity is not

@@ -86,9 +86,7 @@ class Receiver:
             RemoteProtocolError: a check failed; nothing changed.
         """
         statement = delivered.statement
-        key = ChainKey(
-            delivered.target, statement.ticket, statement.scope, statement.chain
-        )
+        key = ChainKey(delivered.target, statement.ticket, statement.scope, statement.chain)
         body = codec.body_from_bytes(statement.kind, statement.body)
         for code in (statement.issuer, delivered.target):  # (5)
             if not chains.is_in_scope(code, statement.scope):
@@ -115,7 +113,7 @@ class Receiver:
         if any(row.digest != delivered.digest for row in known):
             raise ChainForked(signer=statement.issuer, kind=statement.kind, epoch=statement.epoch)
 
-    # --- one method a kind --------------------------------------------------------------------------
+    # --- one method a kind --------------------------------------------------------------------
 
     async def _genesis(
         self,
@@ -389,7 +387,7 @@ class Receiver:
         await self._writer.write(uow, step, now=now, received=delivered)
         return step.events
 
-    # --- parts ----------------------------------------------------------------------------------------
+    # --- parts --------------------------------------------------------------------------------
 
     async def _keep_attached(
         self, uow: UnitOfWork, key: ChainKey, proof: proofs.Proof, now: Instant
@@ -398,9 +396,7 @@ class Receiver:
             if await uow.get(store.STATEMENTS, key.authority, item.digest) is None:
                 keep(uow, key.authority, item.signed, item.statement, item.digest, now)
 
-    async def _answered(
-        self, uow: UnitOfWork, key: ChainKey, epoch: Epoch
-    ) -> OfferAnswered | None:
+    async def _answered(self, uow: UnitOfWork, key: ChainKey, epoch: Epoch) -> OfferAnswered | None:
         row = await uow.get(
             store.OFFERS_ANSWERED, key.authority, key.ticket, key.scope, key.number, epoch.key()
         )
@@ -413,9 +409,7 @@ class Receiver:
         return store.made_of(row) if row else None
 
     async def _invitation(self, uow: UnitOfWork, key: ChainKey) -> Invitation | None:
-        row = await uow.get(
-            store.INVITATIONS, key.authority, key.ticket, key.scope, key.number
-        )
+        row = await uow.get(store.INVITATIONS, key.authority, key.ticket, key.scope, key.number)
         return store.invitation_of(row) if row else None
 
 

@@ -334,7 +334,7 @@ class CustodyService:
             path=_whole_path(held),
         )
 
-    # --- parts ------------------------------------------------------------------------------------
+    # --- parts --------------------------------------------------------------------------------
 
     def _check_target(self, authority: AuthorityCode, target: AuthorityCode) -> None:
         same_province = chains.province_of(authority) == chains.province_of(target)

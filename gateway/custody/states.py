@@ -1,4 +1,4 @@
-"""The tables of the custody protocol (docs/custody.md#tables): a transition not here does not exist.
+"""The tables of the custody protocol (docs/custody.md#tables); what is not here does not exist.
 
 Local events are what this authority wants; received statements are in `machine.py`, whose branches
 are the lines of the second table in their order. Every missing cell is a refusal.

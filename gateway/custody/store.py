@@ -194,15 +194,13 @@ CHAINS = Table("chains", ChainRow, key=_CHAIN_KEY)
 OFFERS_MADE = Table("offers_made", OfferMadeRow, key=(*_CHAIN_KEY, "epoch"))
 OFFERS_ANSWERED = Table("offers_answered", OfferAnsweredRow, key=(*_CHAIN_KEY, "epoch"))
 INVITATIONS = Table("invitations", InvitationRow, key=_CHAIN_KEY)
-CUSTODY_ROWS = Table(
-    "custody_rows", CustodyRow, key=(*_CHAIN_KEY, "sequence"), transaction="txid"
-)
+CUSTODY_ROWS = Table("custody_rows", CustodyRow, key=(*_CHAIN_KEY, "sequence"), transaction="txid")
 STATEMENTS = Table("statements", StatementRow, key=("authority", "digest"))
 ACTS = Table("acts_recorded", ActRow, key=(*_CHAIN_KEY, "actor", "epoch", "act_row"))
 LEDGER_ENTRIES = Table("ledger_entries", LedgerEntryRow, key=("authority", "sequence"))
 
 
-# --- twins of the queries ---------------------------------------------------------------------------
+# --- twins of the queries ---------------------------------------------------------------------
 
 
 def _of_ticket(
@@ -291,9 +289,7 @@ def _last_entry(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[LedgerEntryR
 CHAINS_OF_TICKET = Query(
     "chains_of_ticket", ChainRow, _SQL["chains_of_ticket"], _of_ticket(CHAINS, "scope", "number")
 )
-CHAINS_FILING_DUE = Query(
-    "chains_filing_due", ChainRow, _SQL["chains_filing_due"], _filing_due
-)
+CHAINS_FILING_DUE = Query("chains_filing_due", ChainRow, _SQL["chains_filing_due"], _filing_due)
 OFFERS_MADE_OF_TICKET = Query(
     "offers_made_of_ticket",
     OfferMadeRow,
@@ -318,7 +314,7 @@ ROWS_AFTER = Query("rows_after", CustodyRow, _SQL["rows_after"], _rows_after)
 LAST_ENTRY = Query("last_entry", LedgerEntryRow, _SQL["last_entry"], _last_entry)
 
 
-# --- rows ↔ values ------------------------------------------------------------------------------------
+# --- rows ↔ values ----------------------------------------------------------------------------
 
 
 def _key(row: Any) -> ChainKey:

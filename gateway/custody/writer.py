@@ -117,9 +117,7 @@ class StepWriter:
             row = store.invitation_row(step.invitation, case_block=case_block)
             uow.put(store.INVITATIONS, row)
         if step.resend and received is not None:
-            await self.resend(
-                uow, chain.key, step.resend, to=received.statement.issuer, now=now
-            )
+            await self.resend(uow, chain.key, step.resend, to=received.statement.issuer, now=now)
         self.save(uow, chain)
         return chain
 
@@ -136,9 +134,7 @@ class StepWriter:
     ) -> Chain:
         """Append the row of a local act and stage the chain."""
         epoch = chain.term_epoch or Epoch(0, 0)
-        acted = self._append(
-            uow, chain, kind=f"act.{kind}", epoch=epoch, subject=subject, now=now
-        )
+        acted = self._append(uow, chain, kind=f"act.{kind}", epoch=epoch, subject=subject, now=now)
         self.save(uow, acted)
         return acted
 
@@ -168,7 +164,7 @@ class StepWriter:
             now=now,
         )
 
-    # --- saying -------------------------------------------------------------------------------------
+    # --- saying -------------------------------------------------------------------------------
 
     def _say_all(
         self,
@@ -251,12 +247,10 @@ class StepWriter:
             sealed = seal_block(
                 block=content.block, salt=content.salt, recipient=recipient, context=context
             )
-            blocks.append(
-                SealedBlock(content.kind, sealed.ciphertext, sealed.suite, sealed.key_id)
-            )
+            blocks.append(SealedBlock(content.kind, sealed.ciphertext, sealed.suite, sealed.key_id))
         return tuple(blocks)
 
-    # --- rows ---------------------------------------------------------------------------------------
+    # --- rows ---------------------------------------------------------------------------------
 
     def _append(
         self,

@@ -10,8 +10,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
-from hotline.type.v1 import statement_pb2 as type_pb
 
 from gateway.delivery.model import (
     BACKOFF_FIRST,
@@ -24,6 +22,8 @@ from gateway.delivery.model import (
 from gateway.kernel.errors import LubiaoError, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.type.v1 import statement_pb2 as type_pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 
 import structlog
 from google.protobuf.message import DecodeError
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
-from hotline.type.v1 import statement_pb2 as type_pb
 
 from gateway.database.uow import Database, UnitOfWork
 from gateway.delivery import codec
@@ -54,6 +52,8 @@ from gateway.kernel.validation import validate
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import Roster
 from gateway.trust.statements import RECEIPT_PAYLOAD_TYPE, digest, sign, verify
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.type.v1 import statement_pb2 as type_pb
 
 _log = structlog.get_logger()
 
@@ -87,8 +87,8 @@ class Inbox:
         self._business = business_clock
         self._machine = machine_clock
         self._handlers: dict[str, StatementHandler] = {}
-        self.heard_from: Callable[[NodeId], None] = lambda node: None
-        self.counted: Callable[[str], None] = lambda outcome: None
+        self.heard_from: Callable[[NodeId], None] = lambda _node: None
+        self.counted: Callable[[str], None] = lambda _outcome: None
 
     def register(self, handlers: Mapping[str, StatementHandler]) -> None:
         """Add the handlers of statement kinds; one handler a kind."""
@@ -214,7 +214,7 @@ class Inbox:
             raise VersionTooNew(kind=kind, got="unknown", expected="a kind of this version")
         return handler
 
-    # --- one transaction --------------------------------------------------------------------------
+    # --- one transaction ----------------------------------------------------------------------
 
     async def _take_opened(self, opened: _Opened, envelope: peer_pb.Envelope) -> bytes:
         delivered = opened.delivered

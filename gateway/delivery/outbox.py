@@ -32,7 +32,7 @@ class Outbox:
         roster: Callable[[], Roster],
         inbox: Inbox,
         machine_clock: Clock,
-        wake: Callable[[NodeId], None] = lambda node: None,
+        wake: Callable[[NodeId], None] = lambda _node: None,
     ) -> None:
         """Make the outbox of one node; `wake` is called after a commit that left something."""
         self._node = node

@@ -5,8 +5,8 @@ to 100 of them and 3.5 MB, and sends them in one call. Each gets a receipt of it
 target. `received` removes the row; `refused` moves it to a list for people; `deferred` leaves it
 with a later `not_before`, so it does not hold up the rest. A failed call changes nothing; the next
 attempt follows after a back-off with jitter that starts at half a second, doubles up to eight
-seconds and is cleared as soon as anything is heard from that node. A restart knows nothing and needs
-nothing: it opens the outbox. Nothing is ever given up; what grows old is alarmed by its age
+seconds and is cleared as soon as anything is heard from that node. A restart knows nothing and
+needs nothing: it opens the outbox. Nothing is ever given up; what grows old is alarmed by its age
 (`lubiao_outbox_oldest_seconds`).
 
 Sequence numbers from source to target are given at the first sending, in one transaction, before
@@ -24,9 +24,8 @@ from datetime import timedelta
 
 import structlog
 from google.protobuf.message import DecodeError
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
 
-from gateway.database.uow import Database
+from gateway.database.uow import Database, UnitOfWork
 from gateway.delivery import codec
 from gateway.delivery.model import (
     BACKOFF_FIRST,
@@ -53,6 +52,7 @@ from gateway.kernel.ids import NodeId
 from gateway.kernel.time import Clock, Instant
 from gateway.trust.roster import Roster
 from gateway.trust.statements import RECEIPT_PAYLOAD_TYPE, verify
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
 
 IDLE_POLL = timedelta(seconds=1)  # finds rows of other processes, and deferred ones
 _log = structlog.get_logger()
@@ -188,20 +188,22 @@ class Pump:
                 size += len(row.envelope)
                 if batch and size > BATCH_BYTES_MAX:
                     break
-                if row.sequence == 0:
-                    known = await uow.get(SEQUENCES, row.source, row.target)
-                    sequence = (known.sequence if known else 0) + 1
-                    uow.put(SEQUENCES, SequenceRow(row.source, row.target, sequence))
-                    row = replace(
-                        row,
-                        sequence=sequence,
-                        envelope=codec.numbered_envelope(
-                            row.envelope, incarnation=self._incarnation, sequence=sequence
-                        ),
-                    )
-                    uow.put(OUTBOX, row)
-                batch.append(row)
+                batch.append(await self._numbered(uow, row))
             return batch
+
+    async def _numbered(self, uow: UnitOfWork, row: OutboxRow) -> OutboxRow:
+        """Return the row with its sequence; the first sending gives it, a resend keeps it."""
+        if row.sequence:
+            return row
+        known = await uow.get(SEQUENCES, row.source, row.target)
+        sequence = (known.sequence if known else 0) + 1
+        uow.put(SEQUENCES, SequenceRow(row.source, row.target, sequence))
+        envelope = codec.numbered_envelope(
+            row.envelope, incarnation=self._incarnation, sequence=sequence
+        )
+        numbered = replace(row, sequence=sequence, envelope=envelope)
+        uow.put(OUTBOX, numbered)
+        return numbered
 
     async def _settle(self, batch: list[OutboxRow], receipts: list[bytes]) -> None:
         if len(receipts) != len(batch):
@@ -244,7 +246,9 @@ class Pump:
         # target listed it, so the roster is asked without a time.
         key = self._roster().statement_key(row.target, signed.signature.key_id)
         if key is None:
-            raise StatementMalformed(check=3, got="an unknown key", expected=f"a key of {row.target}")
+            raise StatementMalformed(
+                check=3, got="an unknown key", expected=f"a key of {row.target}"
+            )
         verify(
             key,
             signed.receipt,

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
-from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.model import ENVELOPES_PER_BATCH_MAX
 from gateway.kernel.errors import BatchTooLarge
 from gateway.kernel.ids import NodeId
 from gateway.trust.principal import Principal
-
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,14 +21,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class PeerServicer(peer_grpc.PeerServiceServicer):
     """Takes batches of envelopes from the node that the certificate names."""
 
-    def __init__(
-        self, *, inbox: Inbox, principal_of: Callable[[Context], Principal]
-    ) -> None:
+    def __init__(self, *, inbox: Inbox, principal_of: Callable[[Context], Principal]) -> None:
         """Make the servicer."""
         self._inbox = inbox
         self._principal_of = principal_of
 
-    async def DeliverEnvelopes(  # noqa: N802 - the name is the standard's
+    async def DeliverEnvelopes(
         self, request: peer_pb.DeliverEnvelopesRequest, context: Context
     ) -> peer_pb.DeliverEnvelopesResponse:
         """Take each envelope and answer with a receipt of its own, in the same order."""

@@ -102,14 +102,12 @@ EVIDENCE = Table("evidence", EvidenceRow, key=("target", "statement_digest"))
 
 def _due(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[OutboxRow]:
     due = (
-        row
-        for row in rows(OUTBOX)
-        if row.node == given["node"] and row.not_before <= given["now"]
+        row for row in rows(OUTBOX) if row.node == given["node"] and row.not_before <= given["now"]
     )
     return sorted(due, key=lambda row: row.position)[: given["limit"]]
 
 
-def _nodes(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[QueueRow]:
+def _nodes(rows: RowsOf, _given: Mapping[str, Any]) -> Iterable[QueueRow]:
     queues: dict[str, list[Instant]] = {}
     for row in rows(OUTBOX):
         queues.setdefault(row.node, []).append(row.created)

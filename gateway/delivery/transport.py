@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import grpc
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
-from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 
 from gateway.kernel.errors import PeerUnreachable
 from gateway.kernel.ids import NodeId
 from gateway.trust.certificates import node_host
 from gateway.trust.roster import Roster
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 
 DELIVERY_DEADLINE = timedelta(seconds=15)  # 100 envelopes, each a transaction, on a slow node
 

@@ -56,7 +56,9 @@ class LubiaoError(Exception):
     @classmethod
     def metadata_keys(cls) -> tuple[str, ...]:
         """Return the keys that both texts use, in order of appearance."""
-        return tuple(dict.fromkeys(name for _, name, _, _ in Formatter().parse(cls.english) if name))
+        return tuple(
+            dict.fromkeys(name for _, name, _, _ in Formatter().parse(cls.english) if name)
+        )
 
     def text(self) -> str:
         """Return the English text with its hint."""
@@ -190,7 +192,9 @@ class NotCustodian(LubiaoError):
     """This authority does not hold the ticket, or not freely."""
 
     reason, code = "NOT_CUSTODIAN", GrpcCode.FAILED_PRECONDITION
-    english = "Ticket {ticket} is {holding} here: {event} belongs to the custodian. Ask {custodian}."
+    english = (
+        "Ticket {ticket} is {holding} here: {event} belongs to the custodian. Ask {custodian}."
+    )
     chinese = "工单 {ticket} 在本地的保管状态为 {holding}：{event} 须由保管方 {custodian} 办理。"
 
 
@@ -217,7 +221,9 @@ class SignatureInvalid(RemoteProtocolError):
     """A signature or certificate does not verify."""
 
     reason, code = "SIGNATURE_INVALID", GrpcCode.UNAUTHENTICATED
-    english = "Signature of {signer} does not verify: {got}. Sign the exact bytes with a listed key."
+    english = (
+        "Signature of {signer} does not verify: {got}. Sign the exact bytes with a listed key."
+    )
     chinese = "{signer} 的签名无法验证：{got}。请用名册中的密钥对原始字节签名。"
 
 
@@ -241,7 +247,9 @@ class PeerNotAllowed(LubiaoError):
     """The caller is nobody we know, or not who the content says."""
 
     reason, code = "PEER_NOT_ALLOWED", GrpcCode.PERMISSION_DENIED
-    english = "Caller {principal} is not allowed: {got}, expected {expected}. Check the certificate."
+    english = (
+        "Caller {principal} is not allowed: {got}, expected {expected}. Check the certificate."
+    )
     chinese = "调用方 {principal} 不被允许：{got}，应为 {expected}。请检查证书。"
 
 
@@ -292,7 +300,9 @@ class BudgetExceeded(LubiaoError):
     """A privacy budget is spent."""
 
     reason, code = "BUDGET_EXCEEDED", GrpcCode.RESOURCE_EXHAUSTED
-    english = "Privacy budget {budget} is spent: got {got}, left {expected}. Wait for the next period."
+    english = (
+        "Privacy budget {budget} is spent: got {got}, left {expected}. Wait for the next period."
+    )
     chinese = "隐私预算 {budget} 已用尽：需要 {got}，剩余 {expected}。请等待下一周期。"
 
 
@@ -319,7 +329,9 @@ class VersionTooNew(RemoteProtocolError):
     """A statement kind or version is newer than this node."""
 
     reason, code = "VERSION_TOO_NEW", GrpcCode.UNAVAILABLE
-    english = "Statement {kind} version {got} is newer than {expected} here. It is kept for a person."
+    english = (
+        "Statement {kind} version {got} is newer than {expected} here. It is kept for a person."
+    )
     chinese = "声明 {kind} 的版本 {got} 高于本节点支持的 {expected}，已留存待人工处理。"
 
 
@@ -346,7 +358,9 @@ class ChainForked(RemoteProtocolError):
     """One signer made two different statements of one identity."""
 
     reason, code = "CHAIN_FORKED", GrpcCode.DATA_LOSS
-    english = "{signer} signed two different {kind} statements at {epoch}. Both are kept as evidence."
+    english = (
+        "{signer} signed two different {kind} statements at {epoch}. Both are kept as evidence."
+    )
     chinese = "{signer} 在 {epoch} 签署了两份不同的 {kind}，均已留存为证据。"
 
 

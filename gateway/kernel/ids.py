@@ -23,6 +23,8 @@ TicketNumber = NewType("TicketNumber", str)
 UnitId = NewType("UnitId", str)
 
 NATION = AuthorityCode("100000")
+UUID_ENTROPY_BYTES = 10  # 74 random bits, filled into whole bytes
+CHECK_TEN = 10  # the one check value that needs a letter
 TICKET_SEQUENCE_MAX = 99_999_999  # eight digits
 EPOCH_COUNT_BITS = 20  # a count stays below 32 by the protocol's bound; the key leaves room
 _TICKET_NUMBER = re.compile(r"^[1-9][0-9]{21}[0-9X]$")
@@ -45,7 +47,7 @@ class SystemIds:
 
     def uuid7(self, now: Instant) -> str:
         """Return a fresh UUIDv7 for `now`."""
-        return uuid7(now, secrets.token_bytes(10))
+        return uuid7(now, secrets.token_bytes(UUID_ENTROPY_BYTES))
 
     def entropy(self, size: int) -> bytes:
         """Return `size` bytes of operating-system entropy."""
@@ -54,8 +56,10 @@ class SystemIds:
 
 def uuid7(now: Instant, entropy: bytes) -> str:
     """Compose a UUIDv7 (RFC 9562 §5.7) from an instant and ten random bytes."""
-    if len(entropy) != 10:
-        raise ValueError(f"a UUIDv7 takes 10 random bytes, got {len(entropy)}")
+    if len(entropy) != UUID_ENTROPY_BYTES:
+        raise ValueError(
+            f"a UUIDv7 takes {UUID_ENTROPY_BYTES} random bytes, got {len(entropy)}"
+        )
     milliseconds = to_microseconds(now) // 1000
     raw = bytearray(milliseconds.to_bytes(6, "big") + entropy)
     raw[6] = (raw[6] & 0x0F) | 0x70
@@ -72,7 +76,7 @@ def mod_11_2(digits: str) -> str:
     for digit in digits:
         value = (value + int(digit)) * 2 % 11
     check = (12 - value) % 11
-    return "X" if check == 10 else str(check)
+    return "X" if check == CHECK_TEN else str(check)
 
 
 def mint_ticket_number(region: AuthorityCode, day: date, sequence: int) -> TicketNumber:

@@ -1,8 +1,8 @@
 """Instants, days and the two injected clocks.
 
-An `Instant` is an aware UTC datetime. A *day* (in numbers, calendars, reports) is an Asia/Shanghai day.
-`BusinessClock` feeds deadlines and days and may be scaled under a roster marked `demo`;
-`MachineClock` feeds TLS, back-off, leases and validity and is never scaled (docs/glossary.md#clock).
+An `Instant` is an aware UTC datetime. A *day* (in numbers, calendars, reports) is an Asia/Shanghai
+day. `BusinessClock` feeds deadlines and days and may be scaled under a roster marked `demo`;
+`SystemClock` feeds TLS, back-off, leases and validity and is never scaled (docs/glossary.md#clock).
 Nothing else in the gateway reads a clock, so the simulation can replace both.
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 from gateway.custody import codec, store
 from gateway.custody.bodies import Offer
@@ -19,9 +19,7 @@ from gateway.custody.model import CARING, Chain, ChainKey, Holding, Verdict
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.store import OUTBOX
 from gateway.kernel.ids import GENESIS, Epoch
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from tests.simulation.world import COPIES, World
 
 Place = tuple[str, str, int]
 """One chain: ticket, scope, number."""
@@ -60,7 +58,7 @@ class Checkers:
         self._world = world
         self._seen = Seen()
 
-    # --- reading ------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------
 
     def _rows(self, table: store.Table) -> Iterator[object]:
         for node in self._world.nodes.values():
@@ -99,7 +97,7 @@ class Checkers:
                 found.setdefault((place, Epoch.from_key(row.epoch)), []).append(row)
         return found
 
-    # --- after every step -----------------------------------------------------------------------------
+    # --- after every step ---------------------------------------------------------------------
 
     def check(self) -> None:
         """Raise a Violation if a safety property does not hold now."""
@@ -187,7 +185,7 @@ class Checkers:
 
     def _s10(self, place: Place, terms: list[Term]) -> None:
         hops, path = 0, [terms[0].custodian] if terms else []
-        for before, term in zip(terms, terms[1:], strict=False):
+        for before, term in pairwise(terms):
             if term.homeward:
                 path = [code for code in path if code != before.custodian]
                 continue
@@ -220,21 +218,28 @@ class Checkers:
                     raise Violation("S13", f"{place}: {issuer} signed two offers at {epoch}")
 
     def _coupling(self, chains: dict[Place, list[Chain]]) -> None:
-        outer = {Holding.OFFERED, Holding.REVOKING, Holding.YIELDING}
-        open_inner: dict[tuple[str, str], int] = {}
-        for rows in chains.values():
-            for row in rows:
-                if row.key.is_home and not row.closed and row.term_epoch is not None:
-                    pair = (row.key.ticket, row.key.authority)
-                    open_inner[pair] = open_inner.get(pair, 0) + 1
-                    if open_inner[pair] > 1:
-                        raise Violation("C2", f"{row.key}: two open inner chains")
-        for (ticket, scope, _number), rows in chains.items():
-            if scope != "100000":
-                continue
-            for row in rows:
-                if row.holding in outer and not self._is_home(chains, ticket, row.key.authority):
-                    raise Violation("C1", f"{row.key}: offered outside but not home")
+        rows = [row for found in chains.values() for row in found]
+        self._c1(chains, rows)
+        self._c2(rows)
+        self._c3()
+
+    def _c1(self, chains: dict[Place, list[Chain]], rows: list[Chain]) -> None:
+        leaving = {Holding.OFFERED, Holding.REVOKING, Holding.YIELDING}
+        for row in rows:
+            away = row.key.is_outer and row.holding in leaving
+            if away and not self._is_home(chains, row.key.ticket, row.key.authority):
+                raise Violation("C1", f"{row.key}: offered outside but not home")
+
+    def _c2(self, rows: list[Chain]) -> None:
+        open_inner: set[tuple[str, str]] = set()
+        for row in rows:
+            if row.key.is_home and not row.closed and row.term_epoch is not None:
+                pair = (row.key.ticket, row.key.authority)
+                if pair in open_inner:
+                    raise Violation("C2", f"{row.key}: two open inner chains")
+                open_inner.add(pair)
+
+    def _c3(self) -> None:
         force: set[tuple[str, ...]] = set()
         for act in self._rows(store.ACTS):
             identity = (act.ticket, act.scope, str(act.number), act.actor, str(act.act_row))
@@ -248,11 +253,13 @@ class Checkers:
             row.holding is Holding.HELD and row.pending_epoch is None
             for (number, scope, _), rows in chains.items()
             for row in rows
-            if number == ticket and scope == province and row.key.authority == province
+            if number == ticket
+            and scope == province
+            and row.key.authority == province
             and not row.closed
         )
 
-    # --- when all is healed and quiet -----------------------------------------------------------------
+    # --- when all is healed and quiet ---------------------------------------------------------
 
     def check_settled(self) -> None:
         """Raise a Violation if something is left undone or the two sides disagree."""
@@ -287,12 +294,12 @@ class Checkers:
 
     def _followers_see(self) -> None:
         """The origin shows what the custodian last said."""
-        from tests.simulation.world import COPIES
-
         copies = {(row.authority, row.ticket): row for row in self._rows(COPIES)}
         for ticket in self._world.tickets:
             holder = self._final_custodian(ticket)
-            origin = copies[next(row.origin for row in copies.values() if row.ticket == ticket), ticket]
+            origin = copies[
+                next(row.origin for row in copies.values() if row.ticket == ticket), ticket
+            ]
             if origin.version != copies[holder, ticket].version:
                 raise Violation("L3", f"{ticket}: {origin.authority} does not see {holder}'s state")
             if not copies[holder, ticket].identity:

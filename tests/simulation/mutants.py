@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.custody import machine
+from gateway.custody.coupling import Coupling
 from gateway.custody.model import Holding
 from gateway.delivery import inbox, pump
 from gateway.delivery.store import OUTBOX
@@ -64,7 +65,7 @@ def _sender_lets_go_at_the_offer(patch: pytest.MonkeyPatch) -> None:
 
 def _refused_epoch_is_used_again(patch: pytest.MonkeyPatch) -> None:
     """[7] A refused count is offered again."""
-    original = machine._returned  # noqa: SLF001 - the rule lives there
+    original = machine._returned
 
     def returned(chain: Any, made: Any) -> machine.Step:
         step = original(chain, made)
@@ -120,7 +121,7 @@ def _late_revoke_beats_accepted(patch: pytest.MonkeyPatch) -> None:
 
 def _receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Delivery: the peer is told `received` although the transaction never committed."""
-    original = inbox.Inbox._apply  # noqa: SLF001 - the rule lives there
+    original = inbox.Inbox._apply
 
     async def apply(self: inbox.Inbox, opened: Any) -> bytes:
         if opened.sequence % 5 == 0:
@@ -133,7 +134,7 @@ def _receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 def _outbox_emptied_by_sending(patch: pytest.MonkeyPatch) -> None:
     """Delivery: a row is removed when it is sent, not when it is receipted."""
-    original = pump.Pump._next_batch  # noqa: SLF001 - the rule lives there
+    original = pump.Pump._next_batch
 
     async def next_batch(self: pump.Pump, node: Any) -> Any:
         batch = await original(self, node)
@@ -147,7 +148,6 @@ def _outbox_emptied_by_sending(patch: pytest.MonkeyPatch) -> None:
 
 def _inner_chain_left_open(patch: pytest.MonkeyPatch) -> None:
     """Coupling [rule 5]: a province that let go outside leaves its inner chain open."""
-    from gateway.custody.coupling import Coupling
 
     async def close_inner(self: Coupling, uow: Any, outer: Any, *, now: Any) -> None:
         return None
@@ -160,7 +160,9 @@ MUTANTS = (
     Mutant("revoke not remembered", _revoke_is_not_remembered, frozenset({"S2", "S6", "S7"})),
     Mutant("sender lets go", _sender_lets_go_at_the_offer, frozenset({"S4", "S11"})),
     Mutant("refused epoch reused", _refused_epoch_is_used_again, frozenset({"S12", "S13"})),
-    Mutant("two offers at once", _two_offers_at_once, frozenset({"S2", "S13", "S1", "L1", "ASSERTION"})),
+    Mutant(
+        "two offers at once", _two_offers_at_once, frozenset({"S2", "S13", "S1", "L1", "ASSERTION"})
+    ),
     Mutant("no hop limit", _no_hop_limit, frozenset({"S10"})),
     Mutant("acts while offered", _exclusive_acts_while_offered, frozenset({"S3"})),
     Mutant("late revoke wins", _late_revoke_beats_accepted, frozenset({"S5", "S6", "S7"})),

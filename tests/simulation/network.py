@@ -1,7 +1,7 @@
-"""The network of the simulation: every batch may be lost, repeated, delayed or answered into the void.
+"""The network of the simulation: a batch may be lost, repeated, delayed, or answered in vain.
 
-A *held* batch is one whose sender saw a failure although it is still on its way: it arrives at any
-later step, after newer ones, any number of times. That is delay, reordering and duplication at once.
+A *held* batch is one whose sender saw a failure although it is still on its way: it arrives at
+any later step, after newer ones, any number of times. That is delay, reordering and duplication.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
-
 from gateway.kernel.errors import PeerUnreachable
 from gateway.kernel.ids import NodeId
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
 
 
 class Crashed(BaseException):  # nothing in the product may catch it

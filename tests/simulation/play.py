@@ -1,7 +1,7 @@
 """One run: a seed draws what people decide and what breaks; then everything heals and settles.
 
 The first phase is for safety: after every step all `S` and `C` properties must hold. The second
-heals the network, decides what is open and lets every window end; then the `L` properties must hold.
+heals the network, decides what is open and lets every window end; then `L` properties must hold.
 A run is deterministic up to the bytes of sealed blocks, whose entropy is the operating system's.
 """
 
@@ -49,7 +49,7 @@ class Play:
             raise Violation(violation.name, f"{violation}\n{log}") from None
         return self.world.faults
 
-    # --- one step -------------------------------------------------------------------------------------
+    # --- one step -----------------------------------------------------------------------------
 
     async def _step(self) -> None:
         world, rng = self.world, self.world.rng
@@ -87,7 +87,7 @@ class Play:
         self._note(f"create {ticket} at {authority}")
 
     async def _offer(self) -> None:
-        world, rng = self.world, self.world.rng
+        world = self.world
         place = self._some_ticket()
         if place is None:
             return
@@ -130,9 +130,7 @@ class Play:
                 )
                 for event in events:
                     await node.react(uow, event, now)
-                await node.custody.publish(
-                    uow, authority=key.authority, ticket=key.ticket, now=now
-                )
+                await node.custody.publish(uow, authority=key.authority, ticket=key.ticket, now=now)
             else:
                 await node.custody.decline(
                     uow,
@@ -200,7 +198,7 @@ class Play:
         network.cut.add((source, target))  # one way: an asymmetric partition
         self.world.faults["cut"] += 1
 
-    # --- settling -------------------------------------------------------------------------------------
+    # --- settling -----------------------------------------------------------------------------
 
     async def _settle(self) -> None:
         self.world.network.heal()
@@ -224,7 +222,9 @@ class Play:
 
     async def _decide_all(self) -> bool:
         waiting = [
-            row for node in self.world.nodes.values() for row in node.database.rows(store.INVITATIONS)
+            row
+            for node in self.world.nodes.values()
+            for row in node.database.rows(store.INVITATIONS)
         ]
         for _ in waiting:
             await self._decide(always_accept=True)
@@ -258,7 +258,7 @@ class Play:
                     return chain.key.authority
         raise Violation("L1", f"{ticket}: nobody holds it")
 
-    # --- parts ----------------------------------------------------------------------------------------
+    # --- parts --------------------------------------------------------------------------------
 
     def _some_ticket(self) -> tuple[AuthorityCode, TicketNumber] | None:
         """Return a place of a ticket, mostly one where something can be done."""

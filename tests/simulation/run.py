@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.run --seeds 200` or `--seed 17`: the simulation from the command line.
+"""The simulation from the command line: `python -m tests.simulation.run --seeds 200 | --seed 17`.
 
 Prints one line per violation with its seed, and at the end how often every fault fired. Exit code 1
 if a property did not hold.
@@ -40,7 +40,9 @@ def main() -> int:
         except Violation as violation:
             failed += 1
             sys.stdout.write(f"seed {seed}: {violation}\n")
-    sys.stdout.write(f"{len(seeds)} seeds, {failed} failed; faults: {dict(sorted(faults.items()))}\n")
+    sys.stdout.write(
+        f"{len(seeds)} seeds, {failed} failed; faults: {dict(sorted(faults.items()))}\n"
+    )
     return 1 if failed else 0
 
 

@@ -38,7 +38,7 @@ def test_no_property_is_violated_in_any_seed(part: int) -> None:
     faults: Counter[str] = Counter()
     for seed in range(part, SEEDS, SLICES):
         faults += play(seed)
-    assert FAULTS <= set(faults), "every kind of fault must have fired"
+    assert set(faults) >= FAULTS, "every kind of fault must have fired"
 
 
 @pytest.mark.timeout(180)
@@ -46,9 +46,16 @@ def test_no_property_is_violated_in_any_seed(part: int) -> None:
 def test_a_dropped_rule_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.apply(monkeypatch)
     for seed in range(MUTANT_SEEDS_MAX):
-        try:
-            play(seed)
-        except Violation as violation:
+        violation = _violation_of(seed)
+        if violation is not None:
             assert violation.name in mutant.caught_by, violation
             return
     pytest.fail(f"{mutant.name} survived {MUTANT_SEEDS_MAX} seeds")
+
+
+def _violation_of(seed: int) -> Violation | None:
+    try:
+        play(seed)
+    except Violation as violation:
+        return violation
+    return None

@@ -11,8 +11,6 @@ import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from hotline.custody.v1 import custody_pb2
-
 from gateway.custody import assembly
 from gateway.custody.model import (
     ContentArrived,
@@ -34,6 +32,7 @@ from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber, mint_ticket_
 from gateway.kernel.time import Instant, ManualClock, day_of
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
+from hotline.custody.v1 import custody_pb2
 from tests.simulation.network import Crashed, Network
 
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
@@ -215,9 +214,7 @@ class Node:
                     uow, authority=event.key.authority, ticket=event.key.ticket, now=now
                 )
 
-    async def _change(
-        self, uow: UnitOfWork, authority: str, ticket: str, identity: bytes
-    ) -> None:
+    async def _change(self, uow: UnitOfWork, authority: str, ticket: str, identity: bytes) -> None:
         copy = await uow.get(COPIES, authority, ticket)
         if copy is not None:
             uow.put(COPIES, replace(copy, identity=identity))
@@ -238,9 +235,7 @@ class Node:
                 identity=b"a synthetic citizen",
             )
             uow.put(COPIES, copy)
-            await self.custody.begin(
-                uow, authority=authority, ticket=ticket, uid=copy.uid, now=now
-            )
+            await self.custody.begin(uow, authority=authority, ticket=ticket, uid=copy.uid, now=now)
         return ticket
 
     async def change(self, authority: AuthorityCode, ticket: TicketNumber) -> None:
@@ -318,7 +313,11 @@ class World:
             for node in self.nodes.values()
         ]
         return Roster.of(
-            tuple(authorities), tuple(nodes), version=1, issued=START - timedelta(hours=1), demo=True
+            tuple(authorities),
+            tuple(nodes),
+            version=1,
+            issued=START - timedelta(hours=1),
+            demo=True,
         )
 
 

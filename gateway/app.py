@@ -1,0 +1,338 @@
+"""The composition root: the only place that knows concrete classes.
+
+`serve` builds a node from its settings, starts it, and returns when it was told to stop and has
+drained. What runs beside the server (pump, timers, roster, database watch, gauges) are tasks of one
+group: if one of them ends by an error the node stops, and whoever started it starts it again.
+A restart needs no special code, because nothing is sent but from the outbox.
+
+Order of a start: settings, keys and certificates, roster, database and its migrations, rooms from
+the bottom of the house to its top, server. Order of a stop: refuse new work, finish what is in
+flight, stop the tasks, close the pool, stop an embedded database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import grpc
+import structlog
+from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
+
+from gateway.config import Settings
+from gateway.custodian import Custodian
+from gateway.database.embedded import EmbeddedPostgres
+from gateway.database.idempotency import purge
+from gateway.database.migrations import Phase, migrate
+from gateway.database.postgres import PostgresDatabase
+from gateway.directory.follower import RosterFollower, RosterKeeper
+from gateway.directory.holder import RosterHolder
+from gateway.directory.servicer import FederationServicer
+from gateway.directory.store import RosterFile
+from gateway.kernel import crashpoints
+from gateway.kernel.errors import LubiaoError, PeerUnreachable
+from gateway.kernel.time import BusinessClock, Clock, SystemClock
+from gateway.server.access import AccessCheck, services_of
+from gateway.server.client import CertificateFolder, open_channel
+from gateway.server.interceptors import Gate
+from gateway.server.server import Server, ServerLimits, Service, build_server, server_credentials
+from gateway.server.traffic import Quota, Traffic
+from gateway.telemetry.http import READY, TelemetryServer
+from gateway.telemetry.logs import LogFormat, configure_logs
+from gateway.telemetry.metrics import Metrics
+from gateway.trust.authentication import Authenticator
+from gateway.trust.certificates import Certificate, node_host
+from gateway.trust.key_files import load_public_key
+from gateway.trust.keys import Purpose
+from gateway.trust.principal import Principal
+from gateway.trust.revocation import RevocationList, Revocations
+from gateway.trust.roster import NodeRole
+
+GAUGES_INTERVAL = timedelta(seconds=5)
+PURGE_INTERVAL = timedelta(hours=1)
+ADDRESS_FILE = "serving"  # where a running node writes its two addresses, for its operator
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The two injected clocks (docs/glossary.md#clock)."""
+
+    machine: Clock
+    business: Clock
+
+
+async def serve(settings: Settings) -> None:
+    """Run a node until SIGTERM or SIGINT; return when it has drained.
+
+    Raises:
+        LubiaoError: the node cannot start; the text says what to do.
+    """
+    configure_logs(
+        level=settings.log_level.value,
+        form=LogFormat.CONSOLE if settings.development else LogFormat.JSON,
+    )
+    crashpoints.arm(os.environ, is_demo=settings.demo)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with _running(settings, stopping) as server:
+        log.info("node.ready", node=settings.node_id, port=server.port)
+        await stopping.wait()
+        await server.drain(within=timedelta(seconds=settings.limits.drain_seconds))
+    log.info("node.stopped", node=settings.node_id)
+
+
+@asynccontextmanager
+async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Server]:
+    """Give a started server with everything that runs beside it."""
+    clocks = _clocks(settings)
+    metrics = Metrics(node=settings.node_id)
+    folder = CertificateFolder.load(settings.tls_path)
+    holder = await _roster(settings, clocks, metrics)
+    async with AsyncExitStack() as stack:
+        stack.callback(metrics.close)
+        database = await stack.enter_async_context(_database(settings, stopping))
+        custodian = None
+        if NodeRole.CUSTODIAN in settings.roles:
+            custodian = Custodian(
+                settings=settings,
+                database=database,
+                holder=holder,
+                machine_clock=clocks.machine,
+                business_clock=clocks.business,
+                credentials=folder.channel_credentials(),
+                metrics=metrics,
+            )
+            stack.push_async_callback(custodian.close)
+            await custodian.prepare()
+        server = _server(settings, folder, holder, clocks, metrics, custodian)
+        telemetry = _telemetry(settings, database, holder, metrics)
+        await server.start()
+        metrics_port = await telemetry.start() if telemetry else 0
+        if telemetry:
+            stack.push_async_callback(telemetry.stop)
+        _write_addresses(settings, server.port, metrics_port)
+        tasks = _tasks(settings, stopping, holder, folder, database, custodian)
+        supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
+        try:
+            yield server
+        finally:
+            stopping.set()
+            supervisor.cancel()
+            with suppress(asyncio.CancelledError):
+                await supervisor
+
+
+# --- parts, in the order of a start ---------------------------------------------------------
+
+
+def _clocks(settings: Settings) -> Clocks:
+    machine = SystemClock()
+    if settings.clock.start is None:
+        return Clocks(machine, BusinessClock.real(machine))
+    anchor = machine.now()
+    start = settings.clock.start
+    return Clocks(machine, BusinessClock(machine, anchor, start, settings.clock.rate))
+
+
+async def _roster(settings: Settings, clocks: Clocks, metrics: Metrics) -> RosterHolder:
+    holder = RosterHolder(
+        file=RosterFile(settings.roster_path),
+        roster_key=load_public_key(settings.roster_key_path, Purpose.STATEMENT),
+        allow_demo=settings.demo,
+        clock=clocks.machine,
+        metrics=metrics,
+    )
+    await holder.load()
+    return holder
+
+
+@asynccontextmanager
+async def _database(
+    settings: Settings, stopping: asyncio.Event
+) -> AsyncIterator[PostgresDatabase]:
+    """Give the pool of a migrated database; an embedded server is started, watched and stopped."""
+    embedded = None
+    dsn = settings.database.dsn
+    if settings.database.kind == "embedded":
+        embedded = EmbeddedPostgres(settings.database_path)
+        dsn = await embedded.start()
+    await migrate(dsn, Phase.PRE)
+    pool = await PostgresDatabase.connect(
+        dsn, connections_max=settings.database.connections_max
+    )
+    await migrate(dsn, Phase.POST)
+    watch = asyncio.create_task(embedded.watch(stopping)) if embedded else None
+    try:
+        yield pool
+    finally:
+        await pool.close()
+        if watch is not None:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+        if embedded is not None:
+            await embedded.stop()
+
+
+def _authenticator(settings: Settings, folder: CertificateFolder) -> Authenticator:
+    cas = {
+        path.stem: Certificate.load(path) for path in sorted(settings.trust_path.glob("*.pem"))
+    }
+    lists = [
+        RevocationList.load(path) for path in sorted(settings.trust_path.glob("*.revoked.json"))
+    ]
+    return Authenticator(
+        federation_root=folder.root, authority_cas=cas, revoked=Revocations.of(lists)
+    )
+
+
+def _server(
+    settings: Settings,
+    folder: CertificateFolder,
+    holder: RosterHolder,
+    clocks: Clocks,
+    metrics: Metrics,
+    custodian: Custodian | None,
+) -> Server:
+    authenticator = _authenticator(settings, folder)
+
+    def authenticate(leaf_pem: bytes) -> Principal:
+        return authenticator.authenticate(leaf_pem, now=clocks.machine.now())
+
+    hosts = frozenset((*settings.hosts, settings.authority))
+    limits = settings.limits
+    gate = Gate(
+        authenticate=authenticate,
+        access=AccessCheck(hosts=hosts.__contains__, knows_node=holder.knows_node),
+        traffic=Traffic(
+            node=settings.node_id,
+            quota=Quota(
+                calls_max=limits.calls_per_principal_max,
+                streams_max=limits.streams_per_principal_max,
+            ),
+        ),
+        metrics=metrics,
+    )
+    federation = Service(
+        federation_grpc.add_FederationServiceServicer_to_server, FederationServicer(holder=holder)
+    )
+    services = [federation] if services_of(settings.roles) else []
+    if custodian is not None:
+        services += custodian.services()
+    return build_server(
+        bind=settings.bind,
+        credentials=server_credentials(
+            certificate_pem=folder.certificate.pem,
+            key_pem=folder.key_pem,
+            trust_bundle=authenticator.trust_bundle(),
+        ),
+        services=services,
+        configured=services_of(settings.roles),
+        gate=gate,
+        limits=ServerLimits(
+            request_bytes_max=limits.request_bytes_max,
+            concurrent_rpcs_max=limits.concurrent_rpcs_max,
+        ),
+        with_reflection=settings.development,
+    )
+
+
+def _telemetry(
+    settings: Settings, database: PostgresDatabase, holder: RosterHolder, metrics: Metrics
+) -> TelemetryServer | None:
+    if not settings.metrics.bind:
+        return None
+
+    async def readiness() -> str:
+        try:
+            await database.ping()
+        except PeerUnreachable:
+            return "the database does not answer"
+        return READY if holder.version else "no roster yet"
+
+    return TelemetryServer(bind=settings.metrics.bind, metrics=metrics, readiness=readiness)
+
+
+def _write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
+    """Leave the ports in the node's folder, where `doctor` and a demonstration look for them."""
+    path = settings.directory_path / ADDRESS_FILE
+    path.write_text(f"{port}\n{metrics_port}\n{os.getpid()}\n", encoding="ascii")
+
+
+# --- what runs beside the server ------------------------------------------------------------
+
+Task = Callable[[], Awaitable[None]]
+
+
+def _tasks(
+    settings: Settings,
+    stopping: asyncio.Event,
+    holder: RosterHolder,
+    folder: CertificateFolder,
+    database: PostgresDatabase,
+    custodian: Custodian | None,
+) -> dict[str, Task]:
+    tasks: dict[str, Task] = {
+        "roster keeper": RosterKeeper(holder=holder).run,
+        "purge": lambda: _purge(database),
+    }
+    if settings.directory.node:
+        follower = RosterFollower(
+            holder=holder, open_channel=lambda: _directory_channel(settings, folder)
+        )
+        tasks["roster follower"] = follower.run
+    if custodian is not None:
+        tasks |= custodian.tasks(stopping)
+        tasks["gauges"] = lambda: _gauges(custodian)
+    return tasks
+
+
+async def _supervise(tasks: dict[str, Task], stopping: asyncio.Event) -> None:
+    """Run the tasks; the end of one by an error stops the node."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, task in tasks.items():
+                group.create_task(_named(name, task), name=name)
+    except* Exception as errors:  # the one place that may: it ends the process in good order
+        for error in errors.exceptions:
+            log.critical("task.failed", exc_info=error)
+        stopping.set()
+
+
+async def _named(name: str, task: Task) -> None:
+    with structlog.contextvars.bound_contextvars(task=name):
+        await task()
+
+
+def _directory_channel(settings: Settings, folder: CertificateFolder) -> grpc.aio.Channel:
+    return open_channel(
+        settings.directory.endpoint,
+        folder.channel_credentials(),
+        host=node_host(settings.directory.node),
+    )
+
+
+async def _purge(database: PostgresDatabase) -> None:
+    """Remove old idempotent answers, an hour after another."""
+    clock = SystemClock()
+    while True:
+        with suppress(PeerUnreachable):
+            async with database.unit() as uow:
+                await purge(uow, now=clock.now())
+        await asyncio.sleep(PURGE_INTERVAL.total_seconds())
+
+
+async def _gauges(custodian: Custodian) -> None:
+    """Show what waits for peers, every few seconds."""
+    while True:
+        with suppress(LubiaoError):
+            await custodian.measure()
+        await asyncio.sleep(GAUGES_INTERVAL.total_seconds())

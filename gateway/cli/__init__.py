@@ -1,0 +1,1 @@
+"""The `lubiao` command: one module a group; starts adapters as subprocesses."""

@@ -1,0 +1,1 @@
+"""`lubiao demo`: a federation of separate processes on this machine, watched and judged."""

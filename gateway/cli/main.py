@@ -1,0 +1,80 @@
+"""`lubiao`: the one command. Each group lives in a module of its own; this one puts them together.
+
+Messages are Chinese first; `--lang en` or LUBIAO_LANG=en speaks English. Every error ends here and
+becomes one line and an exit code (`output`), never a traceback: a traceback may hold what a citizen
+wrote.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from gateway.cli import adapter, ca, custody, doctor, node, roster, rules, ticket
+from gateway.cli.output import Exit, Language, errors_in, explain, say, use_language
+from gateway.telemetry.logs import places_of
+
+app = typer.Typer(
+    name="lubiao",
+    help="路标：12345 热线之间的网关 / gateway between China's 12345 hotlines",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(node.init)
+app.command()(node.serve)
+app.command()(doctor.doctor)
+app.add_typer(ca.app, name="ca")
+app.add_typer(roster.app, name="roster")
+app.add_typer(ticket.app, name="ticket")
+app.add_typer(rules.app, name="rules")
+app.add_typer(custody.app, name="custody")
+app.add_typer(adapter.app, name="adapter")
+
+
+@app.callback()
+def choose_language(
+    *,
+    lang: Annotated[
+        Language | None, typer.Option(help="语言；默认 LUBIAO_LANG 或 zh / language")
+    ] = None,
+) -> None:
+    """Speak the chosen language from here on."""
+    use_language(lang)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    use_language(None)
+    try:
+        result = app(args=arguments, prog_name="lubiao", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return int(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return int(Exit.NO)
+    except BrokenPipeError:  # `lubiao … | head`
+        sys.stderr.close()
+        return int(Exit.DONE)
+    except Exception as error:  # the last place before the person
+        return int(_explain(error))
+    return int(result or Exit.DONE)
+
+
+def _explain(error: Exception) -> Exit:
+    codes = [explain(each) for each in errors_in(error)]
+    if codes:
+        return max(codes)
+    kind, places = type(error).__name__, " ".join(places_of(error)[-3:])
+    say(
+        f"程序缺陷：{kind}（{places}），请上报。", f"A defect: {kind} ({places}). Please report it."
+    )
+    return Exit.INTERNAL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

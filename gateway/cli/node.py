@@ -1,0 +1,204 @@
+"""`lubiao init` and `lubiao serve`: create a node's folder, run the node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+import yaml
+
+from gateway.cli.ca import write_folder
+from gateway.cli.output import pick, print_line, say
+from gateway.cli.roster import public_row
+from gateway.config import NODE_FILE, load_settings
+from gateway.kernel.errors import FieldInvalid, ResourceExists
+from gateway.kernel.time import SystemClock
+from gateway.trust.certificates import Certificate, CertificateAuthority
+from gateway.trust.key_files import load_public_key
+from gateway.trust.key_ring import generate_authority, generate_storage_key
+from gateway.trust.keys import Purpose
+from gateway.trust.principal import AUTHORITY_CODE
+from gateway.trust.revocation import RevocationList
+from gateway.trust.roster import NodeRole
+
+PUBLIC_FILE = "public.yaml"
+_CLOCK = SystemClock()
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="节点目录 / folder of the node")]
+
+
+def init(
+    *,
+    directory: Directory,
+    authority: Annotated[str, typer.Option(help="运行节点的机构 / authority that runs it")],
+    endpoint: Annotated[str, typer.Option(help="其他节点访问的地址 / host:port for peers")],
+    roles: Annotated[str, typer.Option(help="角色，逗号分隔 / roles, by commas")] = "custodian",
+    hosts: Annotated[
+        str | None,
+        typer.Option(help="承载的机构，逗号分隔；默认为 --authority / hosted authorities"),
+    ] = None,
+    node: Annotated[str, typer.Option(help="节点编号 / id of the node")] = "",
+    bind: Annotated[str, typer.Option(help="监听地址 / address to listen on")] = "",
+    ca: Annotated[
+        Path | None, typer.Option(help="全网根目录，立即签发证书 / root CA folder, to issue now")
+    ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(help="所信任机构的证书机构目录，可多次 / CA folders to trust, repeatable"),
+    ] = None,
+    roster_key: Annotated[Path | None, typer.Option(help="名册公钥 / public roster key")] = None,
+    directory_node: Annotated[
+        str, typer.Option(help="目录节点 编号@地址 / directory, id@host:port")
+    ] = "",
+    demo: Annotated[bool, typer.Option(help="演示节点 / part of a demonstration")] = False,
+) -> None:
+    """创建节点目录：配置、密钥、证书 / create a node: settings, keys, certificate."""
+    if (directory / NODE_FILE).exists():
+        raise ResourceExists(kind="node folder", name=directory)
+    hosted = _codes(hosts if hosts is not None else authority)
+    name = node or f"node-{authority}"
+    text = _settings_text(
+        name,
+        authority=authority,
+        hosted=hosted,
+        roles=[role.strip() for role in roles.split(",")],
+        endpoint=endpoint,
+        bind=bind or f"0.0.0.0:{endpoint.rpartition(':')[2]}",
+        directory_node=directory_node,
+        demo=demo,
+    )
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.chmod(0o700)
+    (directory / NODE_FILE).write_text(text, encoding="utf-8")
+    try:
+        settings = load_settings(directory)
+    except FieldInvalid:
+        (directory / NODE_FILE).unlink()  # so that the corrected command can be given again
+        raise
+    generate_storage_key(settings.keys_path)
+    keys = [generate_authority(settings.keys_path, code) for code in hosted]
+    public = {
+        each.code: [public_row(each.statement[1].public), public_row(each.sealing[1].public)]
+        for each in keys
+    }
+    (directory / PUBLIC_FILE).write_text(
+        yaml.safe_dump({"node": name, "authorities": public}, sort_keys=True), encoding="utf-8"
+    )
+    if ca is not None:
+        root = CertificateAuthority.load(ca)
+        host = endpoint.rpartition(":")[0].strip("[]")
+        issued = root.issue_node(authority, name, now=_CLOCK.now(), hosts=(host,))
+        write_folder(issued, settings.tls_path, root=root.certificate)
+    _copy_trust(settings.trust_path, trust or ())
+    if roster_key is not None:
+        load_public_key(roster_key, Purpose.STATEMENT)  # refuse a file that is no such key
+        shutil.copyfile(roster_key, settings.roster_key_path)
+    _print_next_steps(directory, name, authority=authority)
+
+
+def serve(
+    *,
+    directory: Directory,
+) -> None:
+    """运行节点，SIGTERM 后平稳停机 / run the node; SIGTERM drains it."""
+    # The composition root knows every room; everything else of the command starts without it.
+    from gateway import app  # noqa: PLC0415 # as above
+
+    uvloop.run(app.serve(load_settings(directory)))
+
+
+def _codes(text: str) -> list[str]:
+    codes = [code.strip() for code in text.split(",") if code.strip()]
+    wrong = [code for code in codes if not AUTHORITY_CODE.fullmatch(code)]
+    if wrong:
+        raise FieldInvalid(field="--hosts", got=", ".join(wrong), expected="six-digit codes")
+    return codes
+
+
+def _settings_text(
+    name: str,
+    *,
+    authority: str,
+    hosted: Sequence[str],
+    roles: Sequence[str],
+    endpoint: str,
+    bind: str,
+    directory_node: str,
+    demo: bool,
+) -> str:
+    """Return a `node.toml`; JSON strings and lists are TOML too."""
+    known = {role.value for role in NodeRole}
+    if not set(roles) <= known:
+        raise FieldInvalid(field="--roles", got=", ".join(roles), expected=", ".join(sorted(known)))
+    lines = [
+        "# Settings of this node; every key is described in docs/node.md.",
+        f"node_id = {json.dumps(name)}",
+        f"authority = {json.dumps(authority)}",
+        f"hosts = {json.dumps(list(hosted))}",
+        f"roles = {json.dumps(list(roles))}",
+        f"bind = {json.dumps(bind)}",
+        f"endpoint = {json.dumps(endpoint)}",
+    ]
+    if demo:
+        lines.append("demo = true")
+    if directory_node:
+        directory_id, _, address = directory_node.partition("@")
+        lines += [
+            "",
+            "[directory]",
+            f"node = {json.dumps(directory_id)}",
+            f"endpoint = {json.dumps(address)}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _copy_trust(target: Path, folders: Sequence[Path]) -> None:
+    """Copy the CA and the revocation list of each CA folder."""
+    target.mkdir(exist_ok=True, mode=0o700)
+    for folder in folders:
+        revoked = RevocationList.load(folder / "revoked.json")
+        certificate = Certificate.load(folder / "ca.pem")
+        (target / f"{revoked.issuer}.pem").write_bytes(certificate.pem)
+        revoked.save(target / f"{revoked.issuer}.revoked.json")
+
+
+def _print_next_steps(directory: Path, name: str, *, authority: str) -> None:
+    say(f"已创建节点 {name}：{directory}。", f"Created node {name} in {directory}.")
+    steps = []
+    if not (directory / "tls" / "cert.pem").exists():
+        steps.append(
+            pick(
+                f"在证书机构处签发证书并放入 {directory / 'tls'}：",
+                f"have the certificate issued and put it into {directory / 'tls'}:",
+            )
+            + f" lubiao ca issue ROOT node {name} --authority {authority} --out tls"
+        )
+    if not (directory / "roster-key.pem").exists():
+        steps.append(
+            pick(
+                f"把名册公钥放到 {directory / 'roster-key.pem'}",
+                f"put the public roster key at {directory / 'roster-key.pem'}",
+            )
+        )
+    if not list((directory / "trust").glob("*.pem")):
+        steps.append(
+            pick(
+                f"把各机构的 ca.pem 放到 {directory / 'trust'}/机构代码.pem",
+                f"put the ca.pem of each authority at {directory / 'trust'}/CODE.pem",
+            )
+        )
+    steps += [
+        pick(
+            f"把 {directory / PUBLIC_FILE} 交给目录管理员登记（lubiao roster sign）",
+            f"give {directory / PUBLIC_FILE} to the directory administrator (lubiao roster sign)",
+        ),
+        f"lubiao doctor {directory}",
+        f"lubiao serve {directory}",
+    ]
+    for number, step in enumerate(steps, start=1):
+        print_line(f"  {number}. {step}")

@@ -1,0 +1,128 @@
+"""How the command speaks: Chinese first or English, tables or JSON, exit codes.
+
+    0  done
+    1  the answer is "no": refused, not found, a check failed
+    2  usage: a wrong argument, file or configuration
+    3  not reachable: the node, its database or a peer
+    4  internal: a defect
+
+Answers go to standard output, everything else to standard error, so that a pipe gets clean data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, IntEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.kernel.errors import GrpcCode, LubiaoError
+
+LANGUAGE_VARIABLE = "LUBIAO_LANG"
+PLAIN_WIDTH = 160  # of a table that goes into a file or a pipe
+
+
+class Language(Enum):
+    """The language of messages."""
+
+    ZH = "zh"
+    EN = "en"
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    NO = 1
+    USAGE = 2
+    NOT_REACHABLE = 3
+    INTERNAL = 4
+
+
+class _Speech:
+    """The language of this process; set once, before the command runs."""
+
+    language = Language.ZH
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON / print JSON")]
+
+
+def use_language(language: Language | None) -> None:
+    """Speak `language`; None: that of LUBIAO_LANG, else Chinese."""
+    wish = language.value if language is not None else os.environ.get(LANGUAGE_VARIABLE, "")
+    _Speech.language = Language.EN if wish == Language.EN.value else Language.ZH
+
+
+def pick(chinese: str, english: str) -> str:
+    """Return the text in the present language."""
+    return english if _Speech.language is Language.EN else chinese
+
+
+def say(chinese: str, english: str) -> None:
+    """Tell a person something on standard error."""
+    typer.echo(pick(chinese, english), err=True)
+
+
+def print_line(text: str) -> None:
+    """Print a line of the answer."""
+    typer.echo(text)
+
+
+def print_json(value: object) -> None:
+    """Print the answer as JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print the answer as a table."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
+    table = Table(*columns, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print the answer as `name: value` lines, without what is empty."""
+    for name, value in fields.items():
+        if value not in ("", None, (), []):
+            typer.echo(f"{name}: {value}")
+
+
+def exit_code_of(error: LubiaoError) -> Exit:
+    """Return the exit code that an error means."""
+    match error.code:
+        case GrpcCode.UNAVAILABLE | GrpcCode.DEADLINE_EXCEEDED:
+            return Exit.NOT_REACHABLE
+        case GrpcCode.INVALID_ARGUMENT:
+            return Exit.USAGE
+        case GrpcCode.INTERNAL | GrpcCode.DATA_LOSS:
+            return Exit.INTERNAL
+        case _:
+            return Exit.NO
+
+
+def explain(error: LubiaoError) -> Exit:
+    """Tell a person what went wrong and return the exit code."""
+    text = pick(error.chinese_text(), error.text())
+    if error.hint and _Speech.language is Language.ZH:
+        text = f"{text}（{error.hint}）"
+    typer.echo(f"{text} [{error.reason}]", err=True)
+    return exit_code_of(error)
+
+
+def errors_in(error: BaseException) -> Iterator[LubiaoError]:
+    """Yield the typed errors in an error, which may be a group of a TaskGroup."""
+    if isinstance(error, LubiaoError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from errors_in(each)

@@ -1,0 +1,243 @@
+"""CustodyService: the edge where staff look at transfers and decide on them. Boring on purpose."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+
+from gateway.custody import store
+from gateway.custody.model import OfferReason
+from gateway.custody.service import CaseFiled
+from gateway.custody.transfers import Transfer, Transfers
+from gateway.database.idempotency import Request, find_answer, remember
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import digest_to_pb, epoch_to_pb, instant_to_pb, signed_to_pb
+from gateway.delivery.model import SignedBytes
+from gateway.kernel.errors import PageTokenInvalid
+from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from gateway.trust.principal import Principal
+from hotline.custody.v1 import custody_service_pb2 as pb
+from hotline.custody.v1 import custody_service_pb2_grpc as pb_grpc
+from hotline.ticket.v1 import codes_pb2 as codes_pb
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Response = TypeVar("Response", bound=Message)
+PAGE_SIZE = 50
+ANY_TICKET = "-"
+
+
+class CustodyServicer(pb_grpc.CustodyServiceServicer):
+    """Transfers and ledgers for the staff of an authority."""
+
+    def __init__(
+        self, *, transfers: Transfers, principal_of: Callable[[Context], Principal]
+    ) -> None:
+        """Make the servicer."""
+        self._transfers = transfers
+        self._principal_of = principal_of
+
+    async def GetTransfer(
+        self, request: pb.GetTransferRequest, context: Context
+    ) -> pb.GetTransferResponse:
+        """Return one transfer."""
+        authority = self._principal_of(context).authority
+        async with self._transfers.database.unit() as uow:
+            transfer = await self._transfers.find(uow, authority, request.name)
+        return pb.GetTransferResponse(transfer=_transfer_to_pb(transfer))
+
+    async def ListTransfers(
+        self, request: pb.ListTransfersRequest, context: Context
+    ) -> pb.ListTransfersResponse:
+        """List the transfers of a ticket, or the invitations that wait for a person."""
+        authority = self._principal_of(context).authority
+        ticket = request.parent.removeprefix("tickets/")
+        size = request.page_size or PAGE_SIZE
+        async with self._transfers.database.unit() as uow:
+            if ticket != ANY_TICKET:
+                found = await self._transfers.of_ticket(uow, authority, TicketNumber(ticket))
+                return pb.ListTransfersResponse(transfers=map(_transfer_to_pb, found))
+            [after] = _open_token(request.page_token, request.parent, default=[""])
+            page = await self._transfers.waiting(uow, authority, after=after, limit=size)
+        token = ""
+        if len(page) == size:
+            token = _make_token(request.parent, [page[-1].key.ticket])
+        return pb.ListTransfersResponse(transfers=map(_transfer_to_pb, page), next_page_token=token)
+
+    async def CreateTransfer(
+        self, request: pb.CreateTransferRequest, context: Context
+    ) -> pb.CreateTransferResponse:
+        """Offer custody by a person's decision."""
+        principal = self._principal_of(context)
+
+        async def act(uow: UnitOfWork) -> pb.CreateTransferResponse:
+            outcome = await self._transfers.create(
+                uow,
+                principal,
+                ticket=TicketNumber(request.parent.removeprefix("tickets/")),
+                target=AuthorityCode(request.target),
+                reason=OfferReason(request.reason),
+            )
+            if isinstance(outcome, CaseFiled):
+                return pb.CreateTransferResponse(case=outcome.case)
+            return pb.CreateTransferResponse(transfer=_transfer_to_pb(outcome))
+
+        return await self._once(
+            principal, "CreateTransfer", request, act, pb.CreateTransferResponse
+        )
+
+    async def AcceptTransfer(
+        self, request: pb.AcceptTransferRequest, context: Context
+    ) -> pb.AcceptTransferResponse:
+        """Accept an invitation."""
+        principal = self._principal_of(context)
+
+        async def act(uow: UnitOfWork) -> pb.AcceptTransferResponse:
+            transfer = await self._transfers.accept(uow, principal, request.name)
+            return pb.AcceptTransferResponse(transfer=_transfer_to_pb(transfer))
+
+        return await self._once(
+            principal, "AcceptTransfer", request, act, pb.AcceptTransferResponse
+        )
+
+    async def DeclineTransfer(
+        self, request: pb.DeclineTransferRequest, context: Context
+    ) -> pb.DeclineTransferResponse:
+        """Decline an invitation with reason, clause and proposed owner."""
+        principal = self._principal_of(context)
+
+        async def act(uow: UnitOfWork) -> pb.DeclineTransferResponse:
+            transfer = await self._transfers.decline(
+                uow,
+                principal,
+                request.name,
+                reason=request.reason,
+                clause=request.clause,
+                proposed_owner=request.proposed_owner,
+            )
+            return pb.DeclineTransferResponse(transfer=_transfer_to_pb(transfer))
+
+        return await self._once(
+            principal, "DeclineTransfer", request, act, pb.DeclineTransferResponse
+        )
+
+    async def RevokeTransfer(
+        self, request: pb.RevokeTransferRequest, context: Context
+    ) -> pb.RevokeTransferResponse:
+        """Ask for an offer back."""
+        principal = self._principal_of(context)
+
+        async def act(uow: UnitOfWork) -> pb.RevokeTransferResponse:
+            transfer = await self._transfers.revoke(uow, principal, request.name)
+            return pb.RevokeTransferResponse(transfer=_transfer_to_pb(transfer))
+
+        return await self._once(
+            principal, "RevokeTransfer", request, act, pb.RevokeTransferResponse
+        )
+
+    async def ListCustodyRecords(
+        self, request: pb.ListCustodyRecordsRequest, context: Context
+    ) -> pb.ListCustodyRecordsResponse:
+        """List the ledger of a ticket at the caller's authority."""
+        authority = self._principal_of(context).authority
+        ticket = TicketNumber(request.parent.removeprefix("tickets/"))
+        size = request.page_size or PAGE_SIZE
+        scope, number, sequence = _open_token(
+            request.page_token, request.parent, default=["", 0, 0]
+        )
+        async with self._transfers.database.unit() as uow:
+            await self._transfers.of_ticket(uow, authority, ticket)
+            rows = await self._transfers.records(
+                uow, authority, ticket, after=(scope, number, sequence), limit=size
+            )
+        token = ""
+        if len(rows) == size:
+            last = rows[-1][0]
+            token = _make_token(request.parent, [last.scope, last.number, last.sequence])
+        return pb.ListCustodyRecordsResponse(
+            records=[_record_to_pb(row, kept) for row, kept in rows], next_page_token=token
+        )
+
+    async def _once(
+        self,
+        principal: Principal,
+        method: str,
+        request: Any,
+        act: Callable[[UnitOfWork], Awaitable[Response]],
+        response_type: type[Response],
+    ) -> Response:
+        """Run `act` once per request id; a repeat gets the stored answer."""
+        known = Request(
+            principal=principal.name,
+            request_id=request.request_id,
+            method=method,
+            body_digest=hashlib.sha256(request.SerializeToString(deterministic=True)).digest(),
+        )
+        async with self._transfers.database.unit() as uow:
+            stored = await find_answer(uow, known)
+            if stored is not None:
+                return response_type.FromString(stored)
+            response = await act(uow)
+            now = self._transfers.clock.now()
+            remember(uow, known, response=response.SerializeToString(), now=now)
+        return response
+
+
+def _transfer_to_pb(transfer: Transfer) -> pb.Transfer:
+    message = pb.Transfer(
+        name=transfer.name,
+        source=transfer.source,
+        target=transfer.target,
+        state=pb.Transfer.State.Value(f"STATE_{transfer.state}"),
+        epoch=epoch_to_pb(transfer.epoch),
+        reason=cast("codes_pb.ReturnReason.ValueType", transfer.reason),
+        clause=transfer.clause,
+        proposed_owner=transfer.proposed_owner,
+    )
+    if transfer.window_end is not None:
+        message.window_end.CopyFrom(instant_to_pb(transfer.window_end))
+    if transfer.offer_digest:
+        message.offer_digest.CopyFrom(digest_to_pb(transfer.offer_digest))
+    return message
+
+
+def _record_to_pb(row: store.CustodyRow, kept: store.StatementRow | None) -> pb.CustodyRecord:
+    message = pb.CustodyRecord(
+        sequence=row.sequence,
+        kind=row.kind,
+        scope=row.scope,
+        chain=row.number,
+        epoch=epoch_to_pb(Epoch.from_key(row.epoch)),
+        subject_digest=digest_to_pb(row.subject_digest),
+        state_digest=digest_to_pb(row.state_digest),
+        row_digest=digest_to_pb(row.row_digest),
+        record_time=instant_to_pb(row.recorded),
+        holding=row.holding,
+    )
+    if kept is not None:
+        signed = SignedBytes(kept.statement, kept.key_id, kept.signature)
+        message.statement.CopyFrom(signed_to_pb(signed))
+    return message
+
+
+def _make_token(parent: str, after: list[Any]) -> str:
+    """Return an opaque token that is good for the same parent only; it grants nothing."""
+    return base64.urlsafe_b64encode(json.dumps([parent, after]).encode()).decode()
+
+
+def _open_token(token: str, parent: str, *, default: list[Any]) -> list[Any]:
+    if not token:
+        return default
+    try:
+        known_parent, after = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except ValueError as error:
+        raise PageTokenInvalid(field="page_token") from error
+    same_shape = isinstance(after, list) and [type(x) for x in after] == [type(x) for x in default]
+    if known_parent != parent or not same_shape:
+        raise PageTokenInvalid(field="page_token")
+    return list(after)

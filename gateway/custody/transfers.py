@@ -1,0 +1,356 @@
+"""Transfers as people see them: one attempt to hand custody over, read from both sides' rows.
+
+The offerer's row knows the verdict; the target's knows its own answer or the open invitation. Every
+change runs in one unit with its audit row and its idempotent answer, and hands what happened to
+`react`, the port to the room that routes tickets (docs/dispatch.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.audit.model import AuditEntry
+from gateway.audit.service import AuditLog
+from gateway.custody import chains, store
+from gateway.custody.model import ChainKey, CustodyEvent, Holding, OfferReason, Verdict
+from gateway.custody.service import CaseFiled, CustodyService
+from gateway.database.uow import Database, UnitOfWork
+from gateway.kernel.errors import FieldInvalid, ResourceNotFound
+from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Clock, Instant
+from gateway.trust.principal import Principal
+
+Window = Callable[[UnitOfWork, AuthorityCode, TicketNumber, Instant], Awaitable[Instant]]
+
+
+class React(Protocol):
+    """Takes what happened to the room that routes tickets."""
+
+    async def __call__(
+        self, uow: UnitOfWork, events: Iterable[CustodyEvent], *, now: Instant
+    ) -> None:
+        """React to the events, in their order, inside the same unit."""
+        ...
+
+
+TRANSFERS_PER_TICKET_MAX = 500  # 32 counts an era, 16 eras; a page holds them all
+_NAME = re.compile(
+    r"^tickets/(?P<ticket>[1-9][0-9]{21}[0-9X])/transfers/"
+    r"(?P<scope>[1-9][0-9]{5})-(?P<number>[0-9]{1,2})-(?P<era>[0-9]{1,4})\.(?P<count>[0-9]{1,2})$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One attempt, as one authority sees it; `state` is a name of the standard's State."""
+
+    key: ChainKey
+    epoch: Epoch
+    source: AuthorityCode
+    target: AuthorityCode
+    state: str
+    window_end: Instant | None
+    offer_digest: bytes
+    reason: int = 0
+    clause: str = ""
+    proposed_owner: str = ""
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        key = self.key
+        return f"tickets/{key.ticket}/transfers/{key.scope}-{key.number}-{self.epoch}"
+
+
+class Transfers:
+    """Reads and changes transfers for the staff of one authority."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        custody: CustodyService,
+        audit: AuditLog,
+        clock: Clock,
+        react: React,
+        window: Window,
+    ) -> None:
+        """Make it; `window` gives the end of the answer window of a ticket's offer."""
+        self.database = database
+        self._custody = custody
+        self._audit = audit
+        self.clock = clock
+        self._react = react
+        self._window = window
+
+    # --- reading ------------------------------------------------------------------------------
+
+    async def of_ticket(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> list[Transfer]:
+        """Return the transfers of a ticket that this authority made or was asked, oldest first."""
+        held = await chains.load(uow, authority, ticket)
+        revoking = {
+            (chain.key, chain.pending_epoch)
+            for chain in held.chains
+            if chain.holding is Holding.REVOKING
+        }
+        made = await uow.select(store.OFFERS_MADE_OF_TICKET, authority=authority, ticket=ticket)
+        answered = await uow.select(
+            store.OFFERS_ANSWERED_OF_TICKET, authority=authority, ticket=ticket
+        )
+        waiting = await uow.select(
+            store.INVITATIONS_OF_AUTHORITY,
+            authority=authority,
+            ticket=ticket,
+            after="",
+            limit=TRANSFERS_PER_TICKET_MAX,
+        )
+        found = [
+            *(_made(row, revoking) for row in made),
+            *(_answered(row) for row in answered),
+            *(_invited(row) for row in waiting),
+        ]
+        if not held.chains and not found:
+            raise ResourceNotFound(kind="ticket", name=f"tickets/{ticket}")
+        return sorted(found, key=lambda item: (item.key.scope, item.key.number, item.epoch))
+
+    async def waiting(
+        self, uow: UnitOfWork, authority: AuthorityCode, *, after: str, limit: int
+    ) -> list[Transfer]:
+        """Return invitations that wait for a decision, by ticket number after `after`."""
+        rows = await uow.select(
+            store.INVITATIONS_OF_AUTHORITY,
+            authority=authority,
+            ticket="",
+            after=after,
+            limit=limit,
+        )
+        return [_invited(row) for row in rows]
+
+    async def find(self, uow: UnitOfWork, authority: AuthorityCode, name: str) -> Transfer:
+        """Return one transfer by its resource name.
+
+        Raises:
+            FieldInvalid: the name has another form.
+            ResourceNotFound: no such transfer is visible here.
+        """
+        key, epoch = parse_name(authority, name)
+        for transfer in await self.of_ticket(uow, authority, key.ticket):
+            if transfer.key == key and transfer.epoch == epoch:
+                return transfer
+        raise ResourceNotFound(kind="transfer", name=name)
+
+    async def records(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        *,
+        after: tuple[str, int, int],
+        limit: int,
+    ) -> list[tuple[store.CustodyRow, store.StatementRow | None]]:
+        """Return ledger rows of a ticket with the statements they stand for."""
+        scope, number, sequence = after
+        rows = await uow.select(
+            store.ROWS_OF_TICKET,
+            authority=authority,
+            ticket=ticket,
+            scope=scope,
+            number=number,
+            sequence=sequence,
+            limit=limit,
+        )
+        found: list[tuple[store.CustodyRow, store.StatementRow | None]] = []
+        for row in rows:
+            kept = await uow.get(store.STATEMENTS, authority, row.subject_digest)
+            found.append((row, kept))
+        return found
+
+    # --- changing -----------------------------------------------------------------------------
+
+    async def create(
+        self,
+        uow: UnitOfWork,
+        principal: Principal,
+        *,
+        ticket: TicketNumber,
+        target: AuthorityCode,
+        reason: OfferReason,
+    ) -> Transfer | CaseFiled:
+        """Offer custody by a person's decision; a failed guard files a case instead."""
+        now, authority = self.clock.now(), principal.authority
+        await self._begin(uow, authority, ticket)
+        outcome = await self._custody.offer(
+            uow,
+            authority=authority,
+            ticket=ticket,
+            target=target,
+            reason=reason,
+            rule="",
+            trace_digest=b"",
+            window_end=await self._window(uow, authority, ticket, now),
+            now=now,
+        )
+        self._record(uow, principal, "transfer.create", f"tickets/{ticket}", now)
+        if isinstance(outcome, CaseFiled):
+            return outcome
+        return await self._one(uow, authority, outcome.key, outcome.epoch)
+
+    async def accept(self, uow: UnitOfWork, principal: Principal, name: str) -> Transfer:
+        """Accept an invitation by a person's decision."""
+        now = self.clock.now()
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        await self._require_open(uow, key, epoch, name)
+        events = await self._custody.accept(
+            uow, authority=key.authority, ticket=key.ticket, now=now, key=key
+        )
+        self._record(uow, principal, "transfer.accept", name, now)
+        await self._react(uow, events, now=now)
+        return await self._one(uow, key.authority, key, epoch)
+
+    async def decline(
+        self,
+        uow: UnitOfWork,
+        principal: Principal,
+        name: str,
+        *,
+        reason: int,
+        clause: str,
+        proposed_owner: str,
+    ) -> Transfer:
+        """Decline an invitation by a person's decision."""
+        now = self.clock.now()
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        await self._require_open(uow, key, epoch, name)
+        events = await self._custody.decline(
+            uow,
+            authority=key.authority,
+            ticket=key.ticket,
+            reason=reason,
+            clause=clause,
+            proposed_owner=proposed_owner,
+            now=now,
+            key=key,
+        )
+        self._record(uow, principal, "transfer.decline", name, now)
+        await self._react(uow, events, now=now)
+        return await self._one(uow, key.authority, key, epoch)
+
+    async def revoke(self, uow: UnitOfWork, principal: Principal, name: str) -> Transfer:
+        """Ask for an offer back by a person's decision."""
+        now = self.clock.now()
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        await self._custody.revoke(
+            uow, authority=key.authority, ticket=key.ticket, now=now, epoch=epoch
+        )
+        self._record(uow, principal, "transfer.revoke", name, now)
+        return await self._one(uow, key.authority, key, epoch)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    async def _begin(self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber) -> None:
+        await uow.lock(f"ticket/{ticket}")
+        await self.of_ticket(uow, authority, ticket)
+
+    async def _require_open(self, uow: UnitOfWork, key: ChainKey, epoch: Epoch, name: str) -> None:
+        row = await uow.get(store.INVITATIONS, key.authority, key.ticket, key.scope, key.number)
+        if row is None or row.epoch != epoch.key():
+            raise ResourceNotFound(
+                kind="open invitation",
+                name=name,
+                hint="it was answered or taken back; get the transfer",
+            )
+
+    async def _one(
+        self, uow: UnitOfWork, authority: AuthorityCode, key: ChainKey, epoch: Epoch
+    ) -> Transfer:
+        transfers = await self.of_ticket(uow, authority, key.ticket)
+        return next(item for item in transfers if item.key == key and item.epoch == epoch)
+
+    def _record(
+        self, uow: UnitOfWork, principal: Principal, act: str, subject: str, now: Instant
+    ) -> None:
+        roles = sorted(role.value for role in principal.roles)
+        entry = AuditEntry(
+            time=now,
+            principal=principal.name,
+            role=roles[0] if roles else principal.kind.value,
+            act=act,
+            subject=subject,
+            basis="access-matrix",
+        )
+        self._audit.append(uow, entry)
+
+
+def parse_name(authority: AuthorityCode, name: str) -> tuple[ChainKey, Epoch]:
+    """Return the chain and epoch of a transfer's resource name.
+
+    Raises:
+        FieldInvalid: it has another form.
+    """
+    match = _NAME.match(name)
+    if match is None:
+        raise FieldInvalid(
+            field="name",
+            got="another form",
+            expected="tickets/{number}/transfers/{scope}-{chain}-{era}.{count}",
+        )
+    key = ChainKey(
+        authority,
+        TicketNumber(match["ticket"]),
+        AuthorityCode(match["scope"]),
+        int(match["number"]),
+    )
+    return key, Epoch(int(match["era"]), int(match["count"]))
+
+
+def _made(row: store.OfferMadeRow, revoking: set[tuple[ChainKey, Epoch | None]]) -> Transfer:
+    made = store.made_of(row)
+    state = made.verdict.value
+    if made.verdict is Verdict.PENDING:
+        state = "REVOKING" if (made.key, made.epoch) in revoking else "OFFERED"
+    return Transfer(
+        key=made.key,
+        epoch=made.epoch,
+        source=made.key.authority,
+        target=made.target,
+        state=state,
+        window_end=made.window_end,
+        offer_digest=made.statement_digest,
+        reason=made.reason,
+        clause=made.clause,
+        proposed_owner=made.proposed_owner,
+    )
+
+
+def _answered(row: store.OfferAnsweredRow) -> Transfer:
+    answered = store.answered_of(row)
+    return Transfer(
+        key=answered.key,
+        epoch=answered.epoch,
+        source=answered.source,
+        target=answered.key.authority,
+        state=answered.verdict.value,
+        window_end=None,
+        offer_digest=answered.offer_digest,
+    )
+
+
+def _invited(row: store.InvitationRow) -> Transfer:
+    invitation = store.invitation_of(row)
+    return Transfer(
+        key=invitation.key,
+        epoch=invitation.epoch,
+        source=invitation.source,
+        target=invitation.key.authority,
+        state="OFFERED",
+        window_end=invitation.window_end,
+        offer_digest=invitation.offer_digest,
+    )

@@ -1,0 +1,315 @@
+"""Deciding and acting: what a custodian does with a ticket it holds, in one unit of work.
+
+The decision is routing's; here it becomes an assignment, an offer of custody, a referral, or work
+of the triage desk, together with the ledger row of the exclusive act and the news for the
+followers. Nothing here fails for want of a destination: what cannot be carried out goes to the
+desk, with the reason. An unknown matter is assigned by a person, and a ticket that its decision
+would send straight back to where it came from goes to the desk instead of turning in a circle.
+"""
+
+from __future__ import annotations
+
+from gateway.custody.chains import province_of
+from gateway.custody.model import OfferReason
+from gateway.custody.service import CaseFiled, CustodyService
+from gateway.database.uow import UnitOfWork
+from gateway.dispatch.codec import facts_of, shown_decision
+from gateway.dispatch.router import Router
+from gateway.dispatch.sheet import SheetFacts, sheet_text
+from gateway.kernel.codes import AssignmentRole, DispatchMode, EmergencyLine, RouteDecisionAction
+from gateway.kernel.errors import (
+    CasePending,
+    DestinationNotJoined,
+    FieldInvalid,
+    TransitionNotAllowed,
+)
+from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.time import Instant
+from gateway.reference.units import desk_id
+from gateway.routing.model import Decision
+from gateway.tickets import machine
+from gateway.tickets.clocks import clocks_at_dispatch, profile_of
+from gateway.tickets.machine import Commission
+from gateway.tickets.model import (
+    Act,
+    Clocks,
+    ExternalReferral,
+    Ticket,
+    UnitPlace,
+)
+from gateway.tickets.service import Tickets
+from gateway.tickets.states import TICKET, Step
+from gateway.trust.principal import Principal
+from hotline.ticket.v1 import ticket_pb2
+
+RULE_LENGTH_MAX = 200  # bound of the standard for a rule's name
+ROLE = "system"
+_Action = RouteDecisionAction
+
+
+class Acting:
+    """Routes the tickets that the authorities of this node hold."""
+
+    def __init__(
+        self, *, tickets: Tickets, custody: CustodyService, router: Router
+    ) -> None:
+        """Act with these."""
+        self._tickets = tickets
+        self._custody = custody
+        self._router = router
+
+    async def route(
+        self, uow: UnitOfWork, ticket: Ticket, *, source: AuthorityCode | None, now: Instant
+    ) -> Ticket:
+        """Decide about a ticket that is held here and carry it out; return the copy."""
+        texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
+        facts = facts_of(ticket, texts.content)
+        decision = self._router.decide(ticket.authority, facts, now=now)
+        ticket = machine.decided(ticket, shown_decision(decision, now=now))
+        act = self.act_of(ticket.authority, _basis(decision), now)
+        match decision.action:
+            case _Action.ASSIGN if ticket.matter in self._router.reference.matters:
+                saved = await self._assign_by_rule(uow, ticket, act, decision)
+            case _Action.OFFER if decision.target != f"authorities/{source}":
+                saved = await self._offer(uow, ticket, act, decision)
+            case _Action.REFER:
+                saved = await self._refer(uow, ticket, act, EmergencyLine[decision.target])
+            case _Action.EXTERNAL:
+                saved = await self._refer_externally(
+                    uow, ticket, act, target=decision.target, content=texts.content
+                )
+            case _:
+                saved = self.to_desk(uow, ticket, act, reason=_desk_reason(decision))
+        await self._custody.publish(
+            uow, authority=ticket.authority, ticket=ticket.number, now=now
+        )
+        return saved
+
+    async def answer_window(
+        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber, now: Instant
+    ) -> Instant:
+        """Return until when an offer of this ticket made now should be answered."""
+        ticket = await self._tickets.get(uow, authority, number)
+        profile = profile_of(
+            ticket, self._router.reference, region=authority, cross_region=True
+        )
+        return profile.answer.end(now, self._router.reference.calendar).instant
+
+    def to_desk(self, uow: UnitOfWork, ticket: Ticket, act: Act, *, reason: str) -> Ticket:
+        """Put a ticket before a person; one whose state does not allow it only keeps the note."""
+        if ticket.followed or (ticket.state, Step.TRIAGE) not in TICKET:
+            return self._tickets.save(
+                uow, machine.note(ticket, act, "ticket.needs_person", ("reason", reason))
+            )
+        desk = self.desk_of(ticket.authority)
+        return self._tickets.save(uow, machine.triage(ticket, act, desk=desk, reason=reason))
+
+    def act_of(self, authority: AuthorityCode, basis: str, now: Instant) -> Act:
+        """Return the act of this program for an authority."""
+        return Act(Principal.system(authority, "dispatch").name, ROLE, basis, now)
+
+    def desk_of(self, authority: AuthorityCode) -> UnitPlace:
+        """Return an authority's triage desk; people work at it here, not in a platform."""
+        found = self._router.reference.units.find(desk_id(authority))
+        name = found.name if found is not None else "研判席"
+        return UnitPlace(f"units/{desk_id(authority)}", name, "")
+
+    # --- what a decision becomes --------------------------------------------------------------
+
+    async def commission(
+        self,
+        uow: UnitOfWork,
+        ticket: Ticket,
+        act: Act,
+        *,
+        lead: str,
+        assisting: tuple[str, ...],
+        mode: DispatchMode,
+    ) -> Ticket:
+        """Assign to a lead unit and assisting ones; the change of lead is an exclusive act."""
+        units = (lead, *assisting)
+        cross = self._is_abroad(ticket)
+        profile = profile_of(
+            ticket, self._router.reference, region=ticket.authority, cross_region=cross
+        )
+        calendar = self._router.reference.calendar
+        commissions = tuple(
+            Commission(
+                place=self._place(unit),
+                role=AssignmentRole.ASSIST if position else AssignmentRole.LEAD,
+                mode=mode,
+                sign_due=profile.sign.end(act.now, calendar).instant,
+                contact_due=profile.contact.end(act.now, calendar).instant,
+            )
+            for position, unit in enumerate(units)
+        )
+        change = machine.assign(
+            ticket,
+            act,
+            commissions=commissions,
+            clocks=self._clocks(ticket, act.now, cross_region=cross),
+        )
+        await self.exclusive(
+            uow,
+            ticket,
+            "assignment.lead",
+            subject=",".join(units).encode(),
+            desk=lead.removeprefix("units/"),
+            now=act.now,
+        )
+        return self._tickets.save(uow, change)
+
+    async def exclusive(
+        self,
+        uow: UnitOfWork,
+        ticket: Ticket,
+        kind: str,
+        *,
+        subject: bytes,
+        now: Instant,
+        desk: str | None = None,
+    ) -> None:
+        """Record an act that only the custodian may do; its digest says nothing elsewhere."""
+        await self._custody.exclusive_act(
+            uow,
+            authority=ticket.authority,
+            ticket=ticket.number,
+            kind=kind,
+            digest=await self._tickets.fingerprint(uow, ticket, subject),
+            now=now,
+            desk=desk,
+        )
+
+    async def _assign_by_rule(
+        self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision
+    ) -> Ticket:
+        return await self.commission(
+            uow,
+            ticket,
+            act,
+            lead=decision.target,
+            assisting=decision.assisting,
+            mode=DispatchMode.RULE,
+        )
+
+    async def _offer(
+        self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision
+    ) -> Ticket:
+        target = AuthorityCode(decision.target.removeprefix("authorities/"))
+        reason = OfferReason(int(decision.offer_reason))
+        cross = reason is OfferReason.OUTBOUND or province_of(target) != province_of(
+            ticket.authority
+        )
+        clocks = self._clocks(ticket, act.now, cross_region=cross or self._is_abroad(ticket))
+        # The header of the offer carries the due time that this first dispatch fixes.
+        self._tickets.save(uow, machine.started(ticket, act, clocks=clocks))
+        profile = profile_of(
+            ticket, self._router.reference, region=ticket.authority, cross_region=cross
+        )
+        try:
+            outcome = await self._custody.offer(
+                uow,
+                authority=ticket.authority,
+                ticket=ticket.number,
+                target=target,
+                reason=reason,
+                rule=f"{decision.pack}#{decision.rule}"[:RULE_LENGTH_MAX],
+                trace_digest=decision.trace_digest,
+                window_end=profile.answer.end(act.now, self._router.reference.calendar).instant,
+                now=act.now,
+            )
+        except (CasePending, DestinationNotJoined, FieldInvalid, TransitionNotAllowed) as error:
+            return self.to_desk(uow, ticket, act, reason=error.reason)
+        if isinstance(outcome, CaseFiled):
+            opened = machine.open_case(ticket, act, case=outcome.case, cause=outcome.cause)
+            return self.to_desk(
+                uow, self._tickets.save(uow, opened), act, reason=f"争议 {outcome.case}"
+            )
+        return self._tickets.save(
+            uow,
+            machine.offer(ticket, act, target=target, epoch=str(outcome.epoch), clocks=clocks),
+        )
+
+    async def _refer(
+        self, uow: UnitOfWork, ticket: Ticket, act: Act, line: EmergencyLine
+    ) -> Ticket:
+        clocks = self._clocks(ticket, act.now, cross_region=self._is_abroad(ticket))
+        change = machine.refer(ticket, act, line=line, clocks=clocks)
+        await self.exclusive(
+            uow, ticket, "ticket.referred", subject=line.name.encode(), now=act.now
+        )
+        return self._tickets.save(uow, change)
+
+    async def _refer_externally(
+        self, uow: UnitOfWork, ticket: Ticket, act: Act, *, target: str, content: bytes
+    ) -> Ticket:
+        region = target.removeprefix("authorities/") if target.startswith("authorities/") else ""
+        regions = self._router.reference.regions
+        name = f"{regions.name(region)}12345热线" if region else target
+        referral = ExternalReferral(region, name, act.now)
+        change = machine.refer_externally(
+            ticket,
+            act,
+            referral=referral,
+            desk=self.desk_of(ticket.authority),
+            clocks=self._clocks(ticket, act.now, cross_region=bool(region)),
+        )
+        await self.exclusive(
+            uow,
+            ticket,
+            "ticket.referred_externally",
+            subject=target.encode(),
+            desk=desk_id(ticket.authority),
+            now=act.now,
+        )
+        saved = self._tickets.save(uow, change)
+        sheet = self._sheet(saved, name, content, now=act.now)
+        message = ticket_pb2.ExternalReferral(sheet=sheet)
+        await self._tickets.write_text(uow, saved, "referral", message.SerializeToString())
+        return saved
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _clocks(self, ticket: Ticket, now: Instant, *, cross_region: bool) -> Clocks:
+        return clocks_at_dispatch(
+            ticket, self._router.reference, now=now, cross_region=cross_region
+        )
+
+    def _is_abroad(self, ticket: Ticket) -> bool:
+        return province_of(ticket.authority) != province_of(ticket.origin)
+
+    def _place(self, name: str) -> UnitPlace:
+        unit = self._router.reference.units.get(name.removeprefix("units/"))
+        return UnitPlace(name, unit.name, unit.platform or "")
+
+    def _sheet(self, ticket: Ticket, destination: str, content: bytes, *, now: Instant) -> str:
+        reference = self._router.reference
+        message = ticket_pb2.TicketContent.FromString(content)
+        matter = reference.matters.nearest(ticket.matter)
+        region = ticket.region or message.place.region
+        facts = SheetFacts(
+            destination=destination,
+            authority_name=reference.regions.name(ticket.authority),
+            matter_name=matter.name if matter else "未知事项",
+            region_name=reference.regions.name(region) if region in reference.regions else "",
+            title=message.title,
+            content=message.content,
+            expectation=message.expectation,
+            address=message.place.address,
+            parties=tuple(party.display_name for party in message.reported_parties),
+        )
+        return sheet_text(ticket, facts, now=now)
+
+
+def _basis(decision: Decision) -> str:
+    return f"{decision.pack}#{decision.rule}"[:RULE_LENGTH_MAX]
+
+
+def _desk_reason(decision: Decision) -> str:
+    match decision.action:
+        case RouteDecisionAction.ASSIGN:
+            return "事项代码未知，由人工确定承办单位"
+        case RouteDecisionAction.OFFER:
+            return "规则将工单退回来源机构，由人工确定"
+        case _:
+            return decision.explanation

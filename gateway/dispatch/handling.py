@@ -1,0 +1,317 @@
+"""The acts of units and people: acknowledge, assign, sign, contact, resolve, rate, close.
+
+Each act is one unit of work: lock, read within the caller's rows, check, step, ledger row, save,
+audit, news to followers, answer. A platform acts for its own units only; people act by their role.
+What only the custodian may do goes through custody first, which refuses it everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.service import AuditLog
+from gateway.custody.service import CustodyService
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import instant_to_pb
+from gateway.dispatch.acting import Acting
+from gateway.dispatch.codec import facts_of, to_bytes
+from gateway.dispatch.once import Call, Once
+from gateway.dispatch.rendering import Render
+from gateway.dispatch.router import Router
+from gateway.kernel.codes import ContactMethod, DispatchMode, Solved
+from gateway.kernel.errors import (
+    EtagMismatch,
+    FieldInvalid,
+    GuardViolated,
+    RoleMissing,
+    TransitionNotAllowed,
+)
+from gateway.kernel.ids import TicketNumber
+from gateway.kernel.time import Instant
+from gateway.tickets import machine
+from gateway.tickets.codec import rating_from_pb
+from gateway.tickets.model import Act, Assignment, Ticket
+from gateway.tickets.reader import role_of
+from gateway.tickets.service import Scope, Tickets
+from gateway.trust.principal import Principal, PrincipalKind, Role
+from hotline.ticket.v1 import ticket_pb2
+
+CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of a platform and of the node differ by less
+UNIT_ROLES = (Role.HANDLER, Role.DISPATCHER)
+RATING_ROLES = (Role.CLERK, Role.DISPATCHER, Role.HANDLER, Role.SUPERVISOR)
+_Step = Callable[[UnitOfWork, Ticket, Act], Awaitable[Ticket]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The ticket an act is about, and the copy that the caller saw."""
+
+    number: TicketNumber
+    etag: str = ""
+    basis: str = ""
+
+
+class Handling:
+    """Carries out the acts of units and people for the authorities of one node."""
+
+    def __init__(
+        self,
+        *,
+        tickets: Tickets,
+        custody: CustodyService,
+        acting: Acting,
+        router: Router,
+        audit: AuditLog,
+        once: Once,
+        render: Render,
+    ) -> None:
+        """Act with these."""
+        self._tickets = tickets
+        self._custody = custody
+        self._acting = acting
+        self._router = router
+        self._audit = audit
+        self._once = once
+        self._render = render
+
+    async def acknowledge(self, call: Call, target: Target, *, external_id: str) -> bytes:
+        """Note that the caller's platform has its assignment on disk (received)."""
+        if call.principal.kind is not PrincipalKind.PLATFORM:
+            raise _missing(call, "platform")
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            assignment = _assignment_of(call, ticket)
+            change = machine.acknowledge(
+                ticket, act, number=assignment.number, external_id=external_id
+            )
+            return self._tickets.save(uow, change) if change.events else ticket
+
+        return await self._act(call, target, step, name="ticket.acknowledge")
+
+    async def assign(self, call: Call, target: Target, *, unit: str) -> bytes:
+        """Assign a ticket that waits at the desk to a unit, by a person.
+
+        Raises:
+            RoleMissing: the caller is no dispatcher of the authority's own staff.
+            GuardViolated: a guard forbids that unit.
+        """
+        principal = call.principal
+        if not principal.has_role(Role.DISPATCHER) or principal.is_outsourced:
+            raise _missing(call, "dispatcher (not outsourced)")
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            lead = ticket.lead
+            if lead is not None and not (lead.is_desk and lead.is_open):
+                raise TransitionNotAllowed(
+                    name=ticket.name,
+                    state=f"{ticket.state.name} at {lead.unit}",
+                    event="assign",
+                    allowed="only a ticket that waits at the desk is assigned by a person",
+                )
+            await self._check_unit(uow, ticket, unit, act.now)
+            return await self._acting.commission(
+                uow, ticket, act, lead=unit, assisting=(), mode=DispatchMode.MANUAL
+            )
+
+        return await self._act(call, target, step, name="ticket.assign")
+
+    async def sign(self, call: Call, target: Target) -> bytes:
+        """Let a unit take its assignment over."""
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            number = _assignment_of(call, ticket).number
+            return self._tickets.save(uow, machine.sign(ticket, act, number=number))
+
+        return await self._act(call, target, step, name="ticket.sign")
+
+    async def contact(
+        self, call: Call, target: Target, *, method: ContactMethod, at: Instant | None
+    ) -> bytes:
+        """Record that the unit contacted the citizen."""
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            moment = at or act.now
+            if moment > act.now + CLOCK_TOLERANCE:
+                raise FieldInvalid(
+                    field="contact_time", got=moment.isoformat(), expected="not in the future"
+                )
+            change = machine.contact(
+                ticket,
+                act,
+                number=_assignment_of(call, ticket).number,
+                method=method.name,
+                contact_time=moment,
+            )
+            await self._custody.care_act(
+                uow,
+                authority=ticket.authority,
+                ticket=ticket.number,
+                kind="ticket.contacted",
+                digest=await self._tickets.fingerprint(uow, ticket, moment.isoformat().encode()),
+                now=act.now,
+            )
+            return self._tickets.save(uow, change)
+
+        return await self._act(call, target, step, name="ticket.contact")
+
+    async def resolve(
+        self, call: Call, target: Target, *, resolution: ticket_pb2.Resolution
+    ) -> bytes:
+        """Record the result of the lead unit, or the answer of an external referral."""
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            solved = Solved(resolution.solved)
+            referral = ticket.external_referral
+            if referral is not None and referral.answer_time is None:
+                return await self._record_answer(uow, call, ticket, act, resolution)
+            number = _assignment_of(call, ticket, is_lead=True).number
+            change = machine.resolve(ticket, act, number=number, solved=solved)
+            text = _resolution_bytes(resolution, act.now)
+            await self._acting.exclusive(
+                uow, ticket, "ticket.resolved", subject=text, now=act.now
+            )
+            await self._tickets.write_text(uow, ticket, "resolution", text)
+            return self._tickets.save(uow, change)
+
+        return await self._act(call, target, step, name="ticket.resolve")
+
+    async def rate(self, call: Call, target: Target, *, rating: ticket_pb2.Rating) -> bytes:
+        """Record what the citizen said when called back; that closes the ticket."""
+        _require_platform_or(call, RATING_ROLES)
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            change = machine.rate(
+                ticket, act, rating=rating_from_pb(rating, rate_time=act.now)
+            )
+            await self._acting.exclusive(
+                uow, ticket, "ticket.closed", subject=to_bytes(rating), now=act.now
+            )
+            return self._tickets.save(uow, change)
+
+        return await self._act(call, target, step, name="ticket.rate")
+
+    async def close(self, call: Call, target: Target) -> bytes:
+        """Close a resolved ticket without a rating."""
+        _require_platform_or(call, RATING_ROLES)
+
+        async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            change = machine.close(ticket, act)
+            await self._acting.exclusive(
+                uow, ticket, "ticket.closed", subject=act.basis.encode(), now=act.now
+            )
+            return self._tickets.save(uow, change)
+
+        return await self._act(call, target, step, name="ticket.close")
+
+    # --- parts --------------------------------------------------------------------------------
+
+    async def _act(self, call: Call, target: Target, step: _Step, *, name: str) -> bytes:
+        principal = call.principal
+
+        async def once(uow: UnitOfWork, now: Instant) -> bytes:
+            ticket = await self._tickets.get_visible(uow, Scope.of(principal), target.number)
+            if target.etag not in ("", ticket.etag):
+                raise EtagMismatch(name=ticket.name, got=target.etag, expected=ticket.etag)
+            basis = (target.basis or f"requests/{call.request_id}")[:NAME_LENGTH_MAX]
+            act = Act(principal.name, role_of(principal), basis, now)
+            saved = await step(uow, ticket, act)
+            self._audit.append(
+                uow,
+                AuditEntry(
+                    time=now,
+                    principal=act.actor,
+                    role=act.role,
+                    act=name,
+                    subject=ticket.name,
+                    basis=basis,
+                ),
+            )
+            await self._custody.publish(
+                uow, authority=saved.authority, ticket=saved.number, now=now
+            )
+            return await self._render(uow, saved, now=now)
+
+        return await self._once.run(call, once, locks=(f"ticket/{target.number}",))
+
+    async def _record_answer(
+        self,
+        uow: UnitOfWork,
+        call: Call,
+        ticket: Ticket,
+        act: Act,
+        resolution: ticket_pb2.Resolution,
+    ) -> Ticket:
+        """Record what the body outside the federation answered; only a person does."""
+        if not call.principal.has_role(Role.DISPATCHER, Role.CLERK):
+            raise _missing(call, "dispatcher, clerk")
+        change = machine.record_answer(ticket, act, solved=Solved(resolution.solved))
+        text = _resolution_bytes(resolution, act.now)
+        await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
+        texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
+        referral = ticket_pb2.ExternalReferral.FromString(texts.referral or b"")
+        referral.answer = resolution.result
+        await self._tickets.write_text(uow, ticket, "referral", to_bytes(referral))
+        await self._tickets.write_text(uow, ticket, "resolution", text)
+        return self._tickets.save(uow, change)
+
+    async def _check_unit(
+        self, uow: UnitOfWork, ticket: Ticket, name: str, now: Instant
+    ) -> None:
+        unit = self._router.reference.units.find(name.removeprefix("units/"))
+        if unit is None or unit.authority != ticket.authority:
+            raise FieldInvalid(
+                field="unit", got=name, expected=f"a unit of authority {ticket.authority}"
+            )
+        texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
+        facts = facts_of(ticket, texts.content)
+        guard = self._router.find_objection(ticket.authority, facts, unit, now=now)
+        if guard is not None:
+            raise GuardViolated(
+                guard=guard.id, unit=name, ticket=ticket.number, hint=guard.explanation
+            )
+
+
+def _assignment_of(call: Call, ticket: Ticket, *, is_lead: bool = False) -> Assignment:
+    """Return the assignment that the caller acts for: an open one first, the lead first.
+
+    Raises:
+        RoleMissing: the caller's platform serves none of the ticket's units, or the person has no
+            role that acts for units.
+    """
+    principal = call.principal
+    found = [item for item in ticket.assignments if item.is_standing]
+    if principal.kind is PrincipalKind.PLATFORM:
+        found = [item for item in found if item.platform == principal.id]
+    elif not principal.has_role(*UNIT_ROLES):
+        found = []
+    if is_lead and any(item.is_lead for item in found):
+        found = [item for item in found if item.is_lead]
+    if not found:
+        raise _missing(call, "the platform of an assigned unit, handler, dispatcher")
+    return min(found, key=lambda item: (not item.is_open, not item.is_lead, item.number))
+
+
+def _require_platform_or(call: Call, roles: tuple[Role, ...]) -> None:
+    is_platform = call.principal.kind is PrincipalKind.PLATFORM
+    if not is_platform and not call.principal.has_role(*roles):
+        raise _missing(call, ", ".join(["platform", *(role.value for role in roles)]))
+
+
+def _missing(call: Call, expected: str) -> RoleMissing:
+    principal: Principal = call.principal
+    return RoleMissing(
+        principal=principal.name,
+        method=call.method,
+        got=", ".join(sorted(role.value for role in principal.roles)) or principal.kind.value,
+        expected=expected,
+    )
+
+
+def _resolution_bytes(resolution: ticket_pb2.Resolution, now: Instant) -> bytes:
+    full = ticket_pb2.Resolution()
+    full.CopyFrom(resolution)
+    full.resolve_time.CopyFrom(instant_to_pb(now))
+    return to_bytes(full)

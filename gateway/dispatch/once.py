@@ -1,0 +1,65 @@
+"""Each request once: a repeat is answered with the bytes of the first answer (AIP-155).
+
+The digest of the request's body is keyed, so the table of answers holds no fingerprint of a text
+that anybody else could recompute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.database.idempotency import Request, find_answer, remember
+from gateway.database.uow import Database, UnitOfWork, run
+from gateway.kernel.time import Clock, Instant
+from gateway.trust.principal import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A mutating request: who asks for what, under which id, with which body."""
+
+    principal: Principal
+    method: str
+    request_id: str
+    body: bytes
+
+
+Step = Callable[[UnitOfWork, Instant], Awaitable[bytes]]
+
+
+class Once:
+    """Runs each request in one unit of work together with the memory of its answer."""
+
+    def __init__(self, *, database: Database, clock: Clock, key: bytes) -> None:
+        """`clock` is business time, `key` protects the digests of bodies."""
+        self._database = database
+        self._clock = clock
+        self._key = key
+
+    async def run(self, call: Call, step: Step, *, locks: tuple[str, ...]) -> bytes:
+        """Return the serialised answer of `step`, or the one that was given before.
+
+        Raises:
+            RequestIdReused: the id came before with another method or body.
+        """
+        request = Request(
+            principal=call.principal.name,
+            request_id=call.request_id,
+            method=call.method,
+            body_digest=hmac.digest(self._key, call.body, hashlib.sha256),
+        )
+
+        async def once(uow: UnitOfWork) -> bytes:
+            known = await find_answer(uow, request)
+            if known is not None:
+                return known
+            await uow.lock(*locks)
+            now = self._clock.now()
+            response = await step(uow, now)
+            remember(uow, request, response=response, now=now)
+            return response
+
+        return await run(self._database, once)

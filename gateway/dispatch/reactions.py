@@ -1,0 +1,269 @@
+"""What dispatch does when custody says that something happened (docs/dispatch.md#reactions).
+
+Events come from this authority's own steps and from statements of others; both take the same path.
+A reaction never refuses: a statement that custody took must not be undone because of a ticket's
+state here, so what does not fit becomes a note for a person.
+
+An invitation is accepted by a rule when the place is this authority's, or when one of its own
+cities hands a ticket home. It is declined by a rule only when it rests on the place and the place
+is certainly elsewhere. Anything else waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from gateway.custody.model import (
+    CARING,
+    BecameCustodian,
+    CaseOpened,
+    ChainKey,
+    ContentArrived,
+    CustodyEvent,
+    IdentityArrived,
+    Invited,
+    OfferReason,
+    OfferReturned,
+    ProgressArrived,
+    Released,
+)
+from gateway.custody.service import CustodyService
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.model import Delivered
+from gateway.delivery.ports import StatementHandler
+from gateway.dispatch.acting import Acting
+from gateway.dispatch.codec import (
+    arrival_from_bytes,
+    citizen_from_identity,
+    header_of_offer,
+)
+from gateway.dispatch.router import Router
+from gateway.kernel.codes import ReturnReason, TicketState
+from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.time import Instant
+from gateway.tickets import machine
+from gateway.tickets.clocks import clocks_at_receipt
+from gateway.tickets.codec import told_from_bytes
+from gateway.tickets.model import Ticket
+from gateway.tickets.service import Texts, Tickets
+
+KINDS = (
+    "Genesis",
+    "Offer",
+    "Answer",
+    "Revoke",
+    "Release",
+    "TicketUpdate",
+    "UpdateAnswer",
+    "ChainClosed",
+    "CaseFiling",
+)
+WRONG_REGION_CLAUSE = "属地管理原则"
+
+
+class Reactions:
+    """Reacts for the authorities of one node."""
+
+    def __init__(
+        self, *, tickets: Tickets, custody: CustodyService, acting: Acting, router: Router
+    ) -> None:
+        """React with these."""
+        self._tickets = tickets
+        self._custody = custody
+        self._acting = acting
+        self._router = router
+
+    def handlers(self) -> dict[str, StatementHandler]:
+        """Return the handler of every statement kind of custody, for `Inbox.register`."""
+        return dict.fromkeys(KINDS, self.handle)
+
+    async def handle(self, uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
+        """Take a verified statement: custody first, then what follows from it."""
+        events = await self._custody.receive(uow, delivered, now)
+        offer = delivered.statement.body if delivered.statement.kind == "Offer" else b""
+        await self.react(uow, events, now=now, offer=offer)
+
+    async def react(
+        self,
+        uow: UnitOfWork,
+        events: Iterable[CustodyEvent],
+        *,
+        now: Instant,
+        offer: bytes = b"",
+    ) -> None:
+        """React to events in their order; `offer` is the body that an invitation came in."""
+        for event in events:
+            match event:
+                case Invited():
+                    await self._invited(uow, event, offer, now)
+                case ContentArrived():
+                    await self._content_arrived(uow, event, now)
+                case BecameCustodian():
+                    await self._became_custodian(uow, event, now)
+                case Released():
+                    await self._released(uow, event, now)
+                case OfferReturned():
+                    await self._offer_returned(uow, event, now)
+                case CaseOpened():
+                    await self._case_opened(uow, event, now)
+                case IdentityArrived():
+                    await self._identity_arrived(uow, event)
+                case ProgressArrived():
+                    await self._progress_arrived(uow, event, now)
+                case _:
+                    assert_never(event)
+
+    # --- custody comes ------------------------------------------------------------------------
+
+    async def _invited(
+        self, uow: UnitOfWork, event: Invited, offer: bytes, now: Instant
+    ) -> None:
+        key, regions = event.key, self._router.reference.regions
+        region, reason = header_of_offer(offer)
+        if event.homeward or regions.is_within(region, key.authority):
+            accepted = await self._custody.accept(
+                uow, authority=key.authority, ticket=key.ticket, now=now, key=key
+            )
+            await self.react(uow, accepted, now=now)
+            return
+        owner = self._owner_elsewhere(region, key)
+        if owner is None or reason != OfferReason.PLACE.value:
+            return  # a person accepts or declines (`lubiao custody show`)
+        declined = await self._custody.decline(
+            uow,
+            authority=key.authority,
+            ticket=key.ticket,
+            reason=int(ReturnReason.WRONG_REGION),
+            clause=WRONG_REGION_CLAUSE,
+            proposed_owner=owner,
+            now=now,
+            key=key,
+        )
+        await self.react(uow, declined, now=now)
+
+    def _owner_elsewhere(self, region: str, key: ChainKey) -> str | None:
+        """Return whose place it certainly is, when it is certainly not this authority's."""
+        regions = self._router.reference.regions
+        if regions.current(region) is None or regions.is_within(key.authority, region):
+            return None
+        return regions.province_of(region)
+
+    async def _content_arrived(
+        self, uow: UnitOfWork, event: ContentArrived, now: Instant
+    ) -> None:
+        key = event.key
+        custodian = event.source if event.followed else key.authority
+        arrival = arrival_from_bytes(
+            event.header,
+            event.case_block,
+            authority=key.authority,
+            number=key.ticket,
+            followed=event.followed,
+            custodian=custodian,
+            now=now,
+        )
+        known = await self._tickets.find(uow, key.authority, key.ticket)
+        if known is not None:
+            await self._tickets.write_text(uow, known, "content", arrival.content)
+            return
+        clocks = clocks_at_receipt(arrival.ticket, self._router.reference)
+        ticket = replace(arrival.ticket, dispatch_due_time=clocks.dispatch_due)
+        act = self._acting.act_of(key.authority, f"statement of {event.source}", now)
+        change = machine.receive(ticket, act, kind="ticket.arrived")
+        self._tickets.create(uow, change, Texts(arrival.content))
+
+    async def _became_custodian(
+        self, uow: UnitOfWork, event: BecameCustodian, now: Instant
+    ) -> None:
+        key = event.key
+        ticket = await self._tickets.get(uow, key.authority, key.ticket)
+        if event.source is not None:
+            act = self._acting.act_of(key.authority, f"transfer of {event.source}", now)
+            change = machine.take_over(
+                ticket, act, source=event.source, epoch=str(event.epoch)
+            )
+            ticket = self._tickets.save(uow, change)
+        if ticket.is_final or ticket.state is TicketState.RESOLVED:
+            await self._publish(uow, ticket, now)
+            return
+        await self._acting.route(uow, ticket, source=event.source, now=now)
+
+    async def _identity_arrived(self, uow: UnitOfWork, event: IdentityArrived) -> None:
+        """Keep who calls, unless custody has gone on meanwhile and it is none of our business."""
+        key = event.key
+        ticket = await self._tickets.get(uow, key.authority, key.ticket)
+        view = await self._custody.view(uow, key.authority, key.ticket)
+        reports_here = view is None or view.holding.name == "ABSENT"
+        cares = view is not None and view.holding in CARING
+        if cares or reports_here or ticket.origin == key.authority:
+            citizen = citizen_from_identity(event.identity_block)
+            await self._tickets.write_text(uow, ticket, "citizen", citizen)
+
+    # --- custody goes -------------------------------------------------------------------------
+
+    async def _released(self, uow: UnitOfWork, event: Released, now: Instant) -> None:
+        key = event.key
+        ticket = await self._tickets.get(uow, key.authority, key.ticket)
+        act = self._acting.act_of(key.authority, f"answer of {event.successor}", now)
+        change = machine.release(
+            ticket, act, successor=event.successor, epoch=str(event.epoch)
+        )
+        self._tickets.save(uow, change)
+
+    async def _offer_returned(self, uow: UnitOfWork, event: OfferReturned, now: Instant) -> None:
+        key = event.key
+        ticket = await self._tickets.get(uow, key.authority, key.ticket)
+        act = self._acting.act_of(key.authority, f"answer of {event.target}", now)
+        facts = (
+            ("target", str(event.target)),
+            ("verdict", event.verdict.value),
+            ("reason", _reason(event.reason)),
+            ("proposed_owner", event.proposed_owner),
+        )
+        ticket = self._tickets.save(uow, machine.note(ticket, act, "transfer.returned", *facts))
+        reason = f"移交 {event.target} 未被接收（{event.verdict.value}）"
+        ticket = self._acting.to_desk(uow, ticket, act, reason=reason)
+        await self._publish(uow, ticket, now)
+
+    async def _case_opened(self, uow: UnitOfWork, event: CaseOpened, now: Instant) -> None:
+        key = event.key
+        ticket = await self._tickets.find(uow, key.authority, key.ticket)
+        if ticket is None or ticket.is_final:
+            return
+        act = self._acting.act_of(key.authority, f"case {event.case}", now)
+        change = machine.open_case(ticket, act, case=event.case, cause=event.cause)
+        ticket = self._tickets.save(uow, change)
+        if not ticket.followed:
+            reason = f"争议 {event.case}（{event.cause}），等待裁定"
+            ticket = self._acting.to_desk(uow, ticket, act, reason=reason)
+            await self._publish(uow, ticket, now)
+
+    # --- following ----------------------------------------------------------------------------
+
+    async def _progress_arrived(
+        self, uow: UnitOfWork, event: ProgressArrived, now: Instant
+    ) -> None:
+        key = event.key
+        ticket = await self._tickets.find(uow, key.authority, key.ticket)
+        if ticket is None or not ticket.followed:
+            return  # older news about a ticket that came here meanwhile
+        told, resolution = told_from_bytes(event.state, event.custodian, event.state_block)
+        act = self._acting.act_of(key.authority, f"update of {event.custodian}", now)
+        ticket = self._tickets.save(uow, machine.follow(ticket, act, told=told))
+        if resolution is not None:
+            await self._tickets.write_text(uow, ticket, "resolution", resolution)
+        await self._publish(uow, ticket, now)
+
+    async def _publish(self, uow: UnitOfWork, ticket: Ticket, now: Instant) -> None:
+        await self._custody.publish(
+            uow,
+            authority=AuthorityCode(ticket.authority),
+            ticket=ticket.number,
+            now=now,
+        )
+
+
+def _reason(number: int) -> str:
+    return ReturnReason(number).name if number in ReturnReason._value2member_map_ else str(number)

@@ -1,0 +1,223 @@
+"""TicketService: the writing half here, the reading half from the tickets room.
+
+Requests are held against the machine limits of the schema one by one, so a bad message in a batch
+fails alone. What is decided is decided in `intake.py` and `handling.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from gateway.delivery.codec import error_to_status, instant_from_pb
+from gateway.dispatch.codec import submission_from_pb, to_bytes
+from gateway.dispatch.handling import Handling, Target
+from gateway.dispatch.intake import Intake
+from gateway.dispatch.once import Call
+from gateway.kernel.codes import ContactMethod
+from gateway.kernel.errors import BatchTooLarge, FieldInvalid, LubiaoError
+from gateway.kernel.validation import validate
+from gateway.tickets.servicer import PrincipalOf, TicketReadServicer, number_of
+from gateway.trust.principal import Principal
+from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
+
+BATCH_TICKETS_MAX = 500  # one answer must come within the deadline of a call
+BATCH_UNITS_AT_ONCE = 4  # leaves connections to other callers
+Context = grpc.aio.ServicerContext[Any, Any]
+Mutating = (
+    ticket_service_pb2.CreateTicketRequest
+    | ticket_service_pb2.AcknowledgeTicketRequest
+    | ticket_service_pb2.AssignTicketRequest
+    | ticket_service_pb2.SignForTicketRequest
+    | ticket_service_pb2.RecordContactRequest
+    | ticket_service_pb2.ResolveTicketRequest
+    | ticket_service_pb2.RateTicketRequest
+    | ticket_service_pb2.CloseTicketRequest
+)
+_pb = ticket_service_pb2
+AnyRequest = TypeVar("AnyRequest", bound=Message)
+
+
+class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
+    """The whole TicketService of one node."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        handling: Handling,
+        reading: TicketReadServicer,
+        principal_of: PrincipalOf,
+    ) -> None:
+        """`principal_of` gives the authenticated caller of a call."""
+        self._intake = intake
+        self._handling = handling
+        self._reading = reading
+        self._principal_of = principal_of
+
+    # --- intake -------------------------------------------------------------------------------
+
+    async def CreateTicket(
+        self, request: ticket_service_pb2.CreateTicketRequest, context: Context
+    ) -> ticket_service_pb2.CreateTicketResponse:
+        """Take one message."""
+        ticket = await self._create(request, self._principal_of(context))
+        return _pb.CreateTicketResponse(ticket=ticket)
+
+    async def BatchCreateTickets(
+        self, request: ticket_service_pb2.BatchCreateTicketsRequest, context: Context
+    ) -> ticket_service_pb2.BatchCreateTicketsResponse:
+        """Take up to 500 messages, each in a unit of its own."""
+        count = len(request.requests)
+        if count == 0:
+            raise FieldInvalid(field="requests", got="none", expected="at least one")
+        if count > BATCH_TICKETS_MAX:
+            raise BatchTooLarge(got=count, expected=BATCH_TICKETS_MAX)
+        principal, turns = self._principal_of(context), asyncio.Semaphore(BATCH_UNITS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._create_alone(item, principal, turns))
+                for item in request.requests
+            ]
+        return _pb.BatchCreateTicketsResponse(results=[task.result() for task in tasks])
+
+    async def _create_alone(
+        self,
+        request: ticket_service_pb2.CreateTicketRequest,
+        principal: Principal,
+        turns: asyncio.Semaphore,
+    ) -> ticket_service_pb2.BatchCreateTicketsResult:
+        async with turns:
+            try:
+                ticket = await self._create(request, principal)
+            except LubiaoError as error:
+                status: status_pb2.Status = error_to_status(error)
+                return _pb.BatchCreateTicketsResult(error=status)
+        return _pb.BatchCreateTicketsResult(ticket=ticket)
+
+    async def _create(
+        self, request: ticket_service_pb2.CreateTicketRequest, principal: Principal
+    ) -> ticket_pb2.Ticket:
+        validate(request)
+        call = _call("CreateTicket", request, principal)
+        return _ticket(await self._intake.create(call, submission_from_pb(request.ticket)))
+
+    # --- acts ---------------------------------------------------------------------------------
+
+    async def AcknowledgeTicket(
+        self, request: ticket_service_pb2.AcknowledgeTicketRequest, context: Context
+    ) -> ticket_service_pb2.AcknowledgeTicketResponse:
+        """Confirm that the platform has the ticket on disk."""
+        call = self._checked("AcknowledgeTicket", request, context)
+        answer = await self._handling.acknowledge(
+            call, Target(number=number_of(request.name)), external_id=request.external_id
+        )
+        return _pb.AcknowledgeTicketResponse(ticket=_ticket(answer))
+
+    async def AssignTicket(
+        self, request: ticket_service_pb2.AssignTicketRequest, context: Context
+    ) -> ticket_service_pb2.AssignTicketResponse:
+        """Assign a ticket at the desk to a unit."""
+        call = self._checked("AssignTicket", request, context)
+        target = Target(
+            number=number_of(request.name), etag=request.etag, basis=request.basis
+        )
+        answer = await self._handling.assign(call, target, unit=request.unit)
+        return _pb.AssignTicketResponse(ticket=_ticket(answer))
+
+    async def SignForTicket(
+        self, request: ticket_service_pb2.SignForTicketRequest, context: Context
+    ) -> ticket_service_pb2.SignForTicketResponse:
+        """Let the unit take it over."""
+        call = self._checked("SignForTicket", request, context)
+        target = Target(number=number_of(request.name), etag=request.etag)
+        return _pb.SignForTicketResponse(ticket=_ticket(await self._handling.sign(call, target)))
+
+    async def RecordContact(
+        self, request: ticket_service_pb2.RecordContactRequest, context: Context
+    ) -> ticket_service_pb2.RecordContactResponse:
+        """Record that the unit contacted the citizen."""
+        call = self._checked("RecordContact", request, context)
+        has_time = request.HasField("contact_time")
+        answer = await self._handling.contact(
+            call,
+            Target(number=number_of(request.name)),
+            method=ContactMethod(request.method),
+            at=instant_from_pb(request.contact_time) if has_time else None,
+        )
+        return _pb.RecordContactResponse(ticket=_ticket(answer))
+
+    async def ResolveTicket(
+        self, request: ticket_service_pb2.ResolveTicketRequest, context: Context
+    ) -> ticket_service_pb2.ResolveTicketResponse:
+        """Record the result."""
+        call = self._checked("ResolveTicket", request, context)
+        target = Target(number=number_of(request.name), etag=request.etag)
+        answer = await self._handling.resolve(call, target, resolution=request.resolution)
+        return _pb.ResolveTicketResponse(ticket=_ticket(answer))
+
+    async def RateTicket(
+        self, request: ticket_service_pb2.RateTicketRequest, context: Context
+    ) -> ticket_service_pb2.RateTicketResponse:
+        """Record what the citizen said."""
+        call = self._checked("RateTicket", request, context)
+        target = Target(number=number_of(request.name))
+        answer = await self._handling.rate(call, target, rating=request.rating)
+        return _pb.RateTicketResponse(ticket=_ticket(answer))
+
+    async def CloseTicket(
+        self, request: ticket_service_pb2.CloseTicketRequest, context: Context
+    ) -> ticket_service_pb2.CloseTicketResponse:
+        """Close a resolved ticket."""
+        call = self._checked("CloseTicket", request, context)
+        target = Target(number=number_of(request.name), basis=request.basis)
+        return _pb.CloseTicketResponse(ticket=_ticket(await self._handling.close(call, target)))
+
+    # --- reads --------------------------------------------------------------------------------
+
+    async def GetTicket(
+        self, request: ticket_service_pb2.GetTicketRequest, context: Context
+    ) -> ticket_service_pb2.GetTicketResponse:
+        """Return one ticket."""
+        return await self._reading.get_ticket(request, context)
+
+    async def ListTickets(
+        self, request: ticket_service_pb2.ListTicketsRequest, context: Context
+    ) -> ticket_service_pb2.ListTicketsResponse:
+        """List tickets, newest first."""
+        return await self._reading.list_tickets(request, context)
+
+    async def WatchTickets(
+        self, request: ticket_service_pb2.WatchTicketsRequest, context: Context
+    ) -> AsyncIterator[ticket_service_pb2.WatchTicketsResponse]:
+        """Send every change."""
+        async for item in self._reading.watch_tickets(request, context):
+            yield item
+
+    async def ListTicketEvents(
+        self, request: ticket_service_pb2.ListTicketEventsRequest, context: Context
+    ) -> ticket_service_pb2.ListTicketEventsResponse:
+        """List one ticket's events, oldest first."""
+        return await self._reading.list_ticket_events(request, context)
+
+    def _checked(self, method: str, request: Mutating, context: Context) -> Call:
+        validate(request)
+        return _call(method, request, self._principal_of(context))
+
+
+def _call(method: str, request: Mutating, principal: Principal) -> Call:
+    return Call(
+        principal=principal,
+        method=method,
+        request_id=request.request_id,
+        body=to_bytes(request),
+    )
+
+
+def _ticket(answer: bytes) -> ticket_pb2.Ticket:
+    return ticket_pb2.Ticket.FromString(answer)

@@ -1,0 +1,80 @@
+"""Protobuf ↔ values of routing."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.routing.model import Decision, Pack, RoutingFacts, TraceStep
+from hotline.routing.v1 import routing_service_pb2 as routing_pb
+from hotline.ticket.v1 import ticket_pb2 as ticket_pb
+from hotline.type.v1 import statement_pb2 as type_pb
+
+NAME_PREFIX = "rulePacks/"
+
+
+def facts_from_pb(message: routing_pb.RoutingFacts) -> RoutingFacts:
+    """Return the facts of a message."""
+    return RoutingFacts(
+        region=message.region,
+        matter=message.matter,
+        type=int(message.type),
+        urgency=int(message.urgency),
+        channel=int(message.channel),
+        subject_kind=int(message.subject_kind),
+        risk_tags=tuple(int(tag) for tag in message.risk_tags),
+        reported_units=tuple(message.reported_units),
+        zone=message.zone,
+        on_boundary=message.on_boundary,
+        origin=message.origin,
+        secrecy_required=message.secrecy_required,
+    )
+
+
+def decision_to_pb(decision: Decision) -> ticket_pb.RouteDecision:
+    """Return the message of a decision, as a ticket carries it."""
+    decide_time = Timestamp()
+    decide_time.FromMicroseconds(decision.decide_time_microseconds)
+    return ticket_pb.RouteDecision(
+        action=ticket_pb.RouteDecision.Action.ValueType(decision.action),
+        target=decision.target,
+        rule=decision.rule,
+        pack=decision.pack,
+        legal_basis=decision.legal_basis,
+        explanation=decision.explanation,
+        trace_digest=type_pb.Digest(
+            algorithm=type_pb.DIGEST_ALGORITHM_SHA256, value=decision.trace_digest
+        ),
+        decide_time=decide_time,
+        reference_version=decision.reference_version,
+    )
+
+
+def step_to_pb(step: TraceStep) -> routing_pb.TraceStep:
+    """Return the message of a step."""
+    return routing_pb.TraceStep(
+        pack=step.pack, rule=step.rule, outcome=step.outcome.value, reason=step.reason
+    )
+
+
+def explanation_to_pb(decision: Decision) -> routing_pb.ExplainRouteResponse:
+    """Return the decision with its trace."""
+    return routing_pb.ExplainRouteResponse(
+        decision=decision_to_pb(decision), trace=[step_to_pb(step) for step in decision.trace]
+    )
+
+
+def pack_to_pb(pack: Pack, *, with_source: bool) -> routing_pb.RulePack:
+    """Return the message of a pack; lists leave the source out."""
+    return routing_pb.RulePack(
+        name=NAME_PREFIX + pack.pack,
+        version=pack.version,
+        owner=pack.owner,
+        title=pack.title,
+        rule_count=len(pack.rules),
+        source=pack.source if with_source else "",
+    )
+
+
+def pack_name_from_pb(name: str) -> str:
+    """Return the pack of a resource name `rulePacks/{pack}`."""
+    return name.removeprefix(NAME_PREFIX)

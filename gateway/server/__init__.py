@@ -1,0 +1,1 @@
+"""The gRPC server: interceptors, the access matrix, the one place that maps errors."""

@@ -1,0 +1,232 @@
+"""The access matrix: who may call what, and how long it may take. One table, nothing beside it.
+
+The interceptor and the tests read this table; a test fails on an RPC of the protos without a row
+and on a row without an RPC (docs/security.md#access). Rows of the database are a service's own
+concern: a caller sees its authority ∩ platform ∩ unit, applied in the query. What this table
+decides is, in this order:
+
+    1  kind: which sort of principal may call at all
+    2  scope: whether the caller belongs to an authority of this node, or is a node of the roster
+    3  role: for staff, at least one of these; hired staff never judge dispatch (国办函〔2025〕66号)
+
+A principal of kind `system` has no certificate and so has no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from gateway.kernel.errors import PeerNotAllowed, RoleMissing
+from gateway.trust.principal import Principal, PrincipalKind, Role
+from gateway.trust.roster import NodeRole
+
+PLATFORM, STAFF = PrincipalKind.PLATFORM, PrincipalKind.STAFF
+NODE, AUDITOR = PrincipalKind.NODE, PrincipalKind.AUDITOR
+
+TICKETS = "hotline.ticket.v1.TicketService"
+CUSTODY = "hotline.custody.v1.CustodyService"
+ROUTING = "hotline.routing.v1.RoutingService"
+PEER = "hotline.peer.v1.PeerService"
+FEDERATION = "hotline.federation.v1.FederationService"
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+
+
+class Scope(Enum):
+    """To whom the caller must belong."""
+
+    HOSTED = "an authority that this node hosts"
+    FEDERATION = "a node of the roster"
+    CERTIFIED = "anybody whose certificate this node accepts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One row of the matrix."""
+
+    kinds: frozenset[PrincipalKind]
+    scope: Scope
+    roles: frozenset[Role] = frozenset()  # of staff; empty: any role, but at least one
+    allows_outsourced: bool = True
+    deadline: timedelta  # when the caller names none; also the longest
+    deadline_min: timedelta  # with less left the work is not begun
+    is_validated: bool = True  # by the schema's limits; else each item is judged alone
+    while_draining: bool = False
+
+
+QUICK = timedelta(seconds=10)
+LONG = timedelta(seconds=60)  # 500 tickets in a batch, each a transaction
+STREAM = timedelta(hours=1)  # then the stream ends and the caller resumes; certificates change
+AT_LEAST = timedelta(milliseconds=50)  # a commit on a slow disk
+
+DESK = frozenset({Role.CLERK, Role.DISPATCHER, Role.SUPERVISOR})
+JUDGES = frozenset({Role.DISPATCHER, Role.SUPERVISOR})
+WORKERS = frozenset({Role.HANDLER, Role.DISPATCHER, Role.SUPERVISOR})
+READERS = DESK | WORKERS
+RULES = frozenset({Role.RULE_EDITOR, Role.RULE_APPROVER})
+ADMINISTRATORS = frozenset({Role.SYSTEM_ADMINISTRATOR, Role.DIRECTORY_ADMINISTRATOR})
+BASES = frozenset({PLATFORM, STAFF})
+
+
+def _tickets(roles: frozenset[Role], *, deadline: timedelta = QUICK) -> Access:
+    return Access(
+        kinds=BASES, scope=Scope.HOSTED, roles=roles, deadline=deadline, deadline_min=AT_LEAST
+    )
+
+
+def _judging() -> Access:
+    return Access(
+        kinds=frozenset({STAFF}),
+        scope=Scope.HOSTED,
+        roles=JUDGES,
+        allows_outsourced=False,
+        deadline=QUICK,
+        deadline_min=AT_LEAST,
+    )
+
+
+def _reading(roles: frozenset[Role]) -> Access:
+    return Access(
+        kinds=frozenset({STAFF, AUDITOR}),
+        scope=Scope.HOSTED,
+        roles=roles,
+        deadline=QUICK,
+        deadline_min=AT_LEAST,
+    )
+
+
+def _certified(deadline: timedelta, *, while_draining: bool = False) -> Access:
+    return Access(
+        kinds=frozenset({PLATFORM, STAFF, NODE, AUDITOR}),
+        scope=Scope.CERTIFIED,
+        deadline=deadline,
+        deadline_min=timedelta(0),
+        while_draining=while_draining,
+    )
+
+
+MATRIX: Mapping[str, Access] = {
+    f"/{TICKETS}/CreateTicket": _tickets(DESK),
+    f"/{TICKETS}/BatchCreateTickets": Access(
+        kinds=BASES,
+        scope=Scope.HOSTED,
+        roles=DESK,
+        deadline=LONG,
+        deadline_min=timedelta(seconds=1),
+        is_validated=False,
+    ),
+    f"/{TICKETS}/GetTicket": _tickets(READERS),
+    f"/{TICKETS}/ListTickets": _tickets(READERS),
+    f"/{TICKETS}/WatchTickets": _tickets(READERS, deadline=STREAM),
+    f"/{TICKETS}/AcknowledgeTicket": _tickets(WORKERS),
+    f"/{TICKETS}/AssignTicket": _judging(),
+    f"/{TICKETS}/SignForTicket": _tickets(WORKERS),
+    f"/{TICKETS}/RecordContact": _tickets(WORKERS),
+    f"/{TICKETS}/ResolveTicket": _tickets(WORKERS),
+    f"/{TICKETS}/RateTicket": _tickets(DESK),
+    f"/{TICKETS}/CloseTicket": _tickets(DESK),
+    f"/{TICKETS}/ListTicketEvents": _tickets(READERS),
+    f"/{CUSTODY}/GetTransfer": _reading(READERS),
+    f"/{CUSTODY}/ListTransfers": _reading(READERS),
+    f"/{CUSTODY}/CreateTransfer": _judging(),
+    f"/{CUSTODY}/AcceptTransfer": _judging(),
+    f"/{CUSTODY}/DeclineTransfer": _judging(),
+    f"/{CUSTODY}/RevokeTransfer": _judging(),
+    f"/{CUSTODY}/ListCustodyRecords": _reading(READERS),
+    f"/{ROUTING}/GetRulePack": _reading(READERS | RULES),
+    f"/{ROUTING}/ListRulePacks": _reading(READERS | RULES),
+    f"/{ROUTING}/ExplainRoute": _reading(READERS | RULES),
+    f"/{PEER}/DeliverEnvelopes": Access(
+        kinds=frozenset({NODE}),
+        scope=Scope.FEDERATION,
+        deadline=timedelta(seconds=30),
+        deadline_min=timedelta(milliseconds=200),
+        is_validated=False,
+    ),
+    f"/{FEDERATION}/GetRoster": Access(
+        kinds=frozenset({NODE, STAFF, AUDITOR}),
+        scope=Scope.CERTIFIED,
+        deadline=QUICK,
+        deadline_min=timedelta(0),
+    ),
+    f"/{FEDERATION}/WatchRoster": Access(
+        kinds=frozenset({NODE, STAFF}),
+        scope=Scope.CERTIFIED,
+        deadline=STREAM,
+        deadline_min=timedelta(0),
+    ),
+    f"/{HEALTH}/Check": _certified(QUICK, while_draining=True),
+    f"/{HEALTH}/List": _certified(QUICK, while_draining=True),
+    f"/{HEALTH}/Watch": _certified(STREAM, while_draining=True),
+    f"/{REFLECTION}/ServerReflectionInfo": _certified(STREAM),
+}
+
+# What a node of each role must serve; a start fails on a difference in either direction. A
+# custodian shows its roster too, so that staff can ask their own node.
+SERVICES_OF_ROLE: Mapping[NodeRole, frozenset[str]] = {
+    NodeRole.CUSTODIAN: frozenset({TICKETS, CUSTODY, ROUTING, PEER, FEDERATION}),
+    NodeRole.DIRECTORY: frozenset({FEDERATION}),
+    NodeRole.HUB: frozenset(),
+    NodeRole.ARBITER: frozenset(),
+}
+
+
+def services_of(roles: Iterable[NodeRole]) -> frozenset[str]:
+    """Return the services that a node of these roles is configured for."""
+    return frozenset[str]().union(*(SERVICES_OF_ROLE[role] for role in roles))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessCheck:
+    """The matrix applied on one node.
+
+    Attributes:
+        hosts: tells whether this node hosts an authority.
+        knows_node: tells whether the roster lists a node under a node id.
+    """
+
+    hosts: Callable[[str], bool]
+    knows_node: Callable[[str], bool]
+
+    def check(self, principal: Principal, method: str, access: Access) -> None:
+        """Return if `principal` may call `method`.
+
+        Raises:
+            PeerNotAllowed: its kind or where it belongs does not allow it.
+            RoleMissing: it is staff without the role.
+        """
+        if principal.kind not in access.kinds:  # 1
+            kinds = ", ".join(sorted(kind.value for kind in access.kinds))
+            raise PeerNotAllowed(
+                principal=principal.name, got=f"a {principal.kind.value}", expected=kinds
+            )
+        self._check_scope(principal, access.scope)  # 2
+        if principal.kind is PrincipalKind.STAFF:
+            _check_roles(principal, method, access)  # 3
+
+    def _check_scope(self, principal: Principal, scope: Scope) -> None:
+        if scope is Scope.HOSTED and not self.hosts(principal.authority):
+            got = f"authority {principal.authority}"
+        elif scope is Scope.FEDERATION and not self.knows_node(principal.id):
+            got = f"node {principal.id}, which the roster does not list"
+        else:
+            return
+        raise PeerNotAllowed(principal=principal.name, got=got, expected=scope.value)
+
+
+def _check_roles(principal: Principal, method: str, access: Access) -> None:
+    got = ", ".join(sorted(role.value for role in principal.roles)) or "no role"
+    if access.roles and not principal.has_role(*access.roles):
+        expected = ", ".join(sorted(role.value for role in access.roles))
+        raise RoleMissing(principal=principal.name, method=method, got=got, expected=expected)
+    if principal.is_outsourced and not access.allows_outsourced:
+        raise RoleMissing(
+            principal=principal.name,
+            method=method,
+            got=f"{got}, outsourced",
+            expected="staff of the authority itself",
+            hint="hired staff may not judge dispatch; ask a dispatcher of the authority",
+        )

@@ -1,0 +1,113 @@
+"""Structured logs: one JSON object a line, events and not prose, redacted before they are written.
+
+    log = structlog.get_logger()
+    log.info("transfer.accepted", transfer=name, epoch="0.1")
+
+`configure_logs` is called once, by the process. What libraries log through `logging` passes the
+same redaction. In development a person reads coloured lines instead; the redaction is the same.
+Logs go to standard error: standard output belongs to the command.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+
+from gateway.telemetry.redaction import redact, safe
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+# Their information is noise at our `info`, and aiohttp's access log holds addresses.
+_QUIET = ("aiohttp.access", "asyncio", "grpc", "grpc._cython.cygrpc")
+
+
+class LogFormat(Enum):
+    """How lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def configure_logs(
+    *, level: str = "info", form: LogFormat = LogFormat.JSON, stream: TextIO | None = None
+) -> None:
+    """Send the logs of this process to `stream` (standard error) in one form.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        form: JSON lines, or coloured text for a person.
+        stream: where to write.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        describe_exception,
+        redact_event,
+    ]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(form, handler.stream),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Redact a log event; keys that begin with an underscore belong to structlog."""
+    inner = {key: value for key, value in event.items() if key.startswith("_")}
+    return redact({key: event[key] for key in event if key not in inner}) | inner
+
+
+def describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace a traceback by the types and places of its errors; never values or texts."""
+    info = event.pop("exc_info", None)
+    if info is True:
+        info = sys.exc_info()
+    error = info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["exception"] = safe(error)
+        event["places"] = places_of(error)
+    return event
+
+
+def places_of(error: BaseException) -> list[str]:
+    """Return where an error passed, outermost first: `module:line`, the last ten."""
+    found: list[str] = []
+    step = error.__traceback__
+    while step is not None:
+        module = step.tb_frame.f_globals.get("__name__", "?")
+        found.append(f"{module}:{step.tb_lineno}")
+        step = step.tb_next
+    return found[-10:]
+
+
+def _renderer(form: LogFormat, stream: TextIO) -> Processor:
+    if form is LogFormat.CONSOLE:
+        return structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    return structlog.processors.JSONRenderer(ensure_ascii=False)

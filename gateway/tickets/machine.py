@@ -1,0 +1,397 @@
+"""The steps of a ticket: pure, each returns the new copy and the events to record.
+
+A step that `states.py` does not have raises `TransitionNotAllowed` and changes nothing. A
+followed copy takes no step of its own; it obeys custody (`release`, `take_over`) and shows what
+the custodian told (`follow`). Exactly one standing lead assignment exists while a unit or the desk
+is responsible (the inner half of I2): a new lead ends the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.kernel.codes import (
+    AssignmentRole,
+    AssignmentState,
+    DispatchMode,
+    EmergencyLine,
+    Solved,
+    TicketState,
+)
+from gateway.kernel.errors import QuotaExceeded, TransitionNotAllowed
+from gateway.kernel.time import Instant
+from gateway.tickets.model import (
+    ASSIGNMENTS_MAX,
+    Act,
+    Assignment,
+    Change,
+    Clocks,
+    EmergencyReferral,
+    ExternalReferral,
+    Outcome,
+    Rating,
+    RouteDecision,
+    Ticket,
+    TicketEvent,
+    UnitPlace,
+)
+from gateway.tickets.states import ASSIGNMENT, EXTERNAL_ANSWER, TICKET, Step, allowed_steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commission:
+    """One assignment to make: to whom, in which role, by when."""
+
+    place: UnitPlace
+    role: AssignmentRole
+    mode: DispatchMode
+    sign_due: Instant | None = None
+    contact_due: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the custodian told about a ticket that this authority follows."""
+
+    state: TicketState
+    custodian: str
+    assignments: tuple[Assignment, ...]
+    decision: RouteDecision | None
+    outcome: Outcome | None
+    rating: Rating | None
+    emergency: EmergencyReferral | None
+
+
+def receive(ticket: Ticket, act: Act, *, kind: str = "ticket.received") -> Change:
+    """Record the first event of a new copy."""
+    facts = [("origin", str(ticket.origin)), ("matter", ticket.matter)]
+    if ticket.findings:
+        codes = ",".join(dict.fromkeys(item.code.name for item in ticket.findings))
+        facts.append(("findings", codes))
+    return Change(ticket, (_event(ticket, act, kind, *facts),))
+
+
+def assign(
+    ticket: Ticket, act: Act, *, commissions: tuple[Commission, ...], clocks: Clocks
+) -> Change:
+    """Dispatch to a lead unit and any number of assisting ones; the lead before ends."""
+    state = _next(ticket, Step.ASSIGN)
+    changed, events = _commission(ticket, act, commissions)
+    changed = replace(_started(changed, act.now, clocks), state=state)
+    return _done(changed, act, *events)
+
+
+def triage(ticket: Ticket, act: Act, *, desk: UnitPlace, reason: str) -> Change:
+    """Put before a person at the desk; this is no dispatch, so the dispatch clock goes on."""
+    state = _next(ticket, Step.TRIAGE)
+    lead = ticket.lead
+    events: tuple[TicketEvent, ...] = ()
+    changed = ticket
+    if lead is None or not lead.is_desk or not lead.is_open:
+        changed, events = _commission(ticket, act, (_desk(desk),))
+    changed = replace(changed, state=state)
+    told = _event(changed, act, "ticket.triaged", ("unit", desk.unit), ("reason", reason))
+    return _done(changed, act, told, *events)
+
+
+def offer(ticket: Ticket, act: Act, *, target: str, epoch: str, clocks: Clocks) -> Change:
+    """Note that custody was offered; the offer counts as the first dispatch."""
+    state = _next(ticket, Step.OFFER)
+    changed = replace(_started(ticket, act.now, clocks), state=state)
+    return _done(
+        changed, act, _event(changed, act, "transfer.offered", ("target", target), ("epoch", epoch))
+    )
+
+
+def started(ticket: Ticket, act: Act, *, clocks: Clocks) -> Change:
+    """Return the ticket with its clocks fixed, before an offer that carries them is signed."""
+    return Change(_started(ticket, act.now, clocks))
+
+
+def refer(ticket: Ticket, act: Act, *, line: EmergencyLine, clocks: Clocks) -> Change:
+    """Hand to an emergency line at once; final."""
+    state = _next(ticket, Step.REFER)
+    ended, events = _end_all(ticket, act)
+    changed = replace(
+        _started(ended, act.now, clocks),
+        state=state,
+        emergency_referral=EmergencyReferral(line, act.now),
+    )
+    return _done(
+        changed, act, *events, _event(changed, act, "ticket.referred", ("line", line.name))
+    )
+
+
+def refer_externally(
+    ticket: Ticket, act: Act, *, referral: ExternalReferral, desk: UnitPlace, clocks: Clocks
+) -> Change:
+    """Make out a hand-over sheet for a body outside the federation; the desk stays responsible."""
+    state = _next(ticket, Step.REFER_EXTERNALLY)
+    changed, events = _commission(ticket, act, (_desk(desk),))
+    changed = replace(
+        _started(changed, act.now, clocks), state=state, external_referral=referral
+    )
+    facts = (("region", referral.region), ("region_name", referral.region_name))
+    return _done(changed, act, _event(changed, act, "ticket.referred_externally", *facts), *events)
+
+
+def acknowledge(ticket: Ticket, act: Act, *, number: int, external_id: str) -> Change:
+    """Note that the unit's platform has the assignment on disk; a repeat changes nothing."""
+    assignment = _assignment(ticket, number, "acknowledge")
+    if assignment.receive_time is not None:
+        return Change(ticket)
+    taken = replace(assignment, receive_time=act.now, platform_external_id=external_id)
+    changed = ticket.with_assignment(taken)
+    return _done(changed, act, _about(changed, act, "assignment.received", taken))
+
+
+def sign(ticket: Ticket, act: Act, *, number: int) -> Change:
+    """Let a unit take its assignment over."""
+    assignment = _assignment(ticket, number, Step.SIGN.value)
+    state = _next(ticket, Step.SIGN)
+    signed = replace(
+        _advanced(ticket, assignment, Step.SIGN),
+        sign_time=act.now,
+        receive_time=assignment.receive_time or act.now,
+    )
+    changed = replace(ticket.with_assignment(signed), state=state)
+    return _done(changed, act, _about(changed, act, "assignment.signed", signed))
+
+
+def contact(ticket: Ticket, act: Act, *, number: int, method: str, contact_time: Instant) -> Change:
+    """Record that the unit contacted the citizen."""
+    assignment = _assignment(ticket, number, Step.CONTACT.value)
+    state = _next(ticket, Step.CONTACT)
+    reached = _advanced(ticket, assignment, Step.CONTACT)
+    reached = replace(reached, contact_time=assignment.contact_time or contact_time)
+    changed = replace(ticket.with_assignment(reached), state=state)
+    event = _about(changed, act, "assignment.contacted", reached, ("method", method))
+    return _done(changed, act, event)
+
+
+def resolve(ticket: Ticket, act: Act, *, number: int, solved: Solved) -> Change:
+    """Record the result of the lead unit; assisting units are done with it."""
+    assignment = _assignment(ticket, number, Step.RESOLVE.value)
+    if not assignment.is_lead:
+        raise _refused(ticket, f"{Step.RESOLVE.value} by an assisting unit")
+    state = _next(ticket, Step.RESOLVE)
+    finished = replace(_advanced(ticket, assignment, Step.RESOLVE), done_time=act.now)
+    changed = ticket.with_assignment(finished)
+    events = [_about(changed, act, "assignment.done", finished)]
+    for other in changed.assignments:
+        if other.is_open and not other.is_lead:
+            target = ASSIGNMENT.get((other.state, Step.RESOLVE), AssignmentState.REASSIGNED)
+            changed = changed.with_assignment(replace(other, state=target, done_time=act.now))
+    changed = replace(changed, state=state, outcome=Outcome(solved, act.now))
+    return _done(changed, act, *events, _event(changed, act, "ticket.resolved"))
+
+
+def record_answer(ticket: Ticket, act: Act, *, solved: Solved) -> Change:
+    """Record the answer of an external referral; the desk is done."""
+    state = EXTERNAL_ANSWER.get(ticket.state)
+    if ticket.followed or ticket.external_referral is None or state is None:
+        raise _refused(ticket, "record an external answer")
+    changed = replace(
+        ticket,
+        state=state,
+        outcome=Outcome(solved, act.now),
+        external_referral=replace(ticket.external_referral, answer_time=act.now),
+    )
+    lead = changed.lead
+    if lead is not None and lead.is_open:
+        finished = replace(lead, state=AssignmentState.DONE, done_time=act.now)
+        changed = changed.with_assignment(finished)
+    return _done(
+        changed,
+        act,
+        _event(changed, act, "ticket.external_answered"),
+        _event(changed, act, "ticket.resolved"),
+    )
+
+
+def rate(ticket: Ticket, act: Act, *, rating: Rating) -> Change:
+    """Record what the citizen said; that closes the ticket."""
+    state = _next(ticket, Step.RATE)
+    rated = replace(ticket, rating=rating)
+    score = ("satisfaction", rating.satisfaction.name)
+    event = _event(rated, act, "ticket.rated", score)
+    closed = replace(rated, state=state)
+    return _done(closed, act, event, _event(closed, act, "ticket.closed"))
+
+
+def close(ticket: Ticket, act: Act) -> Change:
+    """Close a resolved ticket without a rating."""
+    changed = replace(ticket, state=_next(ticket, Step.CLOSE))
+    return _done(changed, act, _event(changed, act, "ticket.closed"))
+
+
+# --- what custody decides ---------------------------------------------------------------------
+
+
+def release(ticket: Ticket, act: Act, *, successor: str, epoch: str) -> Change:
+    """Follow the ticket from now on; the assignments here end."""
+    ended, _ = _end_all(ticket, act)
+    changed = replace(ended, followed=True, custodian=successor, progress=(), case="")
+    facts = (("target", successor), ("epoch", epoch))
+    return _done(changed, act, _event(changed, act, "transfer.released", *facts))
+
+
+def take_over(ticket: Ticket, act: Act, *, source: str, epoch: str) -> Change:
+    """Hold the ticket from now on; what is not settled yet is to be dispatched again here."""
+    state = ticket.state
+    if state is not TicketState.RESOLVED and not ticket.is_final:
+        state = TicketState.RECEIVED
+    changed = replace(
+        ticket, followed=False, custodian=str(ticket.authority), progress=(), state=state
+    )
+    facts = (("source", source), ("epoch", epoch))
+    return _done(changed, act, _event(changed, act, "transfer.accepted", *facts))
+
+
+def follow(ticket: Ticket, act: Act, *, told: Told) -> Change:
+    """Show what the custodian told."""
+    changed = replace(
+        ticket,
+        state=told.state,
+        custodian=told.custodian,
+        progress=told.assignments,
+        decision=told.decision or ticket.decision,
+        outcome=told.outcome,
+        rating=told.rating,
+        emergency_referral=told.emergency,
+    )
+    facts = (("custodian", told.custodian),)
+    return _done(changed, act, _event(changed, act, "ticket.progressed", *facts))
+
+
+def open_case(ticket: Ticket, act: Act, *, case: str, cause: str) -> Change:
+    """Note that the ticket waits for a ruling."""
+    if ticket.case == case:
+        return Change(ticket)
+    changed = replace(ticket, case=case)
+    return _done(
+        changed, act, _event(changed, act, "case.opened", ("case", case), ("cause", cause))
+    )
+
+
+def note(ticket: Ticket, act: Act, kind: str, *facts: tuple[str, str]) -> Change:
+    """Record an event that changes nothing else."""
+    return _done(ticket, act, _event(ticket, act, kind, *facts))
+
+
+def decided(ticket: Ticket, decision: RouteDecision) -> Ticket:
+    """Return the ticket with the newest decision of this authority."""
+    return replace(ticket, decision=decision)
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _next(ticket: Ticket, step: Step) -> TicketState:
+    found = TICKET.get((ticket.state, step))
+    if ticket.followed or found is None:
+        raise _refused(ticket, step.value)
+    return found
+
+
+def _refused(ticket: Ticket, event: str) -> TransitionNotAllowed:
+    if ticket.followed:
+        return TransitionNotAllowed(
+            name=ticket.name, state="followed", event=event, allowed="none: its custodian acts"
+        )
+    allowed = ", ".join(allowed_steps(ticket.state)) or "none"
+    return TransitionNotAllowed(
+        name=ticket.name, state=ticket.state.name, event=event, allowed=allowed
+    )
+
+
+def _assignment(ticket: Ticket, number: int, event: str) -> Assignment:
+    found = next((item for item in ticket.assignments if item.number == number), None)
+    if found is None or not found.is_standing:
+        raise _refused(ticket, f"{event} assignment {number}")
+    return found
+
+
+def _advanced(ticket: Ticket, assignment: Assignment, step: Step) -> Assignment:
+    state = ASSIGNMENT.get((assignment.state, step))
+    if state is None:
+        held = (found.value for at, found in ASSIGNMENT if at is assignment.state)
+        raise TransitionNotAllowed(
+            name=f"{ticket.name} assignment {assignment.number}",
+            state=assignment.state.name,
+            event=step.value,
+            allowed=", ".join(held) or "none",
+        )
+    return replace(assignment, state=state)
+
+
+def _desk(desk: UnitPlace) -> Commission:
+    return Commission(place=desk, role=AssignmentRole.LEAD, mode=DispatchMode.RULE)
+
+
+def _commission(
+    ticket: Ticket, act: Act, commissions: tuple[Commission, ...]
+) -> tuple[Ticket, tuple[TicketEvent, ...]]:
+    changed, events = _end_all(ticket, act)
+    if len(changed.assignments) + len(commissions) > ASSIGNMENTS_MAX:
+        raise QuotaExceeded(
+            quota=f"assignments of {ticket.name}",
+            got=len(changed.assignments) + len(commissions),
+            expected=ASSIGNMENTS_MAX,
+        )
+    for each in commissions:
+        made = Assignment(
+            number=len(changed.assignments) + 1,
+            unit=each.place.unit,
+            unit_name=each.place.name,
+            platform=each.place.platform,
+            role=each.role,
+            state=AssignmentState.ASSIGNED,
+            mode=each.mode,
+            assign_time=act.now,
+            sign_due_time=each.sign_due,
+            contact_due_time=each.contact_due,
+        )
+        changed = replace(changed, assignments=(*changed.assignments, made))
+        events = (*events, _about(changed, act, "assignment.assigned", made))
+    return changed, events
+
+
+def _end_all(ticket: Ticket, act: Act) -> tuple[Ticket, tuple[TicketEvent, ...]]:
+    changed, events = ticket, []
+    for each in ticket.assignments:
+        state = ASSIGNMENT.get((each.state, Step.END))
+        if state is not None:
+            changed = changed.with_assignment(replace(each, state=state))
+            events.append(_about(changed, act, "assignment.reassigned", each))
+    return changed, tuple(events)
+
+
+def _started(ticket: Ticket, now: Instant, clocks: Clocks) -> Ticket:
+    """Set the due time at the first dispatch; afterwards no hand-over moves it (I9)."""
+    if ticket.first_dispatch_time is not None:
+        return ticket
+    return replace(
+        ticket,
+        first_dispatch_time=now,
+        dispatch_due_time=clocks.dispatch_due,
+        due_time=clocks.due,
+        due_provisional=clocks.provisional,
+    )
+
+
+def _event(ticket: Ticket, act: Act, kind: str, *facts: tuple[str, str]) -> TicketEvent:
+    return TicketEvent(kind, act, ticket.state, facts)
+
+
+def _about(
+    ticket: Ticket, act: Act, kind: str, assignment: Assignment, *facts: tuple[str, str]
+) -> TicketEvent:
+    numbered = (("assignment", str(assignment.number)), ("unit", assignment.unit), *facts)
+    return _event(ticket, act, kind, *numbered)
+
+
+def _done(ticket: Ticket, act: Act, *events: TicketEvent) -> Change:
+    """Return the change with its revision raised and each event showing the state after it."""
+    changed = replace(ticket, revision=ticket.revision + 1, update_time=act.now)
+    return Change(changed, events)

@@ -1,0 +1,279 @@
+"""Values of the ticket: one authority's copy, its assignments, decision, findings and events.
+
+Every hosted authority has its own copy of a ticket, even when two of them share a node; copies are
+never shared. A copy holds no text of the citizen: texts are sealed beside it (`store.Sealed`), so
+the hot path carries codes and times only. A *followed* copy belongs to an origin or earlier
+custodian and shows what the custodian told (`progress`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gateway.kernel.codes import (
+    AssignmentRole,
+    AssignmentState,
+    Channel,
+    ContactMethod,
+    DispatchMode,
+    EmergencyLine,
+    FindingCode,
+    RouteDecisionAction,
+    Satisfaction,
+    Solved,
+    SubjectKind,
+    TicketState,
+    TicketType,
+    Urgency,
+)
+from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.time import Instant
+
+ASSIGNMENTS_MAX = 20  # bound of the standard; more units than that is no assignment but a campaign
+
+STANDING = frozenset(
+    {
+        AssignmentState.ASSIGNED,
+        AssignmentState.SIGNED,
+        AssignmentState.CONTACTED,
+        AssignmentState.DONE,
+    }
+)
+"""States of an assignment that makes its unit a party of the ticket."""
+OPEN = STANDING - {AssignmentState.DONE}
+FINAL = frozenset(
+    {TicketState.CLOSED, TicketState.MERGED, TicketState.REFERRED, TicketState.WITHDRAWN}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Who does something, in which role, on what basis, when (I11)."""
+
+    actor: str
+    role: str
+    basis: str
+    now: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something the standard has to say about a ticket, with what to do; never a refusal."""
+
+    code: FindingCode
+    field: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What one unit, or the desk, has to do about the ticket.
+
+    The delivery to the unit's platform is part of it: `receive_time` (fetched), `sign_time` (taken
+    over) and `done_time`.
+    """
+
+    number: int
+    unit: str
+    unit_name: str
+    platform: str
+    role: AssignmentRole
+    state: AssignmentState
+    mode: DispatchMode
+    assign_time: Instant
+    sign_due_time: Instant | None = None
+    contact_due_time: Instant | None = None
+    platform_external_id: str = ""
+    receive_time: Instant | None = None
+    sign_time: Instant | None = None
+    contact_time: Instant | None = None
+    done_time: Instant | None = None
+
+    @property
+    def is_lead(self) -> bool:
+        """Tell whether the unit leads and answers."""
+        return self.role is AssignmentRole.LEAD
+
+    @property
+    def is_desk(self) -> bool:
+        """Tell whether it waits at a triage desk."""
+        return self.unit.endswith("-desk")
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the unit still has something to do."""
+        return self.state in OPEN
+
+    @property
+    def is_standing(self) -> bool:
+        """Tell whether the unit is a party of the ticket."""
+        return self.state in STANDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteDecision:
+    """The outcome of routing, as the ticket shows it."""
+
+    action: RouteDecisionAction
+    target: str
+    rule: str
+    pack: str
+    legal_basis: str
+    explanation: str
+    trace_digest: bytes
+    decide_time: Instant | None
+    reference_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalReferral:
+    """The ticket was referred to a body outside the federation; its sheet is sealed beside it."""
+
+    region: str
+    region_name: str
+    refer_time: Instant
+    answer_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyReferral:
+    """The ticket was handed to an emergency line."""
+
+    line: EmergencyLine
+    refer_time: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out of the handling, without its texts."""
+
+    solved: Solved
+    resolve_time: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """What the citizen said when called back."""
+
+    satisfaction: Satisfaction
+    responded: bool
+    solved: bool
+    method: ContactMethod
+    rate_time: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPlace:
+    """A unit or desk as a ticket is assigned to it."""
+
+    unit: str
+    name: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """When each step is due (I9)."""
+
+    dispatch_due: Instant
+    due: Instant
+    provisional: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """One authority's copy of a ticket, without texts."""
+
+    authority: AuthorityCode
+    number: TicketNumber
+    uid: str
+    revision: int
+    create_time: Instant
+    update_time: Instant
+    followed: bool
+    origin: AuthorityCode
+    platform: str | None
+    external_id: str | None
+    state: TicketState
+    channel: Channel
+    type: TicketType
+    matter: str
+    urgency: Urgency
+    subject_kind: SubjectKind
+    risk_tags: tuple[int, ...]
+    region: str
+    anonymous: bool
+    secrecy_required: bool
+    received_time: Instant
+    dispatch_due_time: Instant
+    due_time: Instant
+    due_provisional: bool
+    first_dispatch_time: Instant | None = None
+    case: str = ""
+    custodian: str = ""
+    decision: RouteDecision | None = None
+    assignments: tuple[Assignment, ...] = ()
+    progress: tuple[Assignment, ...] = ()
+    external_referral: ExternalReferral | None = None
+    emergency_referral: EmergencyReferral | None = None
+    outcome: Outcome | None = None
+    rating: Rating | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"tickets/{self.number}"
+
+    @property
+    def etag(self) -> str:
+        """The mark that changes with every change of this copy."""
+        return str(self.revision)
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing more can happen to it here."""
+        return self.state in FINAL
+
+    @property
+    def lead(self) -> Assignment | None:
+        """The standing lead assignment: the one unit or desk that is responsible."""
+        return next((item for item in self.assignments if item.is_lead and item.is_standing), None)
+
+    @property
+    def shown_assignments(self) -> tuple[Assignment, ...]:
+        """The assignments that readers see: the custodian's, when this copy follows."""
+        return self.progress if self.followed and self.progress else self.assignments
+
+    def is_overdue(self, now: Instant) -> bool:
+        """Tell whether the dispatch or the handling clock has run out."""
+        if self.is_final or self.state is TicketState.RESOLVED:
+            return False
+        waits = self.first_dispatch_time is None
+        return now > self.due_time or (waits and now > self.dispatch_due_time)
+
+    def with_assignment(self, changed: Assignment) -> Ticket:
+        """Return the ticket with one assignment replaced."""
+        items = tuple(
+            changed if item.number == changed.number else item for item in self.assignments
+        )
+        return replace(self, assignments=items)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketEvent:
+    """A change of a ticket: who did what in which role, on what basis, when."""
+
+    kind: str
+    act: Act
+    state: TicketState
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a step of the machine came to: the new copy and what to record."""
+
+    ticket: Ticket
+    events: tuple[TicketEvent, ...] = field(default=())

@@ -1,0 +1,72 @@
+-- Who sees which copies: staff of the authority all of them (platform is null); a platform those it
+-- handed in and those with a standing assignment to one of its units. States of an assignment:
+-- 2 assigned, 3 signed, 4 contacted, 5 done. Final ticket states: 6, 7, 8, 9.
+
+-- name: ticket_by_external_id
+SELECT authority, number FROM ticket_copies
+WHERE authority = :authority AND platform = :platform AND external_id = :external_id
+
+-- name: assignments_of_ticket
+SELECT authority, ticket, number, unit, unit_name, platform, role, state, mode, assign_time,
+       sign_due_time, contact_due_time, platform_external_id, receive_time, sign_time,
+       contact_time, done_time
+FROM assignments
+WHERE authority = :authority AND ticket = :ticket
+ORDER BY number
+
+-- name: ticket_is_visible
+SELECT authority, number FROM ticket_copies c
+WHERE authority = :authority AND number = :number
+  AND (:platform::text IS NULL OR platform = :platform OR EXISTS (
+    SELECT 1 FROM assignments a
+    WHERE a.authority = c.authority AND a.ticket = c.number
+      AND a.platform = :platform AND a.state BETWEEN 2 AND 5))
+
+-- name: tickets_newest
+SELECT authority, number FROM ticket_copies c
+WHERE authority = :authority
+  AND (:platform::text IS NULL OR platform = :platform OR EXISTS (
+    SELECT 1 FROM assignments a
+    WHERE a.authority = c.authority AND a.ticket = c.number
+      AND a.platform = :platform AND a.state BETWEEN 2 AND 5))
+  AND (:before_time::timestamptz IS NULL
+       OR (create_time, number) < (:before_time, :before_number::text))
+  AND (:state::bigint IS NULL OR state = :state)
+  AND (:matter::text IS NULL OR matter = :matter)
+  AND (:urgency::bigint IS NULL OR urgency = :urgency)
+  AND (:followed::boolean IS NULL OR followed = :followed)
+  AND (:external_id::text IS NULL OR external_id = :external_id)
+  AND (:in_case::boolean IS NULL OR (case_id <> '') = :in_case)
+  AND (:overdue::boolean IS NULL OR :overdue = (
+    state NOT IN (4, 6, 7, 8, 9)
+    AND (:now::timestamptz > due_time
+         OR (first_dispatch_time IS NULL AND :now > dispatch_due_time))))
+  AND (:unit::text IS NULL OR EXISTS (
+    SELECT 1 FROM assignments a
+    WHERE a.authority = c.authority AND a.ticket = c.number
+      AND a.unit = :unit AND a.state BETWEEN 2 AND 5))
+ORDER BY create_time DESC, number DESC
+LIMIT :limit::bigint
+
+-- name: events_of_ticket
+SELECT position, txid, authority, ticket, kind, actor, role, basis, event_time, state, facts
+FROM ticket_events
+WHERE authority = :authority AND ticket = :ticket AND position > :position::bigint
+ORDER BY position
+LIMIT :limit::bigint
+
+-- name: events_after
+-- A unit that lost its assignment still hears of it, so here every assignment counts.
+SELECT position, txid, authority, ticket, kind, actor, role, basis, event_time, state, facts
+FROM ticket_events e
+WHERE authority = :authority
+  AND txid < :horizon AND (txid, position) > (:txid::bigint, :position::bigint)
+  AND (:platform::text IS NULL
+       OR EXISTS (SELECT 1 FROM ticket_copies c
+                  WHERE c.authority = e.authority AND c.number = e.ticket
+                    AND c.platform = :platform)
+       OR EXISTS (SELECT 1 FROM assignments a
+                  WHERE a.authority = e.authority AND a.ticket = e.ticket
+                    AND a.platform = :platform))
+ORDER BY txid, position
+LIMIT :limit::bigint

@@ -1,0 +1,351 @@
+"""Rows ↔ values of tickets: the one place where flat columns and jsonb become what they mean.
+
+Instants inside jsonb are microseconds since the epoch, bytes are hex. A code that a newer peer told
+and this version does not know reads as UNSPECIFIED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from gateway.kernel.codes import (
+    AssignmentRole,
+    AssignmentState,
+    Channel,
+    Code,
+    ContactMethod,
+    DispatchMode,
+    EmergencyLine,
+    FindingCode,
+    RouteDecisionAction,
+    Satisfaction,
+    Solved,
+    SubjectKind,
+    TicketState,
+    TicketType,
+    Urgency,
+)
+from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+from gateway.tickets.model import (
+    Act,
+    Assignment,
+    EmergencyReferral,
+    ExternalReferral,
+    Finding,
+    Outcome,
+    Rating,
+    RouteDecision,
+    Ticket,
+    TicketEvent,
+)
+from gateway.tickets.store import AssignmentRow, EventRow, TicketRow
+
+AnyCode = TypeVar("AnyCode", bound=Code)
+Plain = Mapping[str, Any]
+
+
+def known_code(table: type[AnyCode], number: int) -> AnyCode:
+    """Return the member of a code table; UNSPECIFIED for a number of a newer version."""
+    try:
+        return table(number)
+    except ValueError:
+        return table(0)
+
+
+def ticket_row(ticket: Ticket) -> TicketRow:
+    """Return the row of a copy; its assignments are rows of their own."""
+    return TicketRow(
+        authority=ticket.authority,
+        number=ticket.number,
+        uid=ticket.uid,
+        revision=ticket.revision,
+        create_time=ticket.create_time,
+        update_time=ticket.update_time,
+        followed=ticket.followed,
+        origin=ticket.origin,
+        platform=ticket.platform,
+        external_id=ticket.external_id,
+        state=int(ticket.state),
+        channel=int(ticket.channel),
+        type=int(ticket.type),
+        matter=ticket.matter,
+        urgency=int(ticket.urgency),
+        subject_kind=int(ticket.subject_kind),
+        risk_tags=[int(tag) for tag in ticket.risk_tags],
+        region=ticket.region,
+        anonymous=ticket.anonymous,
+        secrecy_required=ticket.secrecy_required,
+        received_time=ticket.received_time,
+        dispatch_due_time=ticket.dispatch_due_time,
+        due_time=ticket.due_time,
+        due_provisional=ticket.due_provisional,
+        first_dispatch_time=ticket.first_dispatch_time,
+        case_id=ticket.case,
+        custodian=ticket.custodian,
+        decision=_decision_plain(ticket.decision) if ticket.decision else None,
+        progress=[_assignment_plain(item) for item in ticket.progress],
+        external_referral=_external_plain(ticket.external_referral),
+        emergency_referral=_emergency_plain(ticket.emergency_referral),
+        outcome=_outcome_plain(ticket.outcome),
+        rating=_rating_plain(ticket.rating),
+        findings=[
+            {"code": int(f.code), "field": f.field, "message": f.message, "hint": f.hint}
+            for f in ticket.findings
+        ],
+    )
+
+
+def ticket_of(row: TicketRow, assignments: tuple[Assignment, ...]) -> Ticket:
+    """Return the copy of a row and its assignments."""
+    return Ticket(
+        authority=AuthorityCode(row.authority),
+        number=TicketNumber(row.number),
+        uid=row.uid,
+        revision=row.revision,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        followed=row.followed,
+        origin=AuthorityCode(row.origin),
+        platform=row.platform,
+        external_id=row.external_id,
+        state=TicketState(row.state),
+        channel=known_code(Channel, row.channel),
+        type=known_code(TicketType, row.type),
+        matter=row.matter,
+        urgency=known_code(Urgency, row.urgency),
+        subject_kind=known_code(SubjectKind, row.subject_kind),
+        risk_tags=tuple(row.risk_tags),
+        region=row.region,
+        anonymous=row.anonymous,
+        secrecy_required=row.secrecy_required,
+        received_time=row.received_time,
+        dispatch_due_time=row.dispatch_due_time,
+        due_time=row.due_time,
+        due_provisional=row.due_provisional,
+        first_dispatch_time=row.first_dispatch_time,
+        case=row.case_id,
+        custodian=row.custodian,
+        decision=_decision_of(row.decision) if row.decision else None,
+        assignments=assignments,
+        progress=tuple(_assignment_from_plain(item) for item in row.progress),
+        external_referral=_external_of(row.external_referral),
+        emergency_referral=_emergency_of(row.emergency_referral),
+        outcome=_outcome_of(row.outcome),
+        rating=_rating_of(row.rating),
+        findings=tuple(
+            Finding(known_code(FindingCode, f["code"]), f["field"], f["message"], f["hint"])
+            for f in row.findings
+        ),
+    )
+
+
+def assignment_row(ticket: Ticket, item: Assignment) -> AssignmentRow:
+    """Return the row of one assignment."""
+    return AssignmentRow(
+        authority=ticket.authority,
+        ticket=ticket.number,
+        number=item.number,
+        unit=item.unit,
+        unit_name=item.unit_name,
+        platform=item.platform,
+        role=int(item.role),
+        state=int(item.state),
+        mode=int(item.mode),
+        assign_time=item.assign_time,
+        sign_due_time=item.sign_due_time,
+        contact_due_time=item.contact_due_time,
+        platform_external_id=item.platform_external_id,
+        receive_time=item.receive_time,
+        sign_time=item.sign_time,
+        contact_time=item.contact_time,
+        done_time=item.done_time,
+    )
+
+
+def assignment_of(row: AssignmentRow) -> Assignment:
+    """Return the assignment of a row."""
+    return Assignment(
+        number=row.number,
+        unit=row.unit,
+        unit_name=row.unit_name,
+        platform=row.platform,
+        role=known_code(AssignmentRole, row.role),
+        state=known_code(AssignmentState, row.state),
+        mode=known_code(DispatchMode, row.mode),
+        assign_time=row.assign_time,
+        sign_due_time=row.sign_due_time,
+        contact_due_time=row.contact_due_time,
+        platform_external_id=row.platform_external_id,
+        receive_time=row.receive_time,
+        sign_time=row.sign_time,
+        contact_time=row.contact_time,
+        done_time=row.done_time,
+    )
+
+
+def event_row(ticket: Ticket, event: TicketEvent) -> EventRow:
+    """Return the row of an event that has no place yet."""
+    return EventRow(
+        authority=ticket.authority,
+        ticket=ticket.number,
+        kind=event.kind,
+        actor=event.act.actor,
+        role=event.act.role,
+        basis=event.act.basis,
+        event_time=event.act.now,
+        state=int(event.state),
+        facts=dict(event.facts),
+    )
+
+
+def event_of(row: EventRow) -> TicketEvent:
+    """Return the event of a row."""
+    act = Act(row.actor, row.role, row.basis, row.event_time)
+    return TicketEvent(row.kind, act, known_code(TicketState, row.state), tuple(row.facts.items()))
+
+
+# --- jsonb ------------------------------------------------------------------------------------
+
+
+def _micro(moment: Instant | None) -> int | None:
+    return to_microseconds(moment) if moment is not None else None
+
+
+def _instant(value: int | None) -> Instant | None:
+    return from_microseconds(value) if value is not None else None
+
+
+def _decision_plain(decision: RouteDecision) -> Plain:
+    return {
+        "action": int(decision.action),
+        "target": decision.target,
+        "rule": decision.rule,
+        "pack": decision.pack,
+        "legal_basis": decision.legal_basis,
+        "explanation": decision.explanation,
+        "trace_digest": decision.trace_digest.hex(),
+        "decide_time": _micro(decision.decide_time),
+        "reference_version": decision.reference_version,
+    }
+
+
+def _decision_of(plain: Plain) -> RouteDecision:
+    return RouteDecision(
+        action=known_code(RouteDecisionAction, plain["action"]),
+        target=plain["target"],
+        rule=plain["rule"],
+        pack=plain["pack"],
+        legal_basis=plain["legal_basis"],
+        explanation=plain["explanation"],
+        trace_digest=bytes.fromhex(plain["trace_digest"]),
+        decide_time=_instant(plain["decide_time"]),
+        reference_version=plain["reference_version"],
+    )
+
+
+_TEXTS = ("unit", "unit_name", "platform", "platform_external_id")
+_TIMES = (
+    "sign_due_time",
+    "contact_due_time",
+    "receive_time",
+    "sign_time",
+    "contact_time",
+    "done_time",
+)
+
+
+def _assignment_plain(item: Assignment) -> Plain:
+    return {
+        "number": item.number,
+        "role": int(item.role),
+        "state": int(item.state),
+        "mode": int(item.mode),
+        "assign_time": to_microseconds(item.assign_time),
+        **{name: getattr(item, name) for name in _TEXTS},
+        **{name: _micro(getattr(item, name)) for name in _TIMES},
+    }
+
+
+def _assignment_from_plain(plain: Plain) -> Assignment:
+    return Assignment(
+        number=plain["number"],
+        role=known_code(AssignmentRole, plain["role"]),
+        state=known_code(AssignmentState, plain["state"]),
+        mode=known_code(DispatchMode, plain["mode"]),
+        assign_time=from_microseconds(plain["assign_time"]),
+        **{name: plain[name] for name in _TEXTS},
+        **{name: _instant(plain[name]) for name in _TIMES},  # type: ignore[arg-type] # names of times
+    )
+
+
+def _external_plain(referral: ExternalReferral | None) -> Plain | None:
+    if referral is None:
+        return None
+    return {
+        "region": referral.region,
+        "region_name": referral.region_name,
+        "refer_time": to_microseconds(referral.refer_time),
+        "answer_time": _micro(referral.answer_time),
+    }
+
+
+def _external_of(plain: Plain | None) -> ExternalReferral | None:
+    if plain is None:
+        return None
+    return ExternalReferral(
+        plain["region"],
+        plain["region_name"],
+        from_microseconds(plain["refer_time"]),
+        _instant(plain["answer_time"]),
+    )
+
+
+def _emergency_plain(referral: EmergencyReferral | None) -> Plain | None:
+    if referral is None:
+        return None
+    return {"line": int(referral.line), "refer_time": to_microseconds(referral.refer_time)}
+
+
+def _emergency_of(plain: Plain | None) -> EmergencyReferral | None:
+    if plain is None:
+        return None
+    line = known_code(EmergencyLine, plain["line"])
+    return EmergencyReferral(line, from_microseconds(plain["refer_time"]))
+
+
+def _outcome_plain(outcome: Outcome | None) -> Plain | None:
+    if outcome is None:
+        return None
+    return {"solved": int(outcome.solved), "resolve_time": to_microseconds(outcome.resolve_time)}
+
+
+def _outcome_of(plain: Plain | None) -> Outcome | None:
+    if plain is None:
+        return None
+    return Outcome(known_code(Solved, plain["solved"]), from_microseconds(plain["resolve_time"]))
+
+
+def _rating_plain(rating: Rating | None) -> Plain | None:
+    if rating is None:
+        return None
+    return {
+        "satisfaction": int(rating.satisfaction),
+        "responded": rating.responded,
+        "solved": rating.solved,
+        "method": int(rating.method),
+        "rate_time": to_microseconds(rating.rate_time),
+    }
+
+
+def _rating_of(plain: Plain | None) -> Rating | None:
+    if plain is None:
+        return None
+    return Rating(
+        satisfaction=known_code(Satisfaction, plain["satisfaction"]),
+        responded=plain["responded"],
+        solved=plain["solved"],
+        method=known_code(ContactMethod, plain["method"]),
+        rate_time=from_microseconds(plain["rate_time"]),
+    )

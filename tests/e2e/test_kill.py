@@ -1,0 +1,81 @@
+"""kill -9 of gateways and databases at chosen and at random instants."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import running
+
+SETTLE_SECONDS = 150.0
+RANDOM_KILLS = 24
+SEED = 20261102
+NODES = ("tianjin", "hebei")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("node", "point"),
+    [
+        ("tianjin", "commit.before:6"),  # nothing of the step may exist
+        ("tianjin", "commit.after:6"),  # committed, not sent
+        ("tianjin", "send.before:1"),  # the offer lies in the outbox
+        ("hebei", "receipt.before:1"),  # the peer has it, the sender does not know
+    ],
+)
+async def test_gateway_that_dies_at_a_crash_point_loses_and_doubles_nothing(
+    tmp_path: Path, node: str, point: str
+) -> None:
+    async with running(tmp_path, crashpoints={node: point}) as harness:
+        verdict = await harness.until_settled(seconds=SETTLE_SECONDS)
+
+        assert node in harness.deaths, f"{point} was never reached"
+        assert verdict.is_good, harness.explain(verdict)
+
+
+@pytest.mark.timeout(300)
+async def test_node_whose_gateway_and_database_are_killed_loses_and_doubles_nothing(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, tickets=6) as harness:
+        await asyncio.sleep(1)  # the first tickets are on their way
+        harness.kill("hebei", gateway=False, database=True)
+        await asyncio.sleep(1)
+        harness.kill("tianjin", gateway=True, database=True)
+        harness.revive()
+        verdict = await harness.until_settled(seconds=SETTLE_SECONDS)
+
+        assert verdict.is_good, harness.explain(verdict)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+async def test_kills_at_random_instants_lose_and_double_nothing(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    async with running(tmp_path, tickets=60) as harness:
+        for _ in range(RANDOM_KILLS):
+            await asyncio.sleep(chance.uniform(0.2, 3.0))
+            gateway, database = chance.choice([(True, False), (False, True), (True, True)])
+            harness.kill(chance.choice(NODES), gateway=gateway, database=database)
+            harness.revive()
+        verdict = await harness.until_settled(seconds=600)
+
+        assert len(harness.deaths) >= RANDOM_KILLS
+        assert verdict.is_good, harness.explain(verdict)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize(
+    "point", ["commit.before", "commit.after", "send.before", "receipt.before"]
+)
+@pytest.mark.parametrize("reach", [1, 2, 9])
+async def test_every_crash_point_of_every_node_loses_and_doubles_nothing(
+    tmp_path: Path, node: str, point: str, reach: int
+) -> None:
+    async with running(tmp_path, crashpoints={node: f"{point}:{reach}"}) as harness:
+        verdict = await harness.until_settled(seconds=SETTLE_SECONDS)
+
+        assert verdict.is_good, harness.explain(verdict)

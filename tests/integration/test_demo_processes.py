@@ -1,0 +1,37 @@
+"""Starting, killing, restarting and stopping the processes of a demonstration."""
+
+import os
+from pathlib import Path
+
+from gateway.cli.demo.processes import Processes, free_ports, postmaster_pid
+
+
+def test_killed_process_is_dead_and_comes_back_without_its_injected_environment(
+    tmp_path: Path,
+) -> None:
+    processes = Processes(tmp_path)
+    first = processes.start("s", "http.server", "0", environment={"LUBIAO_CRASHPOINT": "x:1"})
+    try:
+        processes.kill("s")
+        assert [found.name for found in processes.dead()] == ["s"]
+
+        second = processes.restart("s")
+
+        assert second.is_alive
+        assert second.pid != first.pid
+        assert not second.environment
+    finally:
+        processes.stop()
+    assert not processes.started["s"].is_alive
+
+
+def test_free_ports_differ() -> None:
+    assert len(set(free_ports(5))) == 5
+
+
+def test_stale_or_missing_postmaster_file_is_no_server(tmp_path: Path) -> None:
+    assert postmaster_pid(tmp_path) is None
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    assert postmaster_pid(tmp_path) is None  # that is us, not a server in this folder
+    (tmp_path / "postmaster.pid").write_text("garbage\n")
+    assert postmaster_pid(tmp_path) is None

@@ -1,0 +1,145 @@
+"""Run the stages of `make test` one after another: `python -m tests.stages [STAGE …]`.
+
+All stages run even if one fails, so that one run shows everything that is wrong; the exit code is 1
+if any failed. The end says how many seconds each took and which test was the slowest. A stage whose
+folder of tests is missing or empty fails: nothing is skipped silently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+PYTHON = sys.executable
+WORKERS = "2"  # the smallest machine that must finish in ten minutes has two cores
+SIMULATION_SEEDS = "200"
+
+Command = Sequence[str]
+
+
+def lint(folder: Path) -> list[Command]:
+    """Return the checks that read files only."""
+    image = str(folder / "hotline.binpb")
+    return [
+        (f"{BIN}/ruff", "format", "--check", "--output-format", "concise", "."),
+        (f"{BIN}/ruff", "check", "--output-format", "concise", "."),
+        (f"{BIN}/lint-imports", "--no-logo"),
+        (PYTHON, "proto/generate.py", "--check"),
+        (PYTHON, "proto/generate.py", "--image", image),
+        (f"{BIN}/buf", "lint", image, "--config", "buf.yaml", "--path", "hotline"),
+        (f"{BIN}/buf", "format", "proto", "--diff", "--exit-code"),
+        (PYTHON, "docs/tables.py"),
+        (PYTHON, "docs/check.py"),
+    ]
+
+
+def types(folder: Path) -> list[Command]:
+    """Return the type check."""
+    del folder
+    return [(f"{BIN}/mypy",)]
+
+
+def unit(folder: Path) -> list[Command]:
+    """Return the tests without any process, port or database, properties among them."""
+    return [_pytest(folder, "tests/unit", "tests/golden", "tests/tidy")]
+
+
+def simulation(folder: Path) -> list[Command]:
+    """Return the seeded simulation and the tests of the simulation itself."""
+    return [
+        _pytest(folder, "tests/simulation"),
+        (PYTHON, "-m", "tests.simulation.run", "--seeds", SIMULATION_SEEDS),
+    ]
+
+
+def integration(folder: Path) -> list[Command]:
+    """Return the tests that need PostgreSQL or a port."""
+    return [_pytest(folder, "tests/contract", "tests/integration")]
+
+
+def e2e(folder: Path) -> list[Command]:
+    """Return the tests with real processes, foreign clients among them."""
+    return [_pytest(folder, "tests/e2e", "tests/peers")]
+
+
+STAGES: dict[str, Callable[[Path], list[Command]]] = {
+    "lint": lint,
+    "types": types,
+    "unit": unit,
+    "simulation": simulation,
+    "integration": integration,
+    "e2e": e2e,
+}
+
+
+def _pytest(timings: Path, *folders: str) -> Command:
+    target = str(timings / f"{folders[0].rpartition('/')[2]}.json")
+    options = ("-q", "-n", WORKERS, "-m", "not chaos", "--timings-to", target)
+    return (PYTHON, "-m", "pytest", *options, *folders)
+
+
+def run(names: Sequence[str], *, installed_in: float | None) -> int:
+    """Run the stages; return 1 if any command failed."""
+    seconds = {} if installed_in is None else {"install": installed_in}
+    failed: list[str] = []
+    # Results must not depend on the machine's luck; a nightly run sets another profile.
+    environment = {"HYPOTHESIS_PROFILE": "ci"} | os.environ
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stage in names:
+            start = time.monotonic()
+            for command in STAGES[stage](folder):
+                shown = " ".join([Path(command[0]).name, *command[1:]])
+                _say(f"--- {stage}: {shown}")
+                finished = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+                if finished.returncode != 0:
+                    failed.append(f"{stage}: {shown} ended with {finished.returncode}")
+            seconds[stage] = time.monotonic() - start
+        timings = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
+    _report(seconds, timings, failed)
+    return 1 if failed else 0
+
+
+def _report(
+    seconds: dict[str, float], timings: Sequence[dict[str, float]], failed: Sequence[str]
+) -> None:
+    _say("--- seconds by stage")
+    for stage, taken in seconds.items():
+        _say(f"{taken:8.1f}  {stage}")
+    slowest_stage = max(seconds, key=seconds.__getitem__)
+    _say(f"{sum(seconds.values()):8.1f}  in all; slowest stage: {slowest_stage}")
+    tests = {name: taken for found in timings for name, taken in found.items()}
+    if tests:
+        slowest = max(tests, key=tests.__getitem__)
+        _say(f"slowest test: {tests[slowest]:.1f} s {slowest}")
+    for line in failed:
+        _say(f"FAILED {line}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}")
+    parser.add_argument("--installed-in", type=float, help="seconds that the installation took")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.stages if name not in STAGES]:
+        parser.error(f"no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    return run(options.stages or list(STAGES), installed_in=options.installed_in)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

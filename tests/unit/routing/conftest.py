@@ -1,0 +1,22 @@
+"""The project's own reference data and packs, loaded once for all tests of the room."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.reference.data import ReferenceData
+from gateway.routing.packs import PackSet
+from tests.unit.routing.builders import AUTHORITIES, RULES
+
+
+@pytest.fixture(scope="session")
+def reference() -> ReferenceData:
+    """The real data under a fixed version, so that golden traces do not change with every row."""
+    return replace(ReferenceData.load(RULES / "reference"), version="reference-of-the-tests")
+
+
+@pytest.fixture(scope="session")
+def packs(reference: ReferenceData) -> PackSet:
+    return PackSet.load(RULES / "packs", authorities=AUTHORITIES, reference=reference)
