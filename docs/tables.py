@@ -14,21 +14,22 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
+
+from gateway.custody import model as custody
+from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL, Local
+from gateway.kernel.codes import AssignmentState, Code, TicketState
+from gateway.server.access import MATRIX
+from gateway.tickets.states import ASSIGNMENT, EXTERNAL_ANSWER, TICKET, Step
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "proto")]  # run as a script, also from an uninstalled checkout
-
-from gateway.custody import model as custody  # noqa: E402 - after the path
-from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL, Local  # noqa: E402 - as above
-from gateway.kernel.codes import AssignmentState, Code, TicketState  # noqa: E402 - as above
-from gateway.server.access import MATRIX  # noqa: E402 - as above
-from gateway.tickets.states import ASSIGNMENT, EXTERNAL_ANSWER, TICKET, Step  # noqa: E402 - as above
 
 CHAPTERS = "docs/*.md"
 _BLOCK = re.compile(
-    r"(?P<open><!-- table: (?P<name>[a-z.-]+) -->\n)(?P<shown>.*?)(?P<close>^<!-- end of table -->$)",
+    r"(?P<open><!-- table: (?P<name>[a-z.-]+) -->\n).*?(?P<close>^<!-- end of table -->$)",
     re.MULTILINE | re.DOTALL,
 )
+State = TypeVar("State", bound=Code)
 Edges = Iterable[tuple[str, str, str]]
 """(state, event, state after) of a diagram."""
 
@@ -39,7 +40,9 @@ def renewed(text: str) -> str:
     Raises:
         KeyError: a marker names a table that does not exist.
     """
-    return _BLOCK.sub(lambda match: f"{match['open']}{TABLES[match['name']]()}{match['close']}", text)
+    return _BLOCK.sub(
+        lambda match: f"{match['open']}{TABLES[match['name']]()}{match['close']}", text
+    )
 
 
 def chapters() -> Iterator[Path]:
@@ -148,7 +151,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def _machine(
-    table: Mapping[tuple[Code, Step], Code], states: type[Code], steps: Iterable[Step]
+    table: Mapping[tuple[State, Step], State], states: Iterable[State], steps: Iterable[Step]
 ) -> str:
     used = {state for state, _ in table}
     columns = [state for state in states if state in used]
@@ -160,7 +163,7 @@ def _machine(
     return _table(["step", *(f"{state.name} {state.zh}" for state in columns)], rows)
 
 
-def _edges(table: Mapping[tuple[Code, Step], Code]) -> list[tuple[str, str, str]]:
+def _edges(table: Mapping[tuple[State, Step], State]) -> list[tuple[str, str, str]]:
     return [(b.name, step.value, a.name) for (b, step), a in table.items() if b is not a]
 
 

@@ -22,10 +22,9 @@ from datetime import timedelta
 
 import grpc
 import structlog
-from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
 
 from gateway.config import Settings
-from gateway.custodian import Custodian
+from gateway.custodian import Custodian, Ground
 from gateway.database.embedded import EmbeddedPostgres
 from gateway.database.idempotency import purge
 from gateway.database.migrations import Phase, migrate
@@ -52,6 +51,7 @@ from gateway.trust.keys import Purpose
 from gateway.trust.principal import Principal
 from gateway.trust.revocation import RevocationList, Revocations
 from gateway.trust.roster import NodeRole
+from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
 
 GAUGES_INTERVAL = timedelta(seconds=5)
 PURGE_INTERVAL = timedelta(hours=1)
@@ -65,6 +65,17 @@ class Clocks:
 
     machine: Clock
     business: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a node is made of, whatever its roles."""
+
+    settings: Settings
+    clocks: Clocks
+    metrics: Metrics
+    folder: CertificateFolder
+    holder: RosterHolder
 
 
 async def serve(settings: Settings) -> None:
@@ -92,34 +103,32 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Server]:
     """Give a started server with everything that runs beside it."""
-    clocks = _clocks(settings)
-    metrics = Metrics(node=settings.node_id)
-    folder = CertificateFolder.load(settings.tls_path)
-    holder = await _roster(settings, clocks, metrics)
+    parts = await _parts(settings)
     async with AsyncExitStack() as stack:
-        stack.callback(metrics.close)
+        stack.callback(parts.metrics.close)
         database = await stack.enter_async_context(_database(settings, stopping))
         custodian = None
         if NodeRole.CUSTODIAN in settings.roles:
-            custodian = Custodian(
+            ground = Ground(
                 settings=settings,
                 database=database,
-                holder=holder,
-                machine_clock=clocks.machine,
-                business_clock=clocks.business,
-                credentials=folder.channel_credentials(),
-                metrics=metrics,
+                holder=parts.holder,
+                machine_clock=parts.clocks.machine,
+                business_clock=parts.clocks.business,
+                credentials=parts.folder.channel_credentials(),
+                metrics=parts.metrics,
             )
+            custodian = Custodian(ground)
             stack.push_async_callback(custodian.close)
             await custodian.prepare()
-        server = _server(settings, folder, holder, clocks, metrics, custodian)
-        telemetry = _telemetry(settings, database, holder, metrics)
+        server = _server(parts, custodian)
+        telemetry = _telemetry(parts, database)
         await server.start()
         metrics_port = await telemetry.start() if telemetry else 0
         if telemetry:
             stack.push_async_callback(telemetry.stop)
         _write_addresses(settings, server.port, metrics_port)
-        tasks = _tasks(settings, stopping, holder, folder, database, custodian)
+        tasks = _tasks(parts, stopping, database, custodian)
         supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
         try:
             yield server
@@ -131,6 +140,14 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
 
 
 # --- parts, in the order of a start ---------------------------------------------------------
+
+
+async def _parts(settings: Settings) -> Parts:
+    clocks = _clocks(settings)
+    metrics = Metrics(node=settings.node_id)
+    folder = CertificateFolder.load(settings.tls_path)
+    holder = await _roster(settings, clocks, metrics)
+    return Parts(settings, clocks, metrics, folder, holder)
 
 
 def _clocks(settings: Settings) -> Clocks:
@@ -155,9 +172,7 @@ async def _roster(settings: Settings, clocks: Clocks, metrics: Metrics) -> Roste
 
 
 @asynccontextmanager
-async def _database(
-    settings: Settings, stopping: asyncio.Event
-) -> AsyncIterator[PostgresDatabase]:
+async def _database(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[PostgresDatabase]:
     """Give the pool of a migrated database; an embedded server is started, watched and stopped."""
     embedded = None
     dsn = settings.database.dsn
@@ -165,9 +180,7 @@ async def _database(
         embedded = EmbeddedPostgres(settings.database_path)
         dsn = await embedded.start()
     await migrate(dsn, Phase.PRE)
-    pool = await PostgresDatabase.connect(
-        dsn, connections_max=settings.database.connections_max
-    )
+    pool = await PostgresDatabase.connect(dsn, connections_max=settings.database.connections_max)
     await migrate(dsn, Phase.POST)
     watch = asyncio.create_task(embedded.watch(stopping)) if embedded else None
     try:
@@ -183,9 +196,7 @@ async def _database(
 
 
 def _authenticator(settings: Settings, folder: CertificateFolder) -> Authenticator:
-    cas = {
-        path.stem: Certificate.load(path) for path in sorted(settings.trust_path.glob("*.pem"))
-    }
+    cas = {path.stem: Certificate.load(path) for path in sorted(settings.trust_path.glob("*.pem"))}
     lists = [
         RevocationList.load(path) for path in sorted(settings.trust_path.glob("*.revoked.json"))
     ]
@@ -194,24 +205,18 @@ def _authenticator(settings: Settings, folder: CertificateFolder) -> Authenticat
     )
 
 
-def _server(
-    settings: Settings,
-    folder: CertificateFolder,
-    holder: RosterHolder,
-    clocks: Clocks,
-    metrics: Metrics,
-    custodian: Custodian | None,
-) -> Server:
+def _server(parts: Parts, custodian: Custodian | None) -> Server:
+    settings, folder = parts.settings, parts.folder
     authenticator = _authenticator(settings, folder)
 
     def authenticate(leaf_pem: bytes) -> Principal:
-        return authenticator.authenticate(leaf_pem, now=clocks.machine.now())
+        return authenticator.authenticate(leaf_pem, now=parts.clocks.machine.now())
 
     hosts = frozenset((*settings.hosts, settings.authority))
     limits = settings.limits
     gate = Gate(
         authenticate=authenticate,
-        access=AccessCheck(hosts=hosts.__contains__, knows_node=holder.knows_node),
+        access=AccessCheck(hosts=hosts.__contains__, knows_node=parts.holder.knows_node),
         traffic=Traffic(
             node=settings.node_id,
             quota=Quota(
@@ -219,10 +224,11 @@ def _server(
                 streams_max=limits.streams_per_principal_max,
             ),
         ),
-        metrics=metrics,
+        metrics=parts.metrics,
     )
     federation = Service(
-        federation_grpc.add_FederationServiceServicer_to_server, FederationServicer(holder=holder)
+        federation_grpc.add_FederationServiceServicer_to_server,
+        FederationServicer(holder=parts.holder),
     )
     services = [federation] if services_of(settings.roles) else []
     if custodian is not None:
@@ -245,10 +251,9 @@ def _server(
     )
 
 
-def _telemetry(
-    settings: Settings, database: PostgresDatabase, holder: RosterHolder, metrics: Metrics
-) -> TelemetryServer | None:
-    if not settings.metrics.bind:
+def _telemetry(parts: Parts, database: PostgresDatabase) -> TelemetryServer | None:
+    bind = parts.settings.metrics.bind
+    if not bind:
         return None
 
     async def readiness() -> str:
@@ -256,9 +261,9 @@ def _telemetry(
             await database.ping()
         except PeerUnreachable:
             return "the database does not answer"
-        return READY if holder.version else "no roster yet"
+        return READY if parts.holder.version else "no roster yet"
 
-    return TelemetryServer(bind=settings.metrics.bind, metrics=metrics, readiness=readiness)
+    return TelemetryServer(bind=bind, metrics=parts.metrics, readiness=readiness)
 
 
 def _write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
@@ -273,20 +278,19 @@ Task = Callable[[], Awaitable[None]]
 
 
 def _tasks(
-    settings: Settings,
+    parts: Parts,
     stopping: asyncio.Event,
-    holder: RosterHolder,
-    folder: CertificateFolder,
     database: PostgresDatabase,
     custodian: Custodian | None,
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {
-        "roster keeper": RosterKeeper(holder=holder).run,
+        "roster keeper": RosterKeeper(holder=parts.holder).run,
         "purge": lambda: _purge(database),
     }
-    if settings.directory.node:
+    if parts.settings.directory.node:
         follower = RosterFollower(
-            holder=holder, open_channel=lambda: _directory_channel(settings, folder)
+            holder=parts.holder,
+            open_channel=lambda: _directory_channel(parts.settings, parts.folder),
         )
         tasks["roster follower"] = follower.run
     if custodian is not None:

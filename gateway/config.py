@@ -463,6 +463,8 @@ def _problem_of(error: Mapping[str, Any]) -> Problem:
                 "请更正拼写或删除该键。",
             )
         case _:
-            message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+            message = str(error["msg"])
+            for prefix in ("Value error, ", "Input should be "):
+                message = message.removeprefix(prefix)
             got = "a secret" if field == "database.dsn" else f"{error['input']!r:.80}"
             return Problem(field, got, message)

@@ -133,7 +133,7 @@ class CodeTable:
                 field=f"codes.{self.name}.outward",
                 got=code,
                 expected="a local code for every standard code",
-                hint="run `lubiao adapter check` and complete mapping.yaml",
+                hint="run `lubiao adapter check KIND DIR` and complete mapping.yaml",
             )
         return value
 

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
-from gateway.cli import adapter, ca, custody, doctor, node, roster, rules, ticket
+from gateway.cli import adapter, ca, custody, demonstration, doctor, node, roster, rules, ticket
 from gateway.cli.output import Exit, Language, errors_in, explain, say, use_language
 from gateway.telemetry.logs import places_of
 
@@ -25,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(demonstration.demo)
 app.command()(node.init)
 app.command()(node.serve)
 app.command()(doctor.doctor)
@@ -51,18 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     use_language(None)
     try:
-        result = app(args=arguments, prog_name="lubiao", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return int(Exit.USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        return int(Exit.NO)
-    except BrokenPipeError:  # `lubiao … | head`
-        sys.stderr.close()
-        return int(Exit.DONE)
+        app(args=arguments, prog_name="lubiao")
+    except SystemExit as end:  # of every command, with 2 for wrong usage
+        return end.code if isinstance(end.code, int) else int(Exit.DONE)
     except Exception as error:  # the last place before the person
         return int(_explain(error))
-    return int(result or Exit.DONE)
+    return int(Exit.DONE)
 
 
 def _explain(error: Exception) -> Exit:

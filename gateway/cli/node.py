@@ -80,6 +80,7 @@ def init(
     except FieldInvalid:
         (directory / NODE_FILE).unlink()  # so that the corrected command can be given again
         raise
+    settings.keys_path.mkdir(mode=0o700, exist_ok=True)
     generate_storage_key(settings.keys_path)
     keys = [generate_authority(settings.keys_path, code) for code in hosted]
     public = {

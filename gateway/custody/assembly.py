@@ -33,9 +33,7 @@ def build(
     )
     opener = BlockOpener(keys=keys)
     coupling = Coupling(writer=writer, opener=opener, content=content, roster=roster)
-    progress = Progress(
-        writer=writer, coupling=coupling, opener=opener, content=content, roster=roster
-    )
+    progress = Progress(writer=writer, coupling=coupling, opener=opener, content=content)
     receiver = Receiver(
         writer=writer, coupling=coupling, progress=progress, opener=opener, roster=roster
     )

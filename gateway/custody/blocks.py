@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.custody import bodies
+from gateway.custody import bodies, codec
 from gateway.custody.model import ChainKey
 from gateway.custody.store import InvitationRow
 from gateway.delivery.codec import block_from_pb, block_to_pb
@@ -13,6 +13,8 @@ from gateway.trust.key_ring import KeyRing
 from gateway.trust.keys import KeyId
 from gateway.trust.sealing import Sealed, SealingContext, open_block
 from hotline.type.v1 import statement_pb2 as type_pb
+
+IDENTITY = "identity_block"  # the one block that need not come: callers may be anonymous
 
 
 class BlockOpener:
@@ -32,14 +34,15 @@ class BlockOpener:
         kind: str,
         commitments: tuple[bodies.Commitment, ...],
     ) -> bytes:
-        """Return the plaintext of a block, or nothing if the statement promised none.
+        """Return the plaintext of a block; only an identity may be missing, then it is empty.
 
         Raises:
             CommitmentMismatch: the block is missing, was not promised, or is another one.
+            StatementMalformed: it is not a block of its kind, or breaks the standard's limits.
             KeyUnknown: it was sealed to a key that this authority does not have.
         """
         promised = next((item for item in commitments if item.kind == kind), None)
-        if promised is None and block is None:
+        if promised is None and block is None and kind == IDENTITY:
             return b""
         if promised is None or block is None or block.kind != kind:
             raise CommitmentMismatch(block=kind)
@@ -58,6 +61,7 @@ class BlockOpener:
             context,
             commitment=promised.digest,
         )
+        codec.check_block(kind, opened.block)
         return opened.block
 
     def open_stored(self, row: InvitationRow, body: bodies.Offer) -> bytes:

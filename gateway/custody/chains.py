@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.custody import store
-from gateway.custody.model import Chain, ChainKey, Holding
+from gateway.custody.model import OUTER_CHAIN_NUMBER, Chain, ChainKey, Holding
+from gateway.custody.rows import chain_of
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import NotCustodian, ResourceNotFound
-from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber, province_of_number
 
 
 def province_of(code: str) -> AuthorityCode:
@@ -29,6 +30,20 @@ def is_province(code: str) -> bool:
 def is_in_scope(code: str, scope: str) -> bool:
     """Tell whether an authority may take part in the chains of a scope."""
     return is_province(code) if scope == NATION else province_of(code) == scope
+
+
+def may_begin(origin: str, key: ChainKey) -> bool:
+    """Tell whether a chain of this ticket may begin at `origin` (docs/custody.md#scopes).
+
+    The outer chain begins at the province of the ticket number. An inner chain begins at its
+    province; the first one of the number's own province also at the city that received the ticket.
+    Without this rule anybody could begin a chain of its own and speak for the ticket in it.
+    """
+    home = province_of_number(key.ticket)
+    if key.is_outer:
+        return key.number == OUTER_CHAIN_NUMBER and origin == home
+    is_city_of_number = key.scope == home and origin[:4] == key.ticket[:4]
+    return origin == key.scope or (key.number == 1 and is_city_of_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,20 @@ class TicketChains:
             for chain in self.chains
         )
 
+    def has_force(self, chain: Chain, epoch: Epoch) -> bool:
+        """Tell whether a city's act at `epoch`, recorded now in `chain`, has outer force (rule 3).
+
+        The province must be free to act itself, the chain must be the open one, and the act must be
+        of the newest ruling's era and later than the province's own last term.
+        """
+        inner, outer = self.open_inner, self.outer
+        return (
+            (outer is None or outer.holding is Holding.HELD)
+            and (inner is not None and inner.key == chain.key)
+            and epoch.era == chain.ruling
+            and (chain.term_epoch is None or epoch > chain.term_epoch)
+        )
+
     def acting(self) -> Chain:
         """Return the chain in which this authority's acts have their place, with force (rule 3).
 
@@ -116,10 +145,10 @@ class TicketChains:
 async def load(uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber) -> TicketChains:
     """Read all chains of a ticket at one authority; the ticket is locked."""
     rows = await uow.select(store.CHAINS_OF_TICKET, authority=authority, ticket=ticket)
-    return TicketChains(authority, ticket, tuple(store.chain_of(row) for row in rows))
+    return TicketChains(authority, ticket, tuple(chain_of(row) for row in rows))
 
 
 async def find_chain(uow: UnitOfWork, key: ChainKey) -> Chain | None:
     """Read one chain."""
     row = await uow.get(store.CHAINS, key.authority, key.ticket, key.scope, key.number)
-    return store.chain_of(row) if row else None
+    return chain_of(row) if row else None

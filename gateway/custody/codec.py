@@ -7,7 +7,7 @@ A body that does not parse or breaks its schema fails check 4 of docs/custody.md
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 
@@ -51,24 +51,24 @@ def body_from_bytes(kind: str, raw: bytes) -> bodies.Body:
         StatementMalformed: check 4.
     """
     message_type, decode = _DECODE[kind]
-    message = message_type()
-    try:
-        message.ParseFromString(raw)
-        validate(message)
-    except DecodeError as error:
-        raise StatementMalformed(check=4, got="bytes", expected=f"a body of {kind}") from error
-    except FieldInvalid as error:
-        raise StatementMalformed(
-            check=4,
-            got=f"{kind}.{error.metadata['field']}: {error.metadata['got']}",
-            expected=error.metadata["expected"],
-        ) from error
-    return decode(message)
+    return decode(_parse(message_type(), raw, kind))
 
 
 def known_kinds() -> tuple[str, ...]:
     """Return the kinds whose bodies this version understands."""
     return tuple(_DECODE)
+
+
+def check_block(kind: str, raw: bytes) -> None:
+    """Return if the plaintext of a content block is one of its kind, within the standard's limits.
+
+    Raises:
+        StatementMalformed: check 4. What does not parse now would stop who needs it later.
+    """
+    message_type = _BLOCKS.get(kind)
+    if message_type is None:
+        raise StatementMalformed(check=4, got=kind, expected=", ".join(_BLOCKS))
+    _parse(message_type(), raw, kind)
 
 
 def header_uid(header: bytes) -> str:
@@ -272,6 +272,24 @@ def _decode_update_answer(message: pb.UpdateAnswer) -> bodies.UpdateAnswer:
     )
 
 
+_Parsed = TypeVar("_Parsed", bound=Message)
+
+
+def _parse(message: _Parsed, raw: bytes, kind: str) -> _Parsed:
+    try:
+        message.ParseFromString(raw)
+        validate(message)
+    except DecodeError as error:
+        raise StatementMalformed(check=4, got="bytes", expected=f"a {kind}") from error
+    except FieldInvalid as error:
+        raise StatementMalformed(
+            check=4,
+            got=f"{kind}.{error.metadata['field']}: {error.metadata['got']}",
+            expected=error.metadata["expected"],
+        ) from error
+    return message
+
+
 # --- shared -----------------------------------------------------------------------------------
 
 
@@ -313,6 +331,11 @@ _ENCODE: dict[type[Any], Callable[[Any], Message]] = {
     bodies.ChainClosed: _encode_closed,
     bodies.TicketUpdate: _encode_update,
     bodies.UpdateAnswer: _encode_update_answer,
+}
+_BLOCKS: dict[str, type[Message]] = {
+    "case_block": pb.CaseBlock,
+    "identity_block": pb.IdentityBlock,
+    "state_block": pb.StateBlock,
 }
 _DECODE: dict[str, tuple[type[Any], Callable[[Any], bodies.Body]]] = {
     "Genesis": (pb.Genesis, _decode_genesis),

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 from gateway.custody import bodies, chains, codec, machine, store
 from gateway.custody.blocks import BlockOpener
+from gateway.custody.guards import is_homeward
 from gateway.custody.model import (
+    ACTS_PER_STATEMENT_MAX,
     CaseOpened,
     Chain,
     ChainKey,
@@ -21,12 +23,13 @@ from gateway.custody.model import (
     CustodyEvent,
 )
 from gateway.custody.ports import ContentSource
+from gateway.custody.rows import chain_of, invitation_of, made_of
 from gateway.custody.writer import Content, StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import InvariantViolated
-from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest
@@ -124,7 +127,10 @@ class Coupling:
         )
 
     async def acts_of_term(self, uow: UnitOfWork, chain: Chain) -> tuple[bodies.Act, ...]:
-        """Return the exclusive acts of this authority's present term in a chain."""
+        """Return the newest exclusive acts of this authority's present term in a chain.
+
+        Each act is told when it happens, and recorded once, so the standard's bound loses nothing.
+        """
         if chain.term_epoch is None:
             return ()
         key = chain.key
@@ -143,7 +149,7 @@ class Coupling:
                 kind=row.kind.removeprefix("act."),
                 digest=row.subject_digest,
             )
-            for row in rows
+            for row in rows[-ACTS_PER_STATEMENT_MAX:]
         )
 
     # --- accepting ----------------------------------------------------------------------------
@@ -152,7 +158,7 @@ class Coupling:
         self, uow: UnitOfWork, row: store.InvitationRow, *, now: Instant
     ) -> tuple[CustodyEvent, ...]:
         """Accept an invitation; a province that becomes custodian outside opens its inner chain."""
-        invitation = store.invitation_of(row)
+        invitation = invitation_of(row)
         chain = await chains.find_chain(uow, invitation.key)
         kept = await uow.get(store.STATEMENTS, row.authority, invitation.offer_digest)
         if chain is None or kept is None:
@@ -168,7 +174,13 @@ class Coupling:
             contact=chain.contact or held.has_contact,
             records=tuple(_digests(body)),
         ).with_party(*_earlier_custodians(body))
-        step = machine.accept(proven, invitation, body, desk=desk_of(row.authority))
+        step = machine.accept(
+            proven,
+            invitation,
+            body,
+            desk=desk_of(row.authority),
+            homeward_before=_homeward_before(chain.key, body),
+        )
         accepted = await self._writer.write(uow, step, now=now)
         arrived = ContentArrived(accepted.key, invitation.source, body.header, case_block)
         if accepted.key.is_outer:
@@ -181,24 +193,39 @@ class Coupling:
                 now=now,
             )
         elif accepted.key.is_home:
-            self.record_acts(uow, accepted, body.acts, actor=invitation.source, force=True, now=now)
+            await self.record_acts(uow, held, chain, body.acts, actor=invitation.source, now=now)
         return (arrived, *step.events)
 
-    def record_acts(
+    async def record_acts(
         self,
         uow: UnitOfWork,
+        held: chains.TicketChains,
         chain: Chain,
         acts: tuple[bodies.Act, ...],
         *,
         actor: AuthorityCode,
-        force: bool,
         now: Instant,
     ) -> None:
         """Record exclusive acts of a city at its province, each once (rule 3).
 
-        The key of a row is (chain, actor, epoch, row); what is recorded already keeps its force.
+        The key of a row is (chain, actor, epoch, row); what is recorded already keeps its force,
+        whatever comes later. `held` and `chain` are as they were before this step.
         """
+        if not acts:
+            return
+        key = chain.key
+        recorded = await uow.select(
+            store.ACTS_OF_ACTOR,
+            authority=key.authority,
+            ticket=key.ticket,
+            scope=key.scope,
+            number=key.number,
+            actor=actor,
+        )
+        known = {(row.epoch, row.act_row) for row in recorded}
         for act in acts:
+            if (act.epoch.key(), act.row) in known:
+                continue
             row = store.ActRow(
                 authority=chain.key.authority,
                 ticket=chain.key.ticket,
@@ -209,10 +236,11 @@ class Coupling:
                 epoch=act.epoch.key(),
                 kind=act.kind,
                 digest=act.digest,
-                has_force=force,
+                has_force=held.has_force(chain, act.epoch),
                 recorded=now,
             )
             uow.put(store.ACTS, row)
+            known.add((row.epoch, row.act_row))
 
     # --- releasing ----------------------------------------------------------------------------
 
@@ -242,13 +270,16 @@ class Coupling:
         *,
         identity: bytes | None,
         now: Instant,
-    ) -> None:
-        """Note that it is known here who calls (or that nobody says), and pass it on if due."""
+    ) -> bool:
+        """Note that it is known here who calls (or that nobody says), and pass it on if due.
+
+        Return whether this authority may keep it: one that let go meanwhile only passes it on.
+        """
         held = await chains.load(uow, authority, ticket)
         for chain in held.chains:
             if not chain.contact:
                 self._writer.save(uow, replace(chain, contact=True))
-        await self.flush_releases(uow, authority, ticket, identity=identity, now=now)
+        return await self.flush_releases(uow, authority, ticket, identity=identity, now=now)
 
     async def flush_releases(
         self,
@@ -258,19 +289,31 @@ class Coupling:
         *,
         now: Instant,
         identity: bytes | None = None,
-    ) -> None:
-        """Write every Release whose acceptance and contact are both present (rule 6)."""
+    ) -> bool:
+        """Write every Release whose acceptance and contact are both present (rule 6).
+
+        Return whether this authority still keeps who calls.
+        """
         held = await chains.load(uow, authority, ticket)
         due = [chain for chain in held.chains if chain.release_due is not None]
         if not due or not held.has_contact:
-            return
+            return True
         known = identity or await self._content.identity_block(uow, authority, ticket)
         for chain in due:
             await self._release(uow, chain, known, now=now)
-        outer = held.outer
-        cares_outside = outer is not None and outer.is_caring
-        if not cares_outside and not _is_origin(held):
-            await self._content.forget_identity(uow, authority, ticket)
+        if any(chain.is_caring for chain in held.chains) or _is_origin(held):
+            return True
+        await self._forget(uow, authority, ticket)
+        return False
+
+    async def _forget(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> None:
+        """Delete who calls, and note it: a later Release must wait until it is known here again."""
+        await self._content.forget_identity(uow, authority, ticket)
+        held = await chains.load(uow, authority, ticket)
+        for chain in held.chains:
+            self._writer.save(uow, replace(chain, contact=False))
 
     async def _release(
         self, uow: UnitOfWork, chain: Chain, identity: bytes | None, *, now: Instant
@@ -300,7 +343,7 @@ class Coupling:
         )
         epochs = [
             made.epoch
-            for made in map(store.made_of, rows)
+            for made in map(made_of, rows)
             if made.key == chain.key and made.target == target and made.verdict.value == "ACCEPTED"
         ]
         return max(epochs)
@@ -327,21 +370,50 @@ class Coupling:
 
     async def post_waiting_filings(self, uow: UnitOfWork, *, now: Instant) -> int:
         """File the cases that waited for an arbiter; call after a roster change."""
-        rows = await uow.select(store.CHAINS_FILING_DUE, limit=FILINGS_PER_PASS_MAX)
+        waiting = await uow.select(store.CHAINS_FILING_DUE, limit=FILINGS_PER_PASS_MAX)
         posted = 0
-        for row in rows:
-            chain = store.chain_of(row)
-            if self._roster().arbiter_of(chain.key.scope) is None:
+        for row in waiting:
+            key = chain_of(row).key
+            if self._roster().arbiter_of(key.scope) is None:
                 continue
-            await uow.lock(f"ticket/{chain.key.ticket}")
-            refiled = machine.file_case(
-                chain, case=chain.case, cause="arbiter joined", target="", arbiter=chain.key.scope
-            )
-            await self._writer.write(
-                uow, replace(refiled, chain=replace(chain, filing_due=False)), now=now
-            )
+            await uow.lock(f"ticket/{key.ticket}")
+            chain = await chains.find_chain(uow, key)  # as it is now that it is ours
+            if chain is None or not chain.filing_due:
+                continue
+            await self._post_filing(uow, chain, now=now)
             posted += 1
         return posted
+
+    async def _post_filing(self, uow: UnitOfWork, chain: Chain, *, now: Instant) -> None:
+        """Say the filing again, as it was signed for nobody, to the arbiter of the scope."""
+        key, epoch = chain.key, chain.term_epoch or GENESIS
+        kept = await uow.select(
+            store.STATEMENT_IDENTITY,
+            authority=key.authority,
+            ticket=key.ticket,
+            scope=key.scope,
+            number=key.number,
+            issuer=key.authority,
+            kind="CaseFiling",
+            epoch=epoch.key(),
+        )
+        filed = [
+            body
+            for row in kept
+            if isinstance(
+                body := codec.body_from_bytes(
+                    "CaseFiling", statement_from_bytes(row.statement).body
+                ),
+                bodies.CaseFiling,
+            )
+            and body.case == chain.case
+        ]
+        if not filed:
+            raise InvariantViolated(invariant="a case has its filing", got=f"{chain.case} is lost")
+        say = machine.Say("CaseFiling", epoch, (key.scope,), filed[-1])
+        await self._writer.write(
+            uow, machine.Step(chain=replace(chain, filing_due=False), says=(say,)), now=now
+        )
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -379,11 +451,22 @@ def _digests(body: bodies.Offer) -> list[str]:
 
 
 def _earlier_custodians(body: bodies.Offer) -> list[str]:
-    """Return who ever held the ticket in this era, also those that a homeward offer took off the
-    path: all of them follow it.
+    """Return who ever held the ticket in this era; all of them follow it.
+
+    That is more than the path, off which a homeward offer takes its sender.
     """
     return [statement_from_bytes(signed.statement).issuer for signed in body.attached]
 
 
 def _uid_of(body: bodies.Offer) -> str:
     return codec.header_uid(body.header)
+
+
+def _homeward_before(key: ChainKey, body: bodies.Offer) -> int:
+    """Return how many of the hand-overs that the offer rests on brought the ticket home."""
+    offers = [
+        codec.body_from_bytes("Offer", statement.body)
+        for signed in body.attached
+        if (statement := statement_from_bytes(signed.statement)).kind == "Offer"
+    ]
+    return sum(is_homeward(key, offer) for offer in offers if isinstance(offer, bodies.Offer))

@@ -2,27 +2,23 @@
 
 **Theory of operation** (docs/custody.md). An offer leaves custody where it is; only the target's
 ACCEPTED moves it. An epoch is answered once and for ever. A revoke is a request whose reply is the
-answer of that epoch, whatever it is. Silence changes nothing. A ruling (a later chapter) opens a new
-era, and what carries an older era than a known ruling has no force.
+answer of that epoch, whatever it is. Silence changes nothing. A ruling (a later chapter) opens a
+new era, and what carries an older era than a known ruling has no force.
 
-A step never does I/O and reads no clock. An illegal local event raises and changes nothing; a repeat
-is a legal event with the stored answer. What a step says is signed by the caller in the same
-transaction: a `Say` that makes a row of its own carries it, to be completed with the digest of the
-signed bytes.
+A step never does I/O and reads no clock. An illegal local event raises and changes nothing; a
+repeat is a legal event with the stored answer. What a step says is signed by the caller in the same
+transaction: a `Say` that makes a row carries it, to be completed with the digest of the bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.custody import bodies
+from gateway.custody import bodies, guards
 from gateway.custody.model import (
     AUTOMATIC_DECLINES,
     COUNTS_PER_ERA_MAX,
-    HOMEWARD_MAX,
-    HOMEWARD_REASONS,
     HOPS_FREE_MAX,
-    REFUSALS_FREE_MAX,
     BecameCustodian,
     Chain,
     ChainKey,
@@ -32,7 +28,6 @@ from gateway.custody.model import (
     Invited,
     OfferAnswered,
     OfferMade,
-    OfferReason,
     OfferReturned,
     Released,
     Verdict,
@@ -44,6 +39,7 @@ from gateway.kernel.errors import (
     InvariantViolated,
     NotCustodian,
     QuotaExceeded,
+    StatementMalformed,
     TransitionNotAllowed,
 )
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
@@ -100,37 +96,8 @@ def begin(key: ChainKey, *, desk: str, contact: bool, body: bodies.Genesis) -> S
     return Step(chain=chain.with_party(*audience), says=(Say("Genesis", GENESIS, audience, body),))
 
 
-@dataclass(frozen=True, slots=True)
-class OfferTerms:
-    """What an authority wants to offer, and to whom."""
-
-    target: AuthorityCode
-    reason: OfferReason
-    rule: str
-    trace_digest: bytes
-    window_end: Instant
-    header: bytes
-
-    def is_homeward(self, key: ChainKey) -> bool:
-        """Tell whether the offer goes to the scope's own authority to leave the scope."""
-        return not key.is_outer and self.target == key.scope and self.reason in HOMEWARD_REASONS
-
-
-def failed_guard(chain: Chain, terms: OfferTerms) -> str | None:
-    """Return the guard that opens a case instead of this hand-over (I5), or None."""
-    if terms.is_homeward(chain.key):
-        return "homeward" if chain.homeward >= HOMEWARD_MAX else None
-    if terms.target in chain.path:
-        return "path"
-    if chain.hops >= HOPS_FREE_MAX:
-        return "hops"
-    if chain.refusals >= REFUSALS_FREE_MAX:
-        return "refusals"
-    return None
-
-
-def offer(chain: Chain, terms: OfferTerms, *, acts: tuple[bodies.Act, ...] = ()) -> Step:
-    """Offer custody; the guards of I5 must have been asked before (`failed_guard`).
+def offer(chain: Chain, terms: guards.OfferTerms, *, acts: tuple[bodies.Act, ...] = ()) -> Step:
+    """Offer custody; the guards of I5 must have been asked before (`guards.failed_guard`).
 
     Raises:
         NotCustodian: this authority does not hold the ticket freely.
@@ -178,10 +145,7 @@ def offer(chain: Chain, terms: OfferTerms, *, acts: tuple[bodies.Act, ...] = ())
         pending_epoch=epoch,
         homeward=chain.homeward + homeward,
     )
-    return Step(
-        chain=offered,
-        says=(Say("Offer", epoch, (terms.target,), body, row),),
-    )
+    return Step(chain=offered, says=(Say("Offer", epoch, (terms.target,), body, row),))
 
 
 def file_case(chain: Chain, *, case: str, cause: str, target: str, arbiter: AuthorityCode) -> Step:
@@ -208,11 +172,21 @@ def revoke(chain: Chain, made: OfferMade, *, reason: str) -> Step:
     )
 
 
-def accept(chain: Chain, invitation: Invitation, offer_body: bodies.Offer, *, desk: str) -> Step:
-    """Accept the invitation: this authority holds the ticket at the offer's epoch."""
+def accept(
+    chain: Chain,
+    invitation: Invitation,
+    offer_body: bodies.Offer,
+    *,
+    desk: str,
+    homeward_before: int,
+) -> Step:
+    """Accept the invitation: this authority holds the ticket at the offer's epoch.
+
+    `homeward_before` is how often the ticket came home in this era already, after the records.
+    """
     after = require(chain, Local.ACCEPT)
     me, epoch = chain.key.authority, invitation.epoch
-    homeward = is_homeward(chain.key, offer_body)
+    homeward = guards.is_homeward(chain.key, offer_body)
     path = tuple(code for code in offer_body.path if not (homeward and code == invitation.source))
     held = replace(
         chain,
@@ -223,6 +197,7 @@ def accept(chain: Chain, invitation: Invitation, offer_body: bodies.Offer, *, de
         path=path if me in path else (*path, me),
         hops=offer_body.hops + (not homeward),
         refusals=offer_body.refusals,
+        homeward=max(chain.homeward, homeward_before + homeward),
         desk=desk,
         custodian=me,
         update_sequence=0,
@@ -251,11 +226,7 @@ def decline(
         clause=clause,
         proposed_owner=proposed_owner,
     )
-    return Step(
-        chain=replace(chain, floor=chain.raised(invitation.epoch)),
-        says=(_answer(chain.key, invitation, body),),
-        ends_invitation=True,
-    )
+    return replace(_refused(chain, invitation, body), ends_invitation=True)
 
 
 # --- received statements, first matching line -------------------------------------------------
@@ -274,13 +245,21 @@ class ReceivedOffer:
 
 
 def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step:
-    """Take an Offer: the stored answer, an automatic answer, or an invitation."""
+    """Take an Offer: the stored answer, an automatic answer, or an invitation.
+
+    Raises:
+        ChainForked: the signer made two offers where its term allows one.
+    """
     epoch = offered.epoch
     if offered.answered is not None:
-        _check_fork(offered.answered.offer_digest, offered, kind="Offer")
+        _check_same(
+            offered.answered.offer_digest, offered.digest, signer=offered.source, epoch=epoch
+        )
         return Step(chain=chain, resend=offered.answered.answer_digest, records=False)
     if offered.invitation is not None and offered.invitation.epoch == epoch:
-        _check_fork(offered.invitation.offer_digest, offered, kind="Offer")
+        _check_same(
+            offered.invitation.offer_digest, offered.digest, signer=offered.source, epoch=epoch
+        )
         return Step(chain=chain, records=False)  # the receipt again, no second invitation
     invitation = Invitation(
         key=chain.key,
@@ -295,12 +274,11 @@ def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step
         or (chain.floor is not None and epoch <= chain.floor)
         or chain.closed
     ):
-        body = bodies.Answer(Verdict.SUPERSEDED, offered.digest)
-        return Step(
-            chain=replace(chain, floor=chain.raised(epoch)),
-            says=(_answer(chain.key, invitation, body),),
-        )
-    homeward = is_homeward(chain.key, offered.body)
+        return _refused(chain, invitation, bodies.Answer(Verdict.SUPERSEDED, offered.digest))
+    if chain.is_caring or offered.invitation is not None:
+        # The custodian of an era offers one at a time: either we are it, or it has two offers out.
+        raise ChainForked(signer=offered.source, kind="Offer", epoch=epoch)
+    homeward = guards.is_homeward(chain.key, offered.body)
     automatic = None
     if not homeward and chain.key.authority in offered.body.path:
         automatic = LOOP
@@ -314,10 +292,7 @@ def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step
             clause="docs/custody.md#hops",
             proposed_owner=offered.source,
         )
-        return Step(
-            chain=replace(chain, floor=chain.raised(epoch)),
-            says=(_answer(chain.key, invitation, body),),
-        )
+        return _refused(chain, invitation, body)
     return Step(
         chain=chain,
         invitation=invitation,
@@ -334,20 +309,26 @@ def receive_revoke(
     answered: OfferAnswered | None,
     invitation: Invitation | None,
 ) -> Step:
-    """Take a Revoke: the stored answer beats it, else REVOKED is stored, Offer seen or not."""
+    """Take a Revoke: the stored answer beats it, else REVOKED is stored, Offer seen or not.
+
+    Raises:
+        ChainForked: it asks another offer of that epoch back than the one that was seen.
+    """
     if answered is not None:
+        _check_same(answered.offer_digest, offer_digest, signer=source, epoch=epoch)
         return Step(chain=chain, resend=answered.answer_digest, records=False)
     ends = invitation is not None and invitation.epoch == epoch
-    digest = invitation.offer_digest if invitation is not None and ends else offer_digest
+    if invitation is not None and ends:
+        _check_same(invitation.offer_digest, offer_digest, signer=source, epoch=epoch)
     row = OfferAnswered(
         key=chain.key,
         epoch=epoch,
         source=source,
-        offer_digest=digest,
+        offer_digest=offer_digest,
         verdict=Verdict.REVOKED,
         answer_digest=b"",
     )
-    body = bodies.Answer(Verdict.REVOKED, digest)
+    body = bodies.Answer(Verdict.REVOKED, offer_digest)
     return Step(
         chain=replace(chain, floor=chain.raised(epoch)),
         says=(Say("Answer", epoch, (source,), body, row),),
@@ -368,10 +349,17 @@ def receive_answer(
 
     Raises:
         ChainForked: another answer of that epoch is recorded, or no such offer was made.
+        StatementMalformed: it does not name the offer; no third party could follow such a record.
     """
-    is_known = made is not None and made.target == source
-    if made is None or not is_known or body.offer_digest not in (b"", made.statement_digest):
+    if made is None or made.target != source:
         raise ChainForked(signer=source, kind="Answer", epoch=epoch)
+    needs_offer = body.verdict is not Verdict.REVOKED or body.offer_digest
+    if needs_offer and body.offer_digest != made.statement_digest:
+        raise StatementMalformed(
+            check=10,
+            got=f"{body.verdict.value} of offer {body.offer_digest.hex() or 'none'}",
+            expected=made.statement_digest.hex(),
+        )
     if made.verdict is not Verdict.PENDING:
         if made.answer_digest != digest:
             raise ChainForked(signer=source, kind="Answer", epoch=epoch)
@@ -484,14 +472,12 @@ def require(chain: Chain, event: Local) -> Holding:
     )
 
 
-def is_homeward(key: ChainKey, body: bodies.Offer) -> bool:
-    """Tell whether an offer brings the ticket home to the scope's authority."""
-    return not key.is_outer and body.target == key.scope and body.reason in HOMEWARD_REASONS
-
-
-def must_file(chain: Chain) -> bool:
-    """Tell whether the refusals of this era open a case now."""
-    return chain.holding is Holding.HELD and chain.refusals >= REFUSALS_FREE_MAX and not chain.case
+def _refused(chain: Chain, invitation: Invitation, body: bodies.Answer) -> Step:
+    """Answer an offer without taking it: its epoch is used up."""
+    return Step(
+        chain=replace(chain, floor=chain.raised(invitation.epoch)),
+        says=(_answer(chain.key, invitation, body),),
+    )
 
 
 def _answer(key: ChainKey, invitation: Invitation, body: bodies.Answer) -> Say:
@@ -506,7 +492,7 @@ def _answer(key: ChainKey, invitation: Invitation, body: bodies.Answer) -> Say:
     return Say("Answer", invitation.epoch, (invitation.source,), body, row)
 
 
-def _check_fork(known: bytes, offered: ReceivedOffer, *, kind: str) -> None:
-    """Refuse another offer of an epoch that was seen; a Revoke without its Offer knows no digest."""
-    if known and known != offered.digest:
-        raise ChainForked(signer=offered.source, kind=kind, epoch=offered.epoch)
+def _check_same(known: bytes, digest: bytes, *, signer: AuthorityCode, epoch: Epoch) -> None:
+    """Refuse another offer of an epoch that was seen: two digests are proof against the signer."""
+    if known != digest:
+        raise ChainForked(signer=signer, kind="Offer", epoch=epoch)

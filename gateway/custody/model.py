@@ -18,6 +18,8 @@ HOPS_CONSENTED_MAX = 6  # with case and Assumption; keeps attached records small
 REFUSALS_FREE_MAX = 2  # the second substantive refusal opens a case
 HOMEWARD_MAX = 2  # homeward offers per inner era, then a case
 COUNTS_PER_ERA_MAX = 32  # bounds chain and tables
+ACTS_PER_STATEMENT_MAX = 32  # the standard's bound; each act is told when it happens
+OUTER_CHAIN_NUMBER = 1  # a ticket has one chain among provinces, for ever
 PROTOCOL_VERSION = 1
 
 
@@ -85,9 +87,9 @@ class Chain:
     """All that an authority knows of a chain (docs/custody.md#state).
 
     `custodian` is who holds the ticket in the end, as known here; `contact` tells that who calls is
-    known here, or known to be nobody; `release_due` names the new custodian whose Release waits for
-    the contact; `filing_due` tells that the filing of `case` waits for an arbiter to join; `records`
-    are the digests of the statements that establish the terms of this era, oldest first.
+    known here, or known to be nobody; `release_due` names the new custodian whose Release waits
+    for the contact; `filing_due` tells that the filing of `case` waits for an arbiter to join;
+    `records` are the digests of the statements that establish the terms of this era, oldest first.
     """
 
     key: ChainKey
@@ -218,6 +220,16 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferSent:
+    """A person offered the ticket; an offer by a rule is noted by whoever carried the rule out."""
+
+    key: ChainKey
+    epoch: Epoch
+    target: AuthorityCode
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class OfferReturned:
     """An offer came back without acceptance; the ticket is HELD here again."""
 
@@ -250,8 +262,10 @@ class IdentityArrived:
 
 @dataclass(frozen=True, slots=True)
 class ContentArrived:
-    """The ticket without identity, opened: of an accepted offer (then before BecameCustodian), or
-    reported by a city that created it (then `followed`).
+    """The ticket without identity, opened.
+
+    It is that of an accepted offer, and then comes before BecameCustodian, or was reported by the
+    city that created it, and then is `followed`.
     """
 
     key: ChainKey
@@ -280,6 +294,7 @@ CustodyEvent = (
     Invited
     | BecameCustodian
     | Released
+    | OfferSent
     | OfferReturned
     | CaseOpened
     | IdentityArrived

@@ -9,10 +9,9 @@ province that follows outside relays to its own earlier parties inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.custody import bodies, chains, machine, proofs
+from gateway.custody import bodies, chains, machine, proofs, store
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import (
@@ -26,10 +25,9 @@ from gateway.custody.ports import ContentSource
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
-from gateway.kernel.errors import StatementMalformed
+from gateway.kernel.errors import ResourceNotFound, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
-from gateway.trust.roster import Roster
 
 
 class Progress:
@@ -42,14 +40,12 @@ class Progress:
         coupling: Coupling,
         opener: BlockOpener,
         content: ContentSource,
-        roster: Callable[[], Roster],
     ) -> None:
         """Make it."""
         self._writer = writer
         self._coupling = coupling
         self._opener = opener
         self._content = content
-        self._roster = roster
 
     async def publish(
         self,
@@ -86,7 +82,9 @@ class Progress:
             attached=await self._coupling.records(uow, chain),
         )
         told = replace(chain, update_sequence=body.sequence)
-        audience = tuple(AuthorityCode(code) for code in chain.parties)
+        # A follower that left the federation must not keep the custodian from acting.
+        parties = map(AuthorityCode, chain.parties)
+        audience = tuple(code for code in parties if self._writer.can_reach(code))
         say = machine.Say("TicketUpdate", chain.term_epoch or GENESIS, audience, body)
         await self._writer.write(
             uow, machine.Step(chain=told, says=(say,)), now=now, contents=(content,)
@@ -98,22 +96,35 @@ class Progress:
         key: ChainKey,
         delivered: Delivered,
         body: bodies.TicketUpdate,
+        *,
+        proof: proofs.Proof,
         now: Instant,
     ) -> tuple[CustodyEvent, ...]:
-        """Take an update, answer it, and tell the rooms above if it is shown."""
+        """Take an update, answer it, and tell the rooms above if it is shown.
+
+        Raises:
+            StatementMalformed: its signer is not proven to hold the epoch that it speaks for.
+            ResourceNotFound: it came before what makes the chain known here; it will come again.
+        """
         statement = delivered.statement
-        proof = proofs.prove(body.attached, key, roster=self._roster)
         if proof.holder != statement.issuer or proof.epoch != statement.epoch:
             raise StatementMalformed(
                 check=9,
                 got=f"an update of {statement.issuer} at {statement.epoch}",
                 expected=f"the proven term {proof.holder} at {proof.epoch}",
             )
+        if any(act.epoch != proof.epoch for act in body.acts):
+            raise StatementMalformed(
+                check=9, got="acts of another term", expected=f"acts at {proof.epoch}"
+            )
         held = await chains.load(uow, key.authority, key.ticket)
         chain = held.find(key)
         if chain is None:
-            raise StatementMalformed(check=10, got="an update", expected="a chain known here")
-        self._record_acts(uow, held, chain, delivered, body, now)
+            raise ResourceNotFound(kind="chain", name=f"{key.ticket} {key.scope}-{key.number}")
+        if key.is_home:
+            await self._coupling.record_acts(
+                uow, held, chain, body.acts, actor=statement.issuer, now=now
+            )
         verdict = _verdict(chain, statement.epoch, body.sequence)
         applied = verdict is bodies.UpdateVerdict.APPLIED
         if applied:
@@ -149,7 +160,14 @@ class Progress:
     ) -> tuple[CustodyEvent, ...]:
         """Keep the answer to an own update; it is evidence and changes nothing."""
         chain = await chains.find_chain(uow, key)
-        if chain is None or body.sequence > chain.update_sequence:
+        sent = await uow.get(store.STATEMENTS, key.authority, body.update_digest)
+        is_own = (
+            sent is not None
+            and sent.issuer == key.authority
+            and (sent.kind, sent.ticket) == ("TicketUpdate", key.ticket)
+            and (sent.scope, sent.number) == (key.scope, key.number)
+        )
+        if chain is None or not is_own:
             raise StatementMalformed(
                 check=10, got=f"an answer to update {body.sequence}", expected="one that was sent"
             )
@@ -157,34 +175,12 @@ class Progress:
         await self._writer.write(uow, step, now=now, received=delivered)
         return ()
 
-    def _record_acts(
-        self,
-        uow: UnitOfWork,
-        held: chains.TicketChains,
-        chain: Chain,
-        delivered: Delivered,
-        body: bodies.TicketUpdate,
-        now: Instant,
-    ) -> None:
-        """Record a city's acts at its province, with force only under all of rule 3."""
-        if not chain.key.is_home or not body.acts:
-            return
-        outer = held.outer
-        own_term = chain.term_epoch
-        force = (
-            (outer is None or outer.holding is Holding.HELD)
-            and not chain.closed
-            and delivered.statement.epoch.era == chain.ruling
-            and (own_term is None or delivered.statement.epoch > own_term)
-        )
-        self._coupling.record_acts(
-            uow, chain, body.acts, actor=delivered.statement.issuer, force=force, now=now
-        )
-
 
 def _verdict(chain: Chain, epoch: Epoch, sequence: int) -> bodies.UpdateVerdict:
     if epoch.era < chain.ruling:
         return bodies.UpdateVerdict.STALE
+    if chain.term_epoch is not None and epoch <= chain.term_epoch:
+        return bodies.UpdateVerdict.RECORDED_ONLY  # the ticket came here since
     shown = (chain.shown_epoch or Epoch(0, -1), chain.shown_sequence)
     if (epoch, sequence) <= shown:
         return bodies.UpdateVerdict.RECORDED_ONLY

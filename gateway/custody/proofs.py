@@ -3,7 +3,10 @@
 An Offer, a Revoke and a TicketUpdate rest on the signer's term. They carry the statements that
 established it: the Genesis, then for each hand-over the Offer and its ACCEPTED. The reader verifies
 each signature over the exact bytes, recomputes the records and follows the holders. Nothing here
-trusts the statement that carries them.
+trusts the statement that carries them, and the Genesis must be of one who may begin such a chain.
+
+What the reader must still check: that the Genesis is the one it knows, and that none of the signers
+said something else at the same epoch (`evidence.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from gateway.custody import bodies, codec
-from gateway.custody.machine import is_homeward
+from gateway.custody.chains import may_begin
+from gateway.custody.guards import is_homeward
 from gateway.custody.model import ChainKey, Verdict
 from gateway.delivery.codec import statement_from_pb
 from gateway.delivery.model import SignedBytes, Statement
-from gateway.kernel.errors import FieldInvalid, StatementMalformed
+from gateway.kernel.errors import FieldInvalid, KeyUnknown, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.validation import validate
 from gateway.trust.roster import Roster
@@ -46,7 +50,9 @@ class Proof:
     holder: AuthorityCode
     epoch: Epoch
     record: bytes
+    ticket_uid: str
     hops: int
+    homeward: int
     path: tuple[str, ...]
     attached: tuple[Attached, ...]
 
@@ -67,6 +73,7 @@ def open_attached(signed: SignedBytes, key: ChainKey, *, roster: Callable[[], Ro
 
     Raises:
         StatementMalformed: check 8.
+        KeyUnknown: its signer's key is not in our roster, which may be the older one.
     """
     message = type_pb.Statement()
     try:
@@ -77,10 +84,9 @@ def open_attached(signed: SignedBytes, key: ChainKey, *, roster: Callable[[], Ro
     statement = statement_from_pb(message)
     public = roster().statement_key(statement.issuer, signed.key_id)
     if public is None:
-        raise StatementMalformed(
-            check=8, got=f"unknown key of {statement.issuer}", expected="a key in the roster"
-        )
+        raise KeyUnknown(key_id=signed.key_id, signer=statement.issuer, kind=statement.kind)
     verify(public, signed.statement, signed.signature, signer=statement.issuer)
+    roster().check_may_sign(statement.issuer, signed.key_id, statement.kind)
     place = (statement.ticket, statement.scope, statement.chain)
     if place != (key.ticket, key.scope, key.number):
         raise StatementMalformed(
@@ -102,30 +108,38 @@ def prove(
     """Follow the attached statements of an era and return what they establish.
 
     Raises:
-        StatementMalformed: check 9, they do not form a chain.
+        StatementMalformed: check 9, they do not form a chain, or one that nobody may begin.
+        KeyUnknown: a signer's key is not in our roster.
     """
     items = tuple(open_attached(signed, key, roster=roster) for signed in attached)
     if len(items) % 2 == 0:
         raise _broken("an even number of records", "a Genesis and pairs of Offer and Answer")
-    proof = _genesis(items[0], items)
+    proof = _genesis(items[0], items, key)
     for offer, answer in zip(items[1::2], items[2::2], strict=True):
         proof = _hand_over(proof, offer, answer, key)
     return proof
 
 
-def _genesis(first: Attached, items: tuple[Attached, ...]) -> Proof:
+def _genesis(first: Attached, items: tuple[Attached, ...], key: ChainKey) -> Proof:
     body = first.body
     if not isinstance(body, bodies.Genesis) or first.statement.epoch != GENESIS:
         raise _broken(first.statement.kind, "a Genesis at 0.0")
     if body.origin != first.statement.issuer:
         raise _broken(f"a Genesis of {body.origin}", f"signed by {body.origin}")
+    if not may_begin(body.origin, key):
+        raise _broken(
+            f"chain {key.scope}-{key.number} of {key.ticket} begun by {body.origin}",
+            "its province, or the city of its number",
+        )
     return Proof(
         origin=body.origin,
         genesis_digest=first.digest,
         holder=body.origin,
         epoch=GENESIS,
         record=record(previous_record=None, first_digest=first.digest, second_digest=None),
+        ticket_uid=body.ticket_uid,
         hops=0,
+        homeward=0,
         path=(body.origin,),
         attached=items,
     )
@@ -158,7 +172,9 @@ def _hand_over(proof: Proof, offer: Attached, answer: Attached, key: ChainKey) -
         record=record(
             previous_record=proof.record, first_digest=offer.digest, second_digest=answer.digest
         ),
+        ticket_uid=proof.ticket_uid,
         hops=proof.hops + (not homeward),
+        homeward=proof.homeward + homeward,
         path=path if given.target in path else (*path, given.target),
         attached=proof.attached,
     )
@@ -177,6 +193,8 @@ def check_offer(proof: Proof, *, issuer: AuthorityCode, epoch: Epoch, body: bodi
         and epoch > proof.epoch
         and body.hops == proof.hops
         and body.path == proof.path
+        and codec.header_uid(body.header) == proof.ticket_uid
+        and all(act.epoch == proof.epoch for act in body.acts)
     )
     if not sound:
         raise _broken(

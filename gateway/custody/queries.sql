@@ -63,6 +63,13 @@ WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number 
   AND epoch = :epoch AND kind LIKE 'act.%'
 ORDER BY sequence;
 
+-- name: acts_of_actor
+SELECT authority, ticket, scope, number, actor, act_row, epoch, kind, digest, has_force, recorded
+FROM acts_recorded
+WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
+  AND actor = :actor
+ORDER BY epoch, act_row;
+
 -- name: rows_after
 SELECT authority, ticket, scope, number, sequence, txid, previous_digest, kind, epoch,
        subject_digest, state_digest, row_digest, holding, recorded

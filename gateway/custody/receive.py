@@ -1,10 +1,11 @@
 """Statements of others: checks 5 and 7–10, then the tables (docs/custody.md#checks).
 
 Delivery has done checks 1–4, who may speak for whom, and the exact repeats (6). Here a statement is
-held against its chain: (5) it belongs to the scope and to this authority; (7) the same identity with
-another digest is fork evidence; (8) what is attached verifies and is applied first; (9) an offer, a
-revoke or an update rests on a proven term of its signer; (10) the tables of `machine.py` decide.
-A failed check raises, changes nothing, and becomes a refused receipt with evidence.
+held against its chain: (5) it belongs to the scope and to this authority; (7) the same identity
+with another digest is fork evidence; (8) what is attached verifies and is applied first; (9) an
+offer, a revoke or an update rests on a proven term of its signer; (10) the tables of `machine.py`
+decide. A failed check raises, changes nothing, and becomes a refused receipt with evidence. What
+came before that on which it rests raises ResourceNotFound and comes again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from gateway.custody import bodies, chains, codec, machine, proofs, store
-from gateway.custody.blocks import BlockOpener, stored_form
+from gateway.custody import bodies, chains, codec, evidence, guards, machine, proofs, store
+from gateway.custody.blocks import IDENTITY, BlockOpener, stored_form
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import (
     CaseOpened,
@@ -29,17 +30,16 @@ from gateway.custody.model import (
     Verdict,
 )
 from gateway.custody.progress import Progress
-from gateway.custody.writer import StepWriter, keep
+from gateway.custody.rows import answered_of, invitation_of, made_of
+from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.model import Delivered, Statement
+from gateway.delivery.model import Delivered, SignedBytes, Statement
 from gateway.kernel.errors import ChainForked, StatementMalformed
-from gateway.kernel.ids import AuthorityCode, Epoch
+from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
 
 Events = tuple[CustodyEvent, ...]
-# One statement per (issuer, kind, epoch) for ever; the others are identified by their own id.
-IDENTITY_KINDS = frozenset({"Genesis", "Offer", "Answer", "Revoke", "Release"})
 
 
 class Receiver:
@@ -68,7 +68,7 @@ class Receiver:
             bodies.Release: self._release,
             bodies.CaseFiling: self._filing,
             bodies.ChainClosed: self._closed,
-            bodies.TicketUpdate: self._progress.update,
+            bodies.TicketUpdate: self._update,
             bodies.UpdateAnswer: self._progress.answered,
         }
 
@@ -84,34 +84,20 @@ class Receiver:
 
         Raises:
             RemoteProtocolError: a check failed; nothing changed.
+            ResourceNotFound: it came before what it rests on; it will come again.
         """
         statement = delivered.statement
         key = ChainKey(delivered.target, statement.ticket, statement.scope, statement.chain)
         body = codec.body_from_bytes(statement.kind, statement.body)
-        for code in (statement.issuer, delivered.target):  # (5)
-            if not chains.is_in_scope(code, statement.scope):
+        is_to_arbiter = isinstance(body, bodies.CaseFiling) and key.authority == key.scope
+        members = (statement.issuer,) if is_to_arbiter else (statement.issuer, key.authority)
+        for code in members:  # (5)
+            if not chains.is_in_scope(code, key.scope):
                 raise StatementMalformed(
-                    check=5, got=f"{code} in scope {statement.scope}", expected="a member"
+                    check=5, got=f"{code} in scope {key.scope}", expected="a member"
                 )
-        await self._check_identity(uow, key, delivered)  # (7)
+        await evidence.check_identity(uow, key, statement, delivered.digest)  # (7)
         return await self._takers[type(body)](uow, key, delivered, body, now)
-
-    async def _check_identity(self, uow: UnitOfWork, key: ChainKey, delivered: Delivered) -> None:
-        statement = delivered.statement
-        if statement.kind not in IDENTITY_KINDS:
-            return
-        known = await uow.select(
-            store.STATEMENT_IDENTITY,
-            authority=key.authority,
-            ticket=key.ticket,
-            scope=key.scope,
-            number=key.number,
-            issuer=statement.issuer,
-            kind=statement.kind,
-            epoch=statement.epoch.key(),
-        )
-        if any(row.digest != delivered.digest for row in known):
-            raise ChainForked(signer=statement.issuer, kind=statement.kind, epoch=statement.epoch)
 
     # --- one method a kind --------------------------------------------------------------------
 
@@ -123,40 +109,42 @@ class Receiver:
         body: bodies.Genesis,
         now: Instant,
     ) -> Events:
-        """Take a city's report of a ticket of its own."""
-        source = delivered.statement.issuer
-        if key.authority != key.scope or body.origin != source or not body.header:
+        """Take a city's report of a ticket of its own, also when its offer came first."""
+        statement = delivered.statement
+        source = statement.issuer
+        is_report = (
+            key.is_home
+            and body.origin == source
+            and statement.epoch == GENESIS
+            and bool(body.header)
+            and chains.may_begin(source, key)
+            and codec.header_uid(body.header) == body.ticket_uid
+        )
+        if not is_report:
             raise StatementMalformed(
                 check=10, got="a Genesis that is no report", expected="a city's report at home"
             )
-        chain = await chains.find_chain(uow, key)
-        if chain is not None:
-            return ()
-        opened = [
+        case_block, identity = (
             self._opener.open(
                 delivered.block(kind),
                 key=key,
-                epoch=delivered.statement.epoch,
+                epoch=statement.epoch,
                 source=source,
                 kind=kind,
                 commitments=body.commitments,
             )
-            for kind in ("case_block", "identity_block")
-        ]
-        absent = Chain(
-            key=key,
-            origin=source,
-            genesis_digest=delivered.digest,
-            holding=Holding.ABSENT,
-            term_epoch=None,
-            floor=None,
-            custodian=source,
-            contact=True,
-        ).with_party(source)
-        await self._writer.write(uow, machine.Step(chain=absent), now=now, received=delivered)
-        arrived = ContentArrived(key, source, body.header, opened[0], followed=True)
-        identity = (IdentityArrived(key, opened[1]),) if opened[1] else ()
-        return (arrived, *identity)
+            for kind in ("case_block", IDENTITY)
+        )
+        chain = await chains.find_chain(uow, key) or _unknown(key, source)
+        if chain.genesis_digest not in (b"", delivered.digest):
+            raise ChainForked(signer=source, kind="Genesis", epoch=GENESIS)
+        known = replace(chain, origin=source, genesis_digest=delivered.digest).with_party(source)
+        await self._writer.write(uow, machine.Step(chain=known), now=now, received=delivered)
+        keeps = await self._coupling.contact_arrived(
+            uow, key.authority, key.ticket, identity=identity or None, now=now
+        )
+        arrived = ContentArrived(key, source, body.header, case_block, followed=True)
+        return (arrived, IdentityArrived(key, identity)) if identity and keeps else (arrived,)
 
     async def _offer(
         self,
@@ -169,11 +157,10 @@ class Receiver:
         statement = delivered.statement
         if body.target != key.authority:
             raise StatementMalformed(check=5, got=body.target, expected=key.authority)
-        proof = proofs.prove(body.attached, key, roster=self._roster)
-        events = await self._apply_attached(uow, key, delivered, proof, now)  # (8)
+        proof, events = await self._learn(uow, key, delivered, body.attached, now)  # (8)
         proofs.check_offer(proof, issuer=statement.issuer, epoch=statement.epoch, body=body)  # (9)
         held = await chains.load(uow, key.authority, key.ticket)
-        chain = held.find(key) or _absent(key, proof)
+        chain = _with_genesis(held.find(key), key, proof)
         if held.is_closed_from(key):
             chain = replace(chain, closed=True)
         block = delivered.block("case_block")
@@ -193,7 +180,6 @@ class Receiver:
             answered=await self._answered(uow, key, statement.epoch),
             invitation=await self._invitation(uow, key),
         )
-        await self._keep_attached(uow, key, proof, now)
         step = machine.receive_offer(chain, offered, now=now)
         await self._writer.write(
             uow,
@@ -204,19 +190,21 @@ class Receiver:
         )
         return (*events, *step.events)
 
-    async def _apply_attached(
+    async def _learn(
         self,
         uow: UnitOfWork,
         key: ChainKey,
         delivered: Delivered,
-        proof: proofs.Proof,
+        attached: tuple[SignedBytes, ...],
         now: Instant,
-    ) -> Events:
-        """Apply attached answers to own pending offers as if they had been received alone."""
+    ) -> tuple[proofs.Proof, Events]:
+        """Verify what is attached, and apply answers to own pending offers as if received alone."""
+        proof = proofs.prove(attached, key, roster=self._roster)
+        await evidence.learn(uow, key, proof, now)
         events: list[CustodyEvent] = []
         chain = await chains.find_chain(uow, key)
         if chain is None or chain.pending_epoch is None:
-            return ()
+            return proof, ()
         for item in proof.answers():
             body = item.body
             is_mine = item.statement.epoch == chain.pending_epoch
@@ -229,7 +217,7 @@ class Receiver:
                     blocks=(),
                 )
                 events.extend(await self._answer(uow, key, alone, body, now))
-        return tuple(events)
+        return proof, tuple(events)
 
     async def _answer(
         self,
@@ -256,7 +244,7 @@ class Receiver:
         events: Events = step.events
         if body.verdict is Verdict.ACCEPTED and step.records and after.holding is Holding.RELEASED:
             await self._coupling.released(uow, after, step, now=now)
-        elif machine.must_file(after):
+        elif guards.must_file(after):
             _, opened = await self._coupling.file_case(
                 uow, after, cause="refusals", target=body.proposed_owner, now=now
             )
@@ -272,8 +260,10 @@ class Receiver:
         now: Instant,
     ) -> Events:
         statement = delivered.statement
-        proof = self._prove_offer(key, statement, body)  # (9)
-        chain = await chains.find_chain(uow, key) or _absent(key, proof)
+        given = self._offer_asked_back(key, statement, body)
+        proof, events = await self._learn(uow, key, delivered, given.attached, now)  # (8)
+        proofs.check_offer(proof, issuer=statement.issuer, epoch=statement.epoch, body=given)  # (9)
+        chain = _with_genesis(await chains.find_chain(uow, key), key, proof)
         step = machine.receive_revoke(
             chain,
             source=statement.issuer,
@@ -283,12 +273,12 @@ class Receiver:
             invitation=await self._invitation(uow, key),
         )
         await self._writer.write(uow, step, now=now, received=delivered)
-        return ()
+        return events
 
-    def _prove_offer(
+    def _offer_asked_back(
         self, key: ChainKey, statement: Statement, body: bodies.Revoke
-    ) -> proofs.Proof:
-        """Check that the signer may ask this offer back: it made it, out of a proven term."""
+    ) -> bodies.Offer:
+        """Return the offer that a Revoke carries: the signer made it, to this authority."""
         if body.offer is None:
             raise StatementMalformed(check=9, got="no offer", expected="the offer it asks back")
         offer = proofs.open_attached(body.offer, key, roster=self._roster)
@@ -302,9 +292,19 @@ class Receiver:
         )
         if not isinstance(given, bodies.Offer) or not sound:
             raise StatementMalformed(check=9, got="another offer", expected="the one asked back")
-        proof = proofs.prove(given.attached, key, roster=self._roster)
-        proofs.check_offer(proof, issuer=statement.issuer, epoch=statement.epoch, body=given)
-        return proof
+        return given
+
+    async def _update(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        delivered: Delivered,
+        body: bodies.TicketUpdate,
+        now: Instant,
+    ) -> Events:
+        proof, events = await self._learn(uow, key, delivered, body.attached, now)  # (8)
+        told = await self._progress.update(uow, key, delivered, body, proof=proof, now=now)
+        return (*events, *told)
 
     async def _release(
         self,
@@ -328,18 +328,18 @@ class Receiver:
                 check=10, got="a Release of another hand-over", expected="the accepted one"
             )
         identity = self._opener.open(
-            delivered.block("identity_block"),
+            delivered.block(IDENTITY),
             key=key,
             epoch=statement.epoch,
             source=statement.issuer,
-            kind="identity_block",
+            kind=IDENTITY,
             commitments=body.commitments,
         )
         await self._writer.write(uow, machine.Step(chain=chain), now=now, received=delivered)
-        await self._coupling.contact_arrived(
+        keeps = await self._coupling.contact_arrived(
             uow, key.authority, key.ticket, identity=identity or None, now=now
         )
-        return (IdentityArrived(key, identity),) if identity else ()
+        return (IdentityArrived(key, identity),) if identity and keeps else ()
 
     async def _filing(
         self,
@@ -355,15 +355,7 @@ class Receiver:
             raise StatementMalformed(
                 check=10, got=f"a filing at {key.authority}", expected=f"arbiter of {key.scope}"
             )
-        chain = await chains.find_chain(uow, key) or Chain(
-            key=key,
-            origin=source,
-            genesis_digest=b"",
-            holding=Holding.ABSENT,
-            term_epoch=None,
-            floor=None,
-            custodian=source,
-        )
+        chain = await chains.find_chain(uow, key) or _unknown(key, source)
         await self._writer.write(uow, machine.Step(chain=chain), now=now, received=delivered)
         target = AuthorityCode(body.proposed_target or source)
         return (CaseOpened(key, body.case, body.cause, target),)
@@ -373,53 +365,60 @@ class Receiver:
         uow: UnitOfWork,
         key: ChainKey,
         delivered: Delivered,
-        body: bodies.ChainClosed,
+        _body: bodies.ChainClosed,
         now: Instant,
     ) -> Events:
         if delivered.statement.issuer != key.scope:
             raise StatementMalformed(
                 check=10, got=f"ChainClosed of {delivered.statement.issuer}", expected=key.scope
             )
-        chain = await chains.find_chain(uow, key)
-        if chain is None or chain.closed:
-            return ()
-        step = machine.receive_closed(chain, await self._invitation(uow, key))
-        await self._writer.write(uow, step, now=now, received=delivered)
-        return step.events
+        # Who knows a chain closed cares in no chain up to it and takes nothing there (rule 5).
+        held = await chains.load(uow, key.authority, key.ticket)
+        unknown = () if held.find(key) else (_unknown(key, key.scope),)
+        for chain in (*held.chains, *unknown):
+            is_earlier = chain.key.scope == key.scope and chain.key.number <= key.number
+            if is_earlier and not chain.closed:
+                step = machine.receive_closed(chain, await self._invitation(uow, chain.key))
+                is_this = delivered if chain.key == key else None
+                await self._writer.write(uow, step, now=now, received=is_this)
+        return ()
 
     # --- parts --------------------------------------------------------------------------------
-
-    async def _keep_attached(
-        self, uow: UnitOfWork, key: ChainKey, proof: proofs.Proof, now: Instant
-    ) -> None:
-        for item in proof.attached:
-            if await uow.get(store.STATEMENTS, key.authority, item.digest) is None:
-                keep(uow, key.authority, item.signed, item.statement, item.digest, now)
 
     async def _answered(self, uow: UnitOfWork, key: ChainKey, epoch: Epoch) -> OfferAnswered | None:
         row = await uow.get(
             store.OFFERS_ANSWERED, key.authority, key.ticket, key.scope, key.number, epoch.key()
         )
-        return store.answered_of(row) if row else None
+        return answered_of(row) if row else None
 
     async def _made(self, uow: UnitOfWork, key: ChainKey, epoch: Epoch) -> OfferMade | None:
         row = await uow.get(
             store.OFFERS_MADE, key.authority, key.ticket, key.scope, key.number, epoch.key()
         )
-        return store.made_of(row) if row else None
+        return made_of(row) if row else None
 
     async def _invitation(self, uow: UnitOfWork, key: ChainKey) -> Invitation | None:
         row = await uow.get(store.INVITATIONS, key.authority, key.ticket, key.scope, key.number)
-        return store.invitation_of(row) if row else None
+        return invitation_of(row) if row else None
 
 
-def _absent(key: ChainKey, proof: proofs.Proof) -> Chain:
+def _with_genesis(chain: Chain | None, key: ChainKey, proof: proofs.Proof) -> Chain:
+    """Return the chain with the Genesis that is proven, absent if it was not known here."""
+    if chain is None:
+        chain = _unknown(key, proof.holder).with_party(*proof.path)
+    if chain.genesis_digest:
+        return chain
+    return replace(chain, origin=proof.origin, genesis_digest=proof.genesis_digest)
+
+
+def _unknown(key: ChainKey, custodian: AuthorityCode) -> Chain:
+    """Return the row of a chain in which this authority has no part yet."""
     return Chain(
         key=key,
-        origin=proof.origin,
-        genesis_digest=proof.genesis_digest,
+        origin=custodian,
+        genesis_digest=b"",
         holding=Holding.ABSENT,
         term_epoch=None,
         floor=None,
-        custodian=proof.holder,
-    ).with_party(*proof.path)
+        custodian=custodian,
+    )

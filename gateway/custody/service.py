@@ -10,26 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.custody import bodies, chains, machine, store
+from gateway.custody import bodies, chains, guards, machine, recall, store
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import (
+    OUTER_CHAIN_NUMBER,
     BecameCustodian,
     Chain,
     ChainKey,
     CustodyEvent,
     Holding,
-    OfferMade,
     OfferReason,
     Verdict,
 )
 from gateway.custody.ports import ContentSource
 from gateway.custody.progress import Progress
 from gateway.custody.receive import Receiver
+from gateway.custody.rows import invitation_of, made_of
 from gateway.custody.states import Local
 from gateway.custody.writer import StepWriter
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import (
     DestinationNotJoined,
     FieldInvalid,
@@ -40,8 +40,7 @@ from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumb
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
 
-WINDOW_TIMER = "custody.window"
-OUTER_CHAIN_NUMBER = 1  # a ticket has one chain among provinces, for ever
+WINDOW_TIMER = recall.WINDOW_TIMER
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,10 @@ class CustodyService:
         self.post_waiting_filings = coupling.post_waiting_filings
         self._content = content
         self._roster = roster
+        self.recall = recall.Recall(writer=writer, coupling=coupling)
+        self.revoke = self.recall.revoke
+        self.locks = self.recall.locks
+        self.handle = self.recall.handle
 
     async def begin(
         self,
@@ -141,7 +144,7 @@ class CustodyService:
         self._check_target(authority, target)
         chain = await self._offering_chain(uow, authority, ticket, target, now=now)
         machine.require(chain, Local.OFFER)
-        terms = machine.OfferTerms(
+        terms = guards.OfferTerms(
             target=target,
             reason=reason,
             rule=rule,
@@ -149,7 +152,7 @@ class CustodyService:
             window_end=window_end,
             header=await self._content.header(uow, authority, ticket),
         )
-        cause = None if chain.case else machine.failed_guard(chain, terms)
+        cause = None if chain.case else guards.failed_guard(chain, terms)
         if cause is not None:
             _, opened = await self._coupling.file_case(
                 uow, chain, cause=cause, target=target, now=now
@@ -197,7 +200,7 @@ class CustodyService:
                 field="reason,clause,proposed_owner", got="empty", expected="all three"
             )
         row = await self._invitation(uow, authority, ticket, key)
-        invitation = store.invitation_of(row)
+        invitation = invitation_of(row)
         chain = await chains.find_chain(uow, invitation.key)
         if chain is None:
             raise ResourceNotFound(kind="chain", name=f"tickets/{ticket}")
@@ -206,60 +209,6 @@ class CustodyService:
         )
         await self._writer.write(uow, step, now=now)
         return ()
-
-    async def revoke(
-        self,
-        uow: UnitOfWork,
-        *,
-        authority: AuthorityCode,
-        ticket: TicketNumber,
-        now: Instant,
-        epoch: Epoch | None = None,
-        reason: str = "recalled",
-    ) -> None:
-        """Ask for the pending offer back; the other side's answer decides.
-
-        Raises:
-            TransitionNotAllowed: nothing is pending, or another epoch is.
-        """
-        held = await chains.load(uow, authority, ticket)
-        for chain in held.chains:
-            if chain.pending_epoch is None or epoch not in (None, chain.pending_epoch):
-                continue
-            made = await self._made(uow, chain, chain.pending_epoch)
-            step = machine.revoke(chain, made, reason=reason)
-            offer = await self._signed(uow, authority, made.statement_digest)
-            await self._writer.write(uow, _with_offer(step, offer), now=now)
-            return
-        raise TransitionNotAllowed(
-            name=f"tickets/{ticket}",
-            state="without a pending offer",
-            event="revoke",
-            allowed="list transfers with `lubiao custody show`",
-        )
-
-    def locks(self, key: str) -> tuple[str, ...]:
-        """Return the locks that the timer of an offer needs (`database.TimerHandler`)."""
-        return (f"ticket/{key.split('/')[1]}",)
-
-    async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
-        """Ask a silent peer for its offer back: what a clock may do (docs/custody.md#silence)."""
-        authority, ticket, scope, number, era, count = key.split("/")
-        epoch = Epoch(int(era), int(count))
-        place = ChainKey(
-            AuthorityCode(authority), TicketNumber(ticket), AuthorityCode(scope), int(number)
-        )
-        chain = await chains.find_chain(uow, place)
-        if chain is None or chain.pending_epoch != epoch or chain.holding is not Holding.OFFERED:
-            return
-        await self.revoke(
-            uow,
-            authority=place.authority,
-            ticket=place.ticket,
-            now=now,
-            epoch=epoch,
-            reason="window over",
-        )
 
     async def exclusive_act(
         self,
@@ -291,7 +240,7 @@ class CustodyService:
         machine.require(chain, Local.EXCLUSIVE_ACT)
         if desk is not None:
             chain = replace(chain, desk=desk)
-        self._writer.act(uow, chain, kind=kind, subject=digest, now=now)
+        self._writer.act(uow, chain, kind=f"act.{kind}", subject=digest, now=now)
 
     async def care_act(
         self,
@@ -312,7 +261,7 @@ class CustodyService:
         caring = [chain for chain in held.chains if chain.is_caring and not chain.key.is_outer]
         chain = caring[-1] if caring else held.acting()
         machine.require(chain, Local.CARE_ACT)
-        self._writer.act(uow, chain, kind=kind, subject=digest, now=now)
+        self._writer.act(uow, chain, kind=f"care.{kind}", subject=digest, now=now)
 
     async def view(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
@@ -325,14 +274,33 @@ class CustodyService:
         inner, custodian = held.open_inner, chain.custodian
         if chain.is_caring and inner is not None and inner.custodian is not None:
             custodian = inner.custodian
+        holder = custodian or chain.origin
         return CustodyView(
-            custodian=custodian or chain.origin,
+            custodian=holder,
             holding=chain.holding,
             scope=chain.key.scope,
             epoch=chain.floor or Epoch(0, 0),
             case=held.case,
-            path=_whole_path(held),
+            path=await self._whole_path(uow, held, holder),
         )
+
+    async def _whole_path(
+        self, uow: UnitOfWork, held: chains.TicketChains, holder: AuthorityCode
+    ) -> tuple[str, ...]:
+        """Return who held the ticket, in order: before us, we, whom we handed it to, who holds."""
+        rows = await uow.select(
+            store.OFFERS_MADE_OF_TICKET, authority=held.authority, ticket=held.ticket
+        )
+        path: list[str] = []
+        for chain in (held.outer, held.inner):
+            if chain is not None:
+                path += chain.path
+                path += [
+                    made.target
+                    for made in map(made_of, rows)
+                    if made.key == chain.key and made.verdict is Verdict.ACCEPTED
+                ]
+        return tuple(dict.fromkeys((*path, holder)))
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -380,7 +348,7 @@ class CustodyService:
         return await self._coupling.open_outer(uow, held, number=OUTER_CHAIN_NUMBER, now=now)
 
     async def _send_offer(
-        self, uow: UnitOfWork, chain: Chain, terms: machine.OfferTerms, *, now: Instant
+        self, uow: UnitOfWork, chain: Chain, terms: guards.OfferTerms, *, now: Instant
     ) -> Offered:
         key = chain.key
         acts: tuple[bodies.Act, ...] = ()
@@ -397,7 +365,7 @@ class CustodyService:
         full = replace(body, attached=attached, commitments=(content.commitment(),))
         step = replace(step, says=(replace(say, body=full),))
         await self._writer.write(uow, step, now=now, contents=(content,))
-        schedule(uow, kind=WINDOW_TIMER, key=_timer_key(key, say.epoch), due=terms.window_end)
+        schedule(uow, kind=WINDOW_TIMER, key=recall.timer_key(key, say.epoch), due=terms.window_end)
         return Offered(key, say.epoch)
 
     async def _invitation(
@@ -410,46 +378,7 @@ class CustodyService:
         rows = await uow.select(
             store.INVITATIONS_OF_AUTHORITY, authority=authority, ticket=ticket, after="", limit=4
         )
-        wanted = [row for row in rows if key is None or store.invitation_of(row).key == key]
+        wanted = [row for row in rows if key is None or invitation_of(row).key == key]
         if not wanted:
             raise ResourceNotFound(kind="invitation", name=f"tickets/{ticket}")
         return wanted[0]
-
-    async def _made(self, uow: UnitOfWork, chain: Chain, epoch: Epoch) -> OfferMade:
-        key = chain.key
-        row = await uow.get(
-            store.OFFERS_MADE, key.authority, key.ticket, key.scope, key.number, epoch.key()
-        )
-        if row is None or row.verdict != Verdict.PENDING.value:
-            raise ResourceNotFound(kind="transfer", name=f"tickets/{key.ticket}")
-        return store.made_of(row)
-
-    async def _signed(
-        self, uow: UnitOfWork, authority: AuthorityCode, statement_digest: bytes
-    ) -> SignedBytes:
-        row = await uow.get(store.STATEMENTS, authority, statement_digest)
-        if row is None:
-            raise ResourceNotFound(kind="statement", name=statement_digest.hex())
-        return SignedBytes(row.statement, row.key_id, row.signature)
-
-
-def _timer_key(key: ChainKey, epoch: Epoch) -> str:
-    parts = (key.authority, key.ticket, key.scope, key.number, epoch.era, epoch.count)
-    return "/".join(str(part) for part in parts)
-
-
-def _with_offer(step: machine.Step, offer: SignedBytes) -> machine.Step:
-    """Return the step whose Revoke carries the offer that it asks back."""
-    says = tuple(
-        replace(say, body=replace(say.body, offer=offer))
-        if isinstance(say.body, bodies.Revoke)
-        else say
-        for say in step.says
-    )
-    return replace(step, says=says)
-
-
-def _whole_path(held: chains.TicketChains) -> tuple[str, ...]:
-    outer = held.outer.path if held.outer else ()
-    inner = held.inner.path if held.inner else ()
-    return tuple(dict.fromkeys((*outer, *inner)))

@@ -1,8 +1,4 @@
-"""Tables and queries of custody, and the one place where rows become values.
-
-Rows are flat (an epoch is its key, an enum its name); the service works on the values of
-`model.py`.
-"""
+"""Tables and queries of custody. `rows.py` turns their rows into the values of `model.py`."""
 
 from __future__ import annotations
 
@@ -11,17 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.custody.model import (
-    Chain,
-    ChainKey,
-    Holding,
-    Invitation,
-    OfferAnswered,
-    OfferMade,
-    Verdict,
-)
 from gateway.database.table import Json, Query, RowsOf, Table, load_queries
-from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
@@ -269,6 +255,14 @@ def _acts_of_term(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[CustodyRow
     return sorted(found, key=lambda row: row.sequence)
 
 
+_ACTOR = ("authority", "ticket", "scope", "number", "actor")
+
+
+def _acts_of_actor(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[ActRow]:
+    found = (row for row in rows(ACTS) if all(getattr(row, name) == given[name] for name in _ACTOR))
+    return sorted(found, key=lambda row: (row.epoch, row.act_row))
+
+
 def _rows_after(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[CustodyRow]:
     found = (
         row
@@ -310,194 +304,6 @@ STATEMENT_IDENTITY = Query(
     "statement_identity", StatementRow, _SQL["statement_identity"], _identity
 )
 ACTS_OF_TERM = Query("acts_of_term", CustodyRow, _SQL["acts_of_term"], _acts_of_term)
+ACTS_OF_ACTOR = Query("acts_of_actor", ActRow, _SQL["acts_of_actor"], _acts_of_actor)
 ROWS_AFTER = Query("rows_after", CustodyRow, _SQL["rows_after"], _rows_after)
 LAST_ENTRY = Query("last_entry", LedgerEntryRow, _SQL["last_entry"], _last_entry)
-
-
-# --- rows ↔ values ----------------------------------------------------------------------------
-
-
-def _key(row: Any) -> ChainKey:
-    return ChainKey(
-        AuthorityCode(row.authority),
-        TicketNumber(row.ticket),
-        AuthorityCode(row.scope),
-        row.number,
-    )
-
-
-def _epoch(key: int | None) -> Epoch | None:
-    return None if key is None else Epoch.from_key(key)
-
-
-def _code(text: str | None) -> AuthorityCode | None:
-    return None if text is None else AuthorityCode(text)
-
-
-def chain_of(row: ChainRow) -> Chain:
-    """Return the value of a chain row."""
-    return Chain(
-        key=_key(row),
-        origin=AuthorityCode(row.origin),
-        genesis_digest=row.genesis_digest,
-        holding=Holding(row.holding),
-        term_epoch=_epoch(row.term_epoch),
-        floor=_epoch(row.floor_epoch),
-        ruling=row.ruling,
-        ruling_target=_code(row.ruling_target),
-        ruling_statement=row.ruling_statement,
-        offers_allowed=row.offers_allowed,
-        mandates=tuple(row.mandates),
-        pending_epoch=_epoch(row.pending_epoch),
-        path=tuple(row.path),
-        hops=row.hops,
-        refusals=row.refusals,
-        homeward=row.homeward,
-        case=row.case_id,
-        desk=row.desk,
-        chain_head=row.chain_head,
-        rows=row.ledger_rows,
-        record_digest=row.record_digest,
-        custodian=_code(row.custodian),
-        contact=row.contact,
-        release_due=_code(row.release_due),
-        filing_due=row.filing_due,
-        closed=row.closed,
-        parties=tuple(row.parties),
-        records=tuple(row.records),
-        update_sequence=row.update_sequence,
-        shown_epoch=_epoch(row.shown_epoch),
-        shown_sequence=row.shown_sequence,
-    )
-
-
-def chain_row(chain: Chain) -> ChainRow:
-    """Return the row of a chain."""
-    return ChainRow(
-        authority=chain.key.authority,
-        ticket=chain.key.ticket,
-        scope=chain.key.scope,
-        number=chain.key.number,
-        origin=chain.origin,
-        genesis_digest=chain.genesis_digest,
-        holding=chain.holding.value,
-        term_epoch=chain.term_epoch.key() if chain.term_epoch else None,
-        floor_epoch=chain.floor.key() if chain.floor else None,
-        ruling=chain.ruling,
-        ruling_target=chain.ruling_target,
-        ruling_statement=chain.ruling_statement,
-        offers_allowed=chain.offers_allowed,
-        mandates=chain.mandates,
-        pending_epoch=chain.pending_epoch.key() if chain.pending_epoch else None,
-        path=chain.path,
-        hops=chain.hops,
-        refusals=chain.refusals,
-        homeward=chain.homeward,
-        case_id=chain.case,
-        desk=chain.desk,
-        chain_head=chain.chain_head,
-        ledger_rows=chain.rows,
-        record_digest=chain.record_digest,
-        custodian=chain.custodian,
-        contact=chain.contact,
-        release_due=chain.release_due,
-        filing_due=chain.filing_due,
-        closed=chain.closed,
-        parties=chain.parties,
-        records=chain.records,
-        update_sequence=chain.update_sequence,
-        shown_epoch=chain.shown_epoch.key() if chain.shown_epoch else None,
-        shown_sequence=chain.shown_sequence,
-    )
-
-
-def made_of(row: OfferMadeRow) -> OfferMade:
-    """Return the value of an offer made."""
-    return OfferMade(
-        key=_key(row),
-        epoch=Epoch.from_key(row.epoch),
-        target=AuthorityCode(row.target),
-        homeward=row.homeward,
-        statement_digest=row.statement_digest,
-        window_end=row.window_end,
-        verdict=Verdict(row.verdict),
-        answer_digest=row.answer_digest,
-        reason=row.reason,
-        clause=row.clause,
-        proposed_owner=row.proposed_owner,
-    )
-
-
-def made_row(made: OfferMade) -> OfferMadeRow:
-    """Return the row of an offer made."""
-    return OfferMadeRow(
-        authority=made.key.authority,
-        ticket=made.key.ticket,
-        scope=made.key.scope,
-        number=made.key.number,
-        epoch=made.epoch.key(),
-        target=made.target,
-        homeward=made.homeward,
-        statement_digest=made.statement_digest,
-        window_end=made.window_end,
-        verdict=made.verdict.value,
-        answer_digest=made.answer_digest,
-        reason=made.reason,
-        clause=made.clause,
-        proposed_owner=made.proposed_owner,
-    )
-
-
-def answered_of(row: OfferAnsweredRow) -> OfferAnswered:
-    """Return the value of an offer answered."""
-    return OfferAnswered(
-        key=_key(row),
-        epoch=Epoch.from_key(row.epoch),
-        source=AuthorityCode(row.source),
-        offer_digest=row.offer_digest,
-        verdict=Verdict(row.verdict),
-        answer_digest=row.answer_digest,
-    )
-
-
-def answered_row(answered: OfferAnswered) -> OfferAnsweredRow:
-    """Return the row of an offer answered."""
-    return OfferAnsweredRow(
-        authority=answered.key.authority,
-        ticket=answered.key.ticket,
-        scope=answered.key.scope,
-        number=answered.key.number,
-        epoch=answered.epoch.key(),
-        source=answered.source,
-        offer_digest=answered.offer_digest,
-        verdict=answered.verdict.value,
-        answer_digest=answered.answer_digest,
-    )
-
-
-def invitation_of(row: InvitationRow) -> Invitation:
-    """Return the value of an invitation."""
-    return Invitation(
-        key=_key(row),
-        epoch=Epoch.from_key(row.epoch),
-        source=AuthorityCode(row.source),
-        offer_digest=row.offer_digest,
-        received=row.received,
-        window_end=row.window_end,
-    )
-
-
-def invitation_row(invitation: Invitation, *, case_block: bytes) -> InvitationRow:
-    """Return the row of an invitation with the block that is still sealed."""
-    return InvitationRow(
-        authority=invitation.key.authority,
-        ticket=invitation.key.ticket,
-        scope=invitation.key.scope,
-        number=invitation.key.number,
-        epoch=invitation.epoch.key(),
-        source=invitation.source,
-        offer_digest=invitation.offer_digest,
-        received=invitation.received,
-        window_end=invitation.window_end,
-        case_block=case_block,
-    )

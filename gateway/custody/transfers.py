@@ -15,7 +15,16 @@ from typing import Protocol
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody import chains, store
-from gateway.custody.model import ChainKey, CustodyEvent, Holding, OfferReason, Verdict
+from gateway.custody.model import (
+    CaseOpened,
+    ChainKey,
+    CustodyEvent,
+    Holding,
+    OfferReason,
+    OfferSent,
+    Verdict,
+)
+from gateway.custody.rows import answered_of, invitation_of, made_of
 from gateway.custody.service import CaseFiled, CustodyService
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
@@ -197,7 +206,11 @@ class Transfers:
         )
         self._record(uow, principal, "transfer.create", f"tickets/{ticket}", now)
         if isinstance(outcome, CaseFiled):
+            opened = CaseOpened(outcome.key, outcome.case, outcome.cause, target)
+            await self._react(uow, (opened,), now=now)
             return outcome
+        sent = OfferSent(outcome.key, outcome.epoch, target, principal.name)
+        await self._react(uow, (sent,), now=now)
         return await self._one(uow, authority, outcome.key, outcome.epoch)
 
     async def accept(self, uow: UnitOfWork, principal: Principal, name: str) -> Transfer:
@@ -312,7 +325,7 @@ def parse_name(authority: AuthorityCode, name: str) -> tuple[ChainKey, Epoch]:
 
 
 def _made(row: store.OfferMadeRow, revoking: set[tuple[ChainKey, Epoch | None]]) -> Transfer:
-    made = store.made_of(row)
+    made = made_of(row)
     state = made.verdict.value
     if made.verdict is Verdict.PENDING:
         state = "REVOKING" if (made.key, made.epoch) in revoking else "OFFERED"
@@ -331,7 +344,7 @@ def _made(row: store.OfferMadeRow, revoking: set[tuple[ChainKey, Epoch | None]])
 
 
 def _answered(row: store.OfferAnsweredRow) -> Transfer:
-    answered = store.answered_of(row)
+    answered = answered_of(row)
     return Transfer(
         key=answered.key,
         epoch=answered.epoch,
@@ -344,7 +357,7 @@ def _answered(row: store.OfferAnsweredRow) -> Transfer:
 
 
 def _invited(row: store.InvitationRow) -> Transfer:
-    invitation = store.invitation_of(row)
+    invitation = invitation_of(row)
     return Transfer(
         key=invitation.key,
         epoch=invitation.epoch,

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from gateway.custody import bodies, codec, ledger, store
 from gateway.custody.machine import Say, Step
 from gateway.custody.model import PROTOCOL_VERSION, Chain, ChainKey, OfferAnswered, OfferMade
+from gateway.custody.rows import answered_row, chain_row, invitation_row, made_row
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_to_bytes
 from gateway.delivery.model import Delivered, SealedBlock, SignedBytes, Statement
 from gateway.delivery.outbox import Outbox
-from gateway.kernel.errors import InvariantViolated
+from gateway.kernel.errors import InvariantViolated, KeyUnknown
 from gateway.kernel.ids import AuthorityCode, Epoch, Ids
 from gateway.kernel.time import Clock, Instant
 from gateway.trust.commitments import commit, new_salt
@@ -90,14 +91,7 @@ class StepWriter:
         """
         chain = step.chain
         if received is not None:
-            keep(
-                uow,
-                chain.key.authority,
-                received.signed,
-                received.statement,
-                received.digest,
-                now,
-            )
+            keep(uow, chain.key.authority, received.signed, received.statement, now)
             if step.records:
                 chain = self._append(
                     uow,
@@ -110,11 +104,11 @@ class StepWriter:
         chain, said = self._say_all(uow, chain, step, now=now, contents=contents)
         chain = _established(chain, step, received=received, said=said)
         for made in step.made:
-            uow.put(store.OFFERS_MADE, store.made_row(made))
+            uow.put(store.OFFERS_MADE, made_row(made))
         if step.ends_invitation:
             uow.delete(store.INVITATIONS, *_parts(chain.key))
         if step.invitation is not None:
-            row = store.invitation_row(step.invitation, case_block=case_block)
+            row = invitation_row(step.invitation, case_block=case_block)
             uow.put(store.INVITATIONS, row)
         if step.resend and received is not None:
             await self.resend(uow, chain.key, step.resend, to=received.statement.issuer, now=now)
@@ -127,14 +121,14 @@ class StepWriter:
             raise InvariantViolated(
                 invariant="I2: who cares names a desk", got=f"{chain.key.ticket} {chain.holding}"
             )
-        uow.put(store.CHAINS, store.chain_row(chain))
+        uow.put(store.CHAINS, chain_row(chain))
 
     def act(
         self, uow: UnitOfWork, chain: Chain, *, kind: str, subject: bytes, now: Instant
     ) -> Chain:
-        """Append the row of a local act and stage the chain."""
+        """Append the row of a local act and stage the chain; `kind` is `act.…` or `care.…`."""
         epoch = chain.term_epoch or Epoch(0, 0)
-        acted = self._append(uow, chain, kind=f"act.{kind}", epoch=epoch, subject=subject, now=now)
+        acted = self._append(uow, chain, kind=kind, epoch=epoch, subject=subject, now=now)
         self.save(uow, acted)
         return acted
 
@@ -164,6 +158,15 @@ class StepWriter:
             now=now,
         )
 
+    def can_reach(self, target: AuthorityCode) -> bool:
+        """Tell whether content can be sealed and sent to an authority now."""
+        roster = self._roster()
+        try:
+            roster.current_sealing_key(target, now=self._machine.now())
+        except KeyUnknown:
+            return False
+        return roster.is_joined(target)
+
     # --- saying -------------------------------------------------------------------------------
 
     def _say_all(
@@ -179,7 +182,7 @@ class StepWriter:
         for say in step.says:
             signed, statement = self._sign(chain, say, now=now)
             said[say.kind] = digest(signed.statement)
-            keep(uow, chain.key.authority, signed, statement, said[say.kind], now)
+            keep(uow, chain.key.authority, signed, statement, now)
             if say.kind not in UNRECORDED_KINDS:
                 chain = self._append(
                     uow,
@@ -297,13 +300,12 @@ def keep(
     authority: AuthorityCode,
     signed: SignedBytes,
     statement: Statement,
-    statement_digest: bytes,
     now: Instant,
 ) -> None:
     """Stage the exact bytes of a statement; kept as long as the ticket."""
     row = store.StatementRow(
         authority=authority,
-        digest=statement_digest,
+        digest=digest(signed.statement),
         statement=signed.statement,
         key_id=signed.key_id,
         signature=signed.signature,
@@ -322,10 +324,10 @@ def _put_completed(uow: UnitOfWork, say: Say, statement_digest: bytes) -> None:
     match say.row:
         case OfferMade() as made:
             completed = replace(made, statement_digest=statement_digest)
-            uow.put(store.OFFERS_MADE, store.made_row(completed))
+            uow.put(store.OFFERS_MADE, made_row(completed))
         case OfferAnswered() as answered:
             given = replace(answered, answer_digest=statement_digest)
-            uow.put(store.OFFERS_ANSWERED, store.answered_row(given))
+            uow.put(store.OFFERS_ANSWERED, answered_row(given))
         case None:
             pass
 

@@ -77,7 +77,7 @@ def checked(table: str, row: Row) -> Row:
         else:
             _check(table, column, value)
     # replace() wants a dataclass instance; every row is one by the contract of Table.
-    return replace(row, **changed) if changed else row  # type: ignore[type-var]
+    return replace(row, **changed) if changed else row  # type: ignore[type-var] # a dataclass, see above
 
 
 def normal_json(value: Any, *, field: str) -> Any:

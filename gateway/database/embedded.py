@@ -21,6 +21,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -282,20 +283,24 @@ class EmbeddedPostgres:
             log.replace(log.with_suffix(".log.old"))
 
     async def _run(self, owner: Owner, *command: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            cwd="/",
-            env={"PATH": os.defpath, "LC_ALL": "C"},
-            **owner.subprocess_options(),
-        )
-        _, errors = await process.communicate()
-        if process.returncode != 0:
-            last = errors.decode(errors="replace").strip().splitlines()[-1:]
+        def run() -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run(  # noqa: S603 (PostgreSQL's own programs, no shell)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                check=False,
+                **owner.subprocess_options(),
+            )
+
+        # A thread, because uvloop's own subprocesses cannot change the user (`user=` is refused).
+        finished = await asyncio.to_thread(run)
+        if finished.returncode != 0:
+            last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
             name = Path(command[0]).name
-            raise _unreachable(f"{name} failed ({process.returncode}): {' '.join(last)}")
+            raise _unreachable(f"{name} failed ({finished.returncode}): {' '.join(last)}")
 
 
 def _unreachable(got: str) -> PeerUnreachable:

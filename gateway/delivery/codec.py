@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gateway.delivery.model import (
     BACKOFF_FIRST,
+    BACKOFF_MAX,
     Outcome,
     Receipt,
     SealedBlock,
@@ -43,8 +44,17 @@ def instant_to_pb(moment: Instant) -> Timestamp:
 
 
 def instant_from_pb(stamp: Timestamp) -> Instant:
-    """Return the instant of a timestamp message, cut to microseconds."""
-    return from_microseconds(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
+    """Return the instant of a timestamp message, cut to microseconds.
+
+    Raises:
+        StatementMalformed: check 4, it lies outside of what a calendar holds.
+    """
+    try:
+        return from_microseconds(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
+    except OverflowError as error:
+        raise StatementMalformed(
+            check=4, got=f"{stamp.seconds} seconds", expected="a time in the years 1 to 9999"
+        ) from error
 
 
 def epoch_to_pb(epoch: Epoch) -> type_pb.Epoch:
@@ -220,7 +230,9 @@ def receipt_from_bytes(raw: bytes) -> tuple[str, Receipt]:
         reason = reason_of_status(message.refused.error)
         return message.issuer, Receipt(Outcome.REFUSED, digest, reason)
     if name == "deferred":
-        delay = message.deferred.retry_delay.ToTimedelta() or BACKOFF_FIRST
+        wish = message.deferred.retry_delay
+        seconds = min(max(wish.seconds, 0), BACKOFF_MAX.seconds)  # a peer's wish may be absurd
+        delay = timedelta(seconds=seconds, microseconds=wish.nanos // 1000) or BACKOFF_FIRST
         reason = reason_of_status(message.deferred.error)
         return message.issuer, Receipt(Outcome.DEFERRED, digest, reason, delay)
     return message.issuer, Receipt(Outcome.RECEIVED, digest)

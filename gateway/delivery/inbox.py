@@ -7,18 +7,20 @@ Checks on every envelope, in this order; the first failure changes nothing:
 here, its issuer is the source, and its key may sign this kind; (6) a repeat gets the stored
 receipt, byte for byte. Checks 7–10 belong to the handler (docs/custody.md#checks).
 
-A receipt is given only after the commit of that very transaction. `received` and, from check 4
-on, `refused` are stored and replayed verbatim; `deferred` is not stored. A receipt says nothing
-about responsibility.
+A receipt is given only after the commit of that very transaction. `received` and, from check 4 on,
+`refused` are stored and replayed verbatim. Only what the signer did is refused for ever: what may
+be our older roster, a statement that overtook another one, or a defect of ours is `deferred`, which
+is not stored. Each envelope is answered alone, so one bad envelope never holds up a batch. A
+receipt says nothing about responsibility.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from gateway.database.uow import Database, UnitOfWork
 from gateway.delivery import codec
@@ -35,14 +37,12 @@ from gateway.delivery.store import EVIDENCE, INBOX, EvidenceRow, InboxRow
 from gateway.kernel import crashpoints
 from gateway.kernel.errors import (
     FieldInvalid,
-    GrpcCode,
     InvariantViolated,
     KeyRevoked,
     KeyUnknown,
     LubiaoError,
     PeerNotAllowed,
-    PeerUnreachable,
-    SignatureInvalid,
+    RemoteProtocolError,
     StatementMalformed,
     VersionTooNew,
 )
@@ -58,12 +58,24 @@ from hotline.type.v1 import statement_pb2 as type_pb
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """An envelope that passed checks 1–5."""
+NO_RECEIPT = b""  # an empty SignedReceipt: nobody here can sign one; the sender tries again
 
-    delivered: Delivered
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an envelope belongs, as far as it was understood; its signature verified."""
+
+    target: AuthorityCode
+    source: AuthorityCode
+    digest: bytes
     sequence: int
+    kind: str = ""
+    ticket: str = ""
+
+    @property
+    def lock(self) -> str:
+        """The lock under which the envelope is answered."""
+        return f"ticket/{self.ticket}" if self.ticket else f"statement/{self.digest.hex()}"
 
 
 class Inbox:
@@ -100,28 +112,31 @@ class Inbox:
     async def take(self, envelope: peer_pb.Envelope, *, peer: NodeId) -> bytes:
         """Take one envelope from a peer and return the serialised `SignedReceipt`.
 
-        Raises:
-            PeerNotAllowed: the target does not live here, so nobody here can sign a receipt.
+        It is empty when the target does not live here: then nobody here can sign a receipt, and
+        one of the two rosters is old.
         """
         self.heard_from(peer)
         target = AuthorityCode(envelope.target)
         if not self._roster().is_hosted_by(target, self._node):
-            raise PeerNotAllowed(
-                principal=f"node/{peer}",
-                got=f"an envelope for {target}",
-                expected=f"an authority that lives on {self._node}",
-                hint="fetch the newest roster",
-            )
+            _log.warning("envelope.not_for_here", peer=peer, target=target)
+            self.counted("deferred")
+            return NO_RECEIPT
         statement_digest = digest(envelope.statement.statement)
         try:
-            opened = self._open(envelope, peer=peer)
-        except (KeyUnknown, VersionTooNew) as error:
+            signed = self._authenticate(envelope, peer=peer)
+        except (KeyUnknown, PeerNotAllowed) as error:
             # The peer's roster may be newer than ours: this is no refusal for ever.
             return self._unstored(target, statement_digest, error, deferred=True)
         except LubiaoError as error:
             _log.warning("envelope.refused", reason=error.reason, peer=peer, target=target)
             return self._unstored(target, statement_digest, error, deferred=False)
-        return await self._take_opened(opened, envelope)
+        place = _Place(
+            target=target,
+            source=AuthorityCode(envelope.source),
+            digest=statement_digest,
+            sequence=envelope.sequence,
+        )
+        return await self._take_signed(place, signed, envelope)
 
     async def take_local(
         self,
@@ -133,26 +148,37 @@ class Inbox:
         blocks: Iterable[SealedBlock],
         now: Instant,
     ) -> None:
-        """Handle a statement between two authorities of this node inside the sender's unit."""
-        self._verify_signature(source, signed)
-        delivered = Delivered(
-            target=target,
-            statement=self._parse(signed, source=source, target=target),
-            signed=signed,
-            digest=digest(signed.statement),
-            blocks=tuple(blocks),
-        )
-        await self._handler(delivered.statement.kind)(uow, delivered, now)
+        """Handle a statement between two authorities of this node inside the sender's unit.
+
+        Raises:
+            InvariantViolated: one of our own authorities broke the protocol. The whole step fails:
+                it must not be blamed on the peer whose statement may have caused it.
+        """
+        try:
+            self._verify_signature(source, signed)
+            delivered = Delivered(
+                target=target,
+                statement=self._parse(signed, source=source, target=target),
+                signed=signed,
+                digest=digest(signed.statement),
+                blocks=tuple(blocks),
+            )
+            await self._handler(delivered.statement.kind)(uow, delivered, now)
+        except RemoteProtocolError as error:
+            raise InvariantViolated(
+                invariant="a hosted authority keeps the protocol", got=error.text()
+            ) from error
 
     # --- the checks, numbered as in the module's docstring ------------------------------------
 
-    def _open(self, envelope: peer_pb.Envelope, *, peer: NodeId) -> _Opened:
-        source, target = AuthorityCode(envelope.source), AuthorityCode(envelope.target)
+    def _authenticate(self, envelope: peer_pb.Envelope, *, peer: NodeId) -> SignedBytes:
+        """Return the signed bytes of an envelope after checks 1–3."""
         size = envelope.ByteSize()  # (1)
         if size > ENVELOPE_BYTES_MAX:
             raise StatementMalformed(
                 check=1, got=f"{size} bytes", expected=f"at most {ENVELOPE_BYTES_MAX} bytes"
             )
+        source = AuthorityCode(envelope.source)
         if not self._roster().is_hosted_by(source, peer):  # (2)
             raise PeerNotAllowed(
                 principal=f"node/{peer}",
@@ -161,21 +187,32 @@ class Inbox:
             )
         signed = codec.signed_from_pb(envelope.statement)
         self._verify_signature(source, signed)  # (3)
-        statement = self._parse(signed, source=source, target=target)  # (4), (5)
-        return _Opened(
-            delivered=Delivered(
-                target=target,
-                statement=statement,
-                signed=signed,
-                digest=digest(signed.statement),
-                blocks=tuple(codec.block_from_pb(block) for block in envelope.blocks),
-            ),
-            sequence=envelope.sequence,
-        )
+        return signed
 
     def _verify_signature(self, source: AuthorityCode, signed: SignedBytes) -> None:
-        key = self._roster().verification_key(source, signed.key_id, now=self._machine.now())
+        roster, now = self._roster(), self._machine.now()
+        try:
+            key = roster.verification_key(source, signed.key_id, now=now)
+        except KeyRevoked as error:
+            entry = roster.key_entry(source, signed.key_id)
+            if entry is not None and now < entry.valid_from:
+                # By our clock a new key is not valid yet; by the signer's it is. It will be.
+                raise KeyUnknown(
+                    key_id=signed.key_id, signer=source, kind="statements yet"
+                ) from error
+            raise
         verify(key, signed.statement, signed.signature, signer=source)
+
+    def _open(self, place: _Place, signed: SignedBytes, envelope: peer_pb.Envelope) -> Delivered:
+        """Return what was delivered after checks 4 and 5."""
+        _check_schema(envelope)
+        return Delivered(
+            target=place.target,
+            statement=self._parse(signed, source=place.source, target=place.target),
+            signed=signed,
+            digest=place.digest,
+            blocks=tuple(codec.block_from_pb(block) for block in envelope.blocks),
+        )
 
     def _parse(
         self, signed: SignedBytes, *, source: AuthorityCode, target: AuthorityCode
@@ -183,15 +220,9 @@ class Inbox:
         message = type_pb.Statement()
         try:
             message.ParseFromString(signed.statement)
-            validate(message)
         except DecodeError as error:
             raise StatementMalformed(check=4, got="bytes", expected="a Statement") from error
-        except FieldInvalid as error:
-            raise StatementMalformed(
-                check=4,
-                got=f"{error.metadata['field']}: {error.metadata['got']}",
-                expected=error.metadata["expected"],
-            ) from error
+        _check_schema(message)
         statement = codec.statement_from_pb(message)
         if statement.issuer != source or target not in statement.audience:
             raise StatementMalformed(
@@ -216,59 +247,65 @@ class Inbox:
 
     # --- one transaction ----------------------------------------------------------------------
 
-    async def _take_opened(self, opened: _Opened, envelope: peer_pb.Envelope) -> bytes:
-        delivered = opened.delivered
+    async def _take_signed(
+        self, place: _Place, signed: SignedBytes, envelope: peer_pb.Envelope
+    ) -> bytes:
         try:
-            receipt = await self._apply(opened)
+            delivered = self._open(place, signed, envelope)  # (4), (5)
+            statement = delivered.statement
+            place = replace(place, kind=statement.kind, ticket=statement.ticket)
+            receipt = await self._apply(place, delivered)
         except LubiaoError as error:
-            if _is_transient(error):
-                _log.error("envelope.deferred", reason=error.reason, kind=delivered.statement.kind)
-                return self._unstored(delivered.target, delivered.digest, error, deferred=True)
-            receipt = await self._refuse(opened, envelope, error)
+            if not _is_for_ever(error):
+                _log.error("envelope.deferred", reason=error.reason, kind=place.kind)
+                return self._unstored(place.target, place.digest, error, deferred=True)
+            receipt = await self._refuse(place, envelope, error)
+        except Exception as error:  # a defect of ours must not hold up the other envelopes
+            _log.exception("envelope.failed", kind=place.kind, ticket=place.ticket)
+            failed = InvariantViolated(invariant="a statement is handled", got=type(error).__name__)
+            return self._unstored(place.target, place.digest, failed, deferred=True)
         crashpoints.reach("receipt.before")
         return receipt
 
-    async def _apply(self, opened: _Opened) -> bytes:
-        delivered, now = opened.delivered, self._business.now()
+    async def _apply(self, place: _Place, delivered: Delivered) -> bytes:
+        now = self._business.now()
         async with self._database.unit() as uow:
-            await uow.lock(f"ticket/{delivered.statement.ticket}")
-            stored = await uow.get(INBOX, delivered.target, delivered.digest)  # (6)
+            await uow.lock(place.lock)
+            stored = await uow.get(INBOX, place.target, place.digest)  # (6)
             if stored is not None:
                 self.counted("repeated")
                 return stored.receipt
-            await self._handler(delivered.statement.kind)(uow, delivered, now)
-            receipt = self._receipt(delivered.target, delivered.digest, None, deferred=False)
-            uow.put(INBOX, _inbox_row(opened, receipt, outcome="received", now=now))
+            await self._handler(place.kind)(uow, delivered, now)
+            receipt = self._receipt(place.target, place.digest, None, deferred=False)
+            uow.put(INBOX, _inbox_row(place, receipt, outcome="received", now=now))
         self.counted("received")
         return receipt
 
-    async def _refuse(
-        self, opened: _Opened, envelope: peer_pb.Envelope, error: LubiaoError
-    ) -> bytes:
-        delivered, now = opened.delivered, self._business.now()
+    async def _refuse(self, place: _Place, envelope: peer_pb.Envelope, error: LubiaoError) -> bytes:
+        now = self._business.now()
         _log.warning(
             "statement.refused",
             reason=error.reason,
-            kind=delivered.statement.kind,
-            issuer=delivered.statement.issuer,
-            ticket=delivered.statement.ticket,
+            kind=place.kind,
+            issuer=place.source,
+            ticket=place.ticket,
         )
-        receipt = self._receipt(delivered.target, delivered.digest, error, deferred=False)
+        receipt = self._receipt(place.target, place.digest, error, deferred=False)
         async with self._database.unit() as uow:
-            await uow.lock(f"ticket/{delivered.statement.ticket}")
-            stored = await uow.get(INBOX, delivered.target, delivered.digest)
+            await uow.lock(place.lock)
+            stored = await uow.get(INBOX, place.target, place.digest)
             if stored is not None:
                 return stored.receipt
-            uow.put(INBOX, _inbox_row(opened, receipt, outcome="refused", now=now))
+            uow.put(INBOX, _inbox_row(place, receipt, outcome="refused", now=now))
             evidence = EvidenceRow(
-                statement_digest=delivered.digest,
-                target=delivered.target,
-                source=delivered.statement.issuer,
-                ticket=delivered.statement.ticket,
-                kind=delivered.statement.kind,
+                statement_digest=place.digest,
+                target=place.target,
+                source=place.source,
+                ticket=place.ticket,
+                kind=place.kind,
                 reason=error.reason,
                 detail=error.text(),
-                envelope=envelope.SerializeToString(),
+                envelope=_without_blocks(envelope),
                 recorded=now,
             )
             uow.put(EVIDENCE, evidence)
@@ -301,24 +338,41 @@ class Inbox:
         return codec.signed_receipt_to_bytes(raw, key_id=key.key_id, signature=signature)
 
 
-def _is_transient(error: LubiaoError) -> bool:
-    """Tell whether the same envelope may succeed later; a defect of ours is never a refusal."""
-    if isinstance(error, SignatureInvalid | KeyRevoked):
+def _is_for_ever(error: LubiaoError) -> bool:
+    """Tell whether the same envelope can never succeed, because of what its signer did."""
+    if isinstance(error, KeyUnknown | VersionTooNew):
         return False
-    return isinstance(error, InvariantViolated | PeerUnreachable | VersionTooNew | KeyUnknown) or (
-        error.code is GrpcCode.UNAVAILABLE
-    )
+    return isinstance(error, RemoteProtocolError | FieldInvalid)
 
 
-def _inbox_row(opened: _Opened, receipt: bytes, *, outcome: str, now: Instant) -> InboxRow:
-    statement = opened.delivered.statement
+def _check_schema(message: Message) -> None:
+    """Return if a message keeps the bounds of its schema (check 4)."""
+    try:
+        validate(message)
+    except FieldInvalid as error:
+        raise StatementMalformed(
+            check=4,
+            got=f"{error.metadata['field']}: {error.metadata['got']}",
+            expected=error.metadata["expected"],
+        ) from error
+
+
+def _without_blocks(envelope: peer_pb.Envelope) -> bytes:
+    """Return the signed part: sealed content proves nothing, and must stay destroyable (I10)."""
+    signed = peer_pb.Envelope()
+    signed.CopyFrom(envelope)
+    signed.ClearField("blocks")
+    return signed.SerializeToString()
+
+
+def _inbox_row(place: _Place, receipt: bytes, *, outcome: str, now: Instant) -> InboxRow:
     return InboxRow(
-        target=opened.delivered.target,
-        statement_digest=opened.delivered.digest,
-        source=statement.issuer,
-        kind=statement.kind,
-        ticket=statement.ticket,
-        sequence=opened.sequence,
+        target=place.target,
+        statement_digest=place.digest,
+        source=place.source,
+        kind=place.kind,
+        ticket=place.ticket,
+        sequence=place.sequence,
         outcome=outcome,
         receipt=receipt,
         recorded=now,

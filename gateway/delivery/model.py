@@ -15,8 +15,8 @@ from gateway.kernel.time import Instant
 
 ENVELOPES_PER_BATCH_MAX = 100  # one batch must fit a 2 s deadline on a 1 Mbit/s county link
 ENVELOPE_BYTES_MAX = 1_048_576  # four sealed blocks of 256 KiB: a batch stays below 4 MiB
+STATEMENT_BYTES_MAX = 262_144  # the standard's bound of a body; a larger one is refused for ever
 BATCH_BYTES_MAX = 3_500_000  # below the 4 MiB of a gRPC message, with room for framing
-BLOCKS_MAX = 8
 BACKOFF_FIRST = timedelta(milliseconds=500)  # a restart must not cost minutes (Synapse #9335)
 BACKOFF_MAX = timedelta(seconds=8)  # a restarted peer is reached within 10 s
 PROTOCOL_VERSION_MAX = 1

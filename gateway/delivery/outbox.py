@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from gateway.database.uow import UnitOfWork
 from gateway.delivery import codec
 from gateway.delivery.inbox import Inbox
-from gateway.delivery.model import SealedBlock, SignedBytes
+from gateway.delivery.model import STATEMENT_BYTES_MAX, SealedBlock, SignedBytes
 from gateway.delivery.store import OUTBOX, OutboxRow
-from gateway.kernel.errors import DestinationNotJoined
+from gateway.kernel.errors import DestinationNotJoined, InvariantViolated
 from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
 from gateway.kernel.time import Clock, Instant
 from gateway.trust.roster import Roster
@@ -57,7 +57,13 @@ class Outbox:
 
         Raises:
             DestinationNotJoined: the target is not in the roster.
+            InvariantViolated: the statement is larger than any peer would take.
         """
+        if len(signed.statement) > STATEMENT_BYTES_MAX:
+            raise InvariantViolated(
+                invariant=f"a statement has at most {STATEMENT_BYTES_MAX} bytes",
+                got=f"{len(signed.statement)} of {kind}",
+            )
         entry = self._roster().node_of(target)
         if entry is None:
             raise DestinationNotJoined(authority=target)

@@ -18,6 +18,7 @@ class StatementHandler(Protocol):
 
         Raises:
             RemoteProtocolError: the statement breaks the protocol: it is refused for ever.
+            ResourceNotFound: it came before what it rests on: it is deferred and comes again.
         """
         ...
 

@@ -7,7 +7,8 @@ with a later `not_before`, so it does not hold up the rest. A failed call change
 attempt follows after a back-off with jitter that starts at half a second, doubles up to eight
 seconds and is cleared as soon as anything is heard from that node. A restart knows nothing and
 needs nothing: it opens the outbox. Nothing is ever given up; what grows old is alarmed by its age
-(`lubiao_outbox_oldest_seconds`).
+(`lubiao_outbox_oldest_seconds`). A row whose target moved to another node goes to that node's
+sender.
 
 Sequence numbers from source to target are given at the first sending, in one transaction, before
 anything leaves; a resend carries the same numbers. They detect gaps and order nothing.
@@ -47,7 +48,7 @@ from gateway.delivery.store import (
     SequenceRow,
 )
 from gateway.kernel import crashpoints
-from gateway.kernel.errors import LubiaoError, PeerUnreachable, StatementMalformed
+from gateway.kernel.errors import LubiaoError, StatementMalformed
 from gateway.kernel.ids import NodeId
 from gateway.kernel.time import Clock, Instant
 from gateway.trust.roster import Roster
@@ -133,20 +134,28 @@ class Pump:
             async with self._database.unit() as uow:
                 for queue in await uow.select(OUTBOX_NODES):
                     self._sender(NodeId(queue.node))
-        except PeerUnreachable as error:
+        except LubiaoError as error:
             _log.error("pump.database_unreachable", reason=error.reason)
 
     async def _serve(self, node: NodeId) -> None:
         sender = self._sender(node)
         while True:
             sender.wake.clear()
-            more = await self.send_once(node)
+            more = await self._guarded_send(node, sender)
             if more and not sender.failures:
                 continue
             delay = backoff(node, sender.failures) or IDLE_POLL
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay.total_seconds()):
                     await self._woken(sender)
+
+    async def _guarded_send(self, node: NodeId, sender: _Sender) -> bool:
+        try:
+            return await self.send_once(node)
+        except Exception:  # a defect in what one peer caused must not stop what goes to the others
+            sender.failures += 1
+            _log.exception("pump.failed", node=node, failures=sender.failures)
+            return False
 
     async def _woken(self, sender: _Sender) -> None:
         """Wait for a wake-up; new work does not shorten a back-off, contact does."""
@@ -185,11 +194,22 @@ class Pump:
             batch: list[OutboxRow] = []
             size = 0
             for row in due:
+                if self._moved(uow, row, node):
+                    continue
                 size += len(row.envelope)
                 if batch and size > BATCH_BYTES_MAX:
                     break
                 batch.append(await self._numbered(uow, row))
             return batch
+
+    def _moved(self, uow: UnitOfWork, row: OutboxRow, node: NodeId) -> bool:
+        """Hand a row to another sender when its target lives on another node by now."""
+        entry = self._roster().node_of(row.target)
+        if entry is None or entry.id == node:
+            return False
+        uow.put(OUTBOX, replace(row, node=entry.id))
+        uow.after_commit(lambda: self.wake(entry.id))
+        return True
 
     async def _numbered(self, uow: UnitOfWork, row: OutboxRow) -> OutboxRow:
         """Return the row with its sequence; the first sending gives it, a resend keeps it."""

@@ -8,7 +8,7 @@ nothing. A stale roster goes on working; `alarm` says so until a fresh one arriv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 
@@ -121,7 +121,7 @@ class RosterHolder:
             await self._changed.wait_for(lambda: self.version > version)
             return self._signed
 
-    async def changes(self, version: int) -> AsyncIterator[bytes]:
+    async def changes(self, version: int) -> AsyncGenerator[bytes]:
         """Yield the signed roster now if it is above `version`, and every later one."""
         while True:
             signed = await self.newer_than(version)

@@ -10,10 +10,16 @@ would send straight back to where it came from goes to the desk instead of turni
 from __future__ import annotations
 
 from gateway.custody.chains import province_of
-from gateway.custody.model import OfferReason
+from gateway.custody.model import OfferReason, OfferSent
 from gateway.custody.service import CaseFiled, CustodyService
 from gateway.database.uow import UnitOfWork
-from gateway.dispatch.codec import facts_of, shown_decision
+from gateway.dispatch.codec import (
+    Content,
+    content_from_bytes,
+    facts_of,
+    referral_to_bytes,
+    shown_decision,
+)
 from gateway.dispatch.router import Router
 from gateway.dispatch.sheet import SheetFacts, sheet_text
 from gateway.kernel.codes import AssignmentRole, DispatchMode, EmergencyLine, RouteDecisionAction
@@ -31,6 +37,7 @@ from gateway.tickets import machine
 from gateway.tickets.clocks import clocks_at_dispatch, profile_of
 from gateway.tickets.machine import Commission
 from gateway.tickets.model import (
+    ASSIGNMENTS_MAX,
     Act,
     Clocks,
     ExternalReferral,
@@ -40,7 +47,6 @@ from gateway.tickets.model import (
 from gateway.tickets.service import Tickets
 from gateway.tickets.states import TICKET, Step
 from gateway.trust.principal import Principal
-from hotline.ticket.v1 import ticket_pb2
 
 RULE_LENGTH_MAX = 200  # bound of the standard for a rule's name
 ROLE = "system"
@@ -50,9 +56,7 @@ _Action = RouteDecisionAction
 class Acting:
     """Routes the tickets that the authorities of this node hold."""
 
-    def __init__(
-        self, *, tickets: Tickets, custody: CustodyService, router: Router
-    ) -> None:
+    def __init__(self, *, tickets: Tickets, custody: CustodyService, router: Router) -> None:
         """Act with these."""
         self._tickets = tickets
         self._custody = custody
@@ -68,7 +72,7 @@ class Acting:
         ticket = machine.decided(ticket, shown_decision(decision, now=now))
         act = self.act_of(ticket.authority, _basis(decision), now)
         match decision.action:
-            case _Action.ASSIGN if ticket.matter in self._router.reference.matters:
+            case _Action.ASSIGN if self._can_assign(ticket, decision):
                 saved = await self._assign_by_rule(uow, ticket, act, decision)
             case _Action.OFFER if decision.target != f"authorities/{source}":
                 saved = await self._offer(uow, ticket, act, decision)
@@ -80,24 +84,35 @@ class Acting:
                 )
             case _:
                 saved = self.to_desk(uow, ticket, act, reason=_desk_reason(decision))
-        await self._custody.publish(
-            uow, authority=ticket.authority, ticket=ticket.number, now=now
-        )
+        await self._custody.publish(uow, authority=ticket.authority, ticket=ticket.number, now=now)
         return saved
 
     async def answer_window(
         self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber, now: Instant
     ) -> Instant:
-        """Return until when an offer of this ticket made now should be answered."""
+        """Fix the clocks of a ticket that a person offers now; return the end of its window."""
         ticket = await self._tickets.get(uow, authority, number)
-        profile = profile_of(
-            ticket, self._router.reference, region=authority, cross_region=True
+        act = self.act_of(authority, "transfer by a person", now)
+        # The header of the offer carries the due time that a first dispatch fixes.
+        clocks = self._clocks(ticket, now, cross_region=True)
+        self._tickets.save(uow, machine.started(ticket, act, clocks=clocks))
+        return self._answer_due(ticket, now, cross_region=True)
+
+    def note_offer(
+        self, uow: UnitOfWork, ticket: Ticket, event: OfferSent, *, now: Instant
+    ) -> None:
+        """Note that a person offered the ticket to another authority."""
+        act = Act(event.actor, "dispatcher", "transfer by a person", now)
+        clocks = self._clocks(ticket, now, cross_region=True)
+        change = machine.offer(
+            ticket, act, target=event.target, epoch=str(event.epoch), clocks=clocks
         )
-        return profile.answer.end(now, self._router.reference.calendar).instant
+        self._tickets.save(uow, change)
 
     def to_desk(self, uow: UnitOfWork, ticket: Ticket, act: Act, *, reason: str) -> Ticket:
         """Put a ticket before a person; one whose state does not allow it only keeps the note."""
-        if ticket.followed or (ticket.state, Step.TRIAGE) not in TICKET:
+        is_full = len(ticket.assignments) >= ASSIGNMENTS_MAX
+        if ticket.followed or is_full or (ticket.state, Step.TRIAGE) not in TICKET:
             return self._tickets.save(
                 uow, machine.note(ticket, act, "ticket.needs_person", ("reason", reason))
             )
@@ -192,9 +207,7 @@ class Acting:
             mode=DispatchMode.RULE,
         )
 
-    async def _offer(
-        self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision
-    ) -> Ticket:
+    async def _offer(self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision) -> Ticket:
         target = AuthorityCode(decision.target.removeprefix("authorities/"))
         reason = OfferReason(int(decision.offer_reason))
         cross = reason is OfferReason.OUTBOUND or province_of(target) != province_of(
@@ -203,9 +216,6 @@ class Acting:
         clocks = self._clocks(ticket, act.now, cross_region=cross or self._is_abroad(ticket))
         # The header of the offer carries the due time that this first dispatch fixes.
         self._tickets.save(uow, machine.started(ticket, act, clocks=clocks))
-        profile = profile_of(
-            ticket, self._router.reference, region=ticket.authority, cross_region=cross
-        )
         try:
             outcome = await self._custody.offer(
                 uow,
@@ -215,7 +225,7 @@ class Acting:
                 reason=reason,
                 rule=f"{decision.pack}#{decision.rule}"[:RULE_LENGTH_MAX],
                 trace_digest=decision.trace_digest,
-                window_end=profile.answer.end(act.now, self._router.reference.calendar).instant,
+                window_end=self._answer_due(ticket, act.now, cross_region=cross),
                 now=act.now,
             )
         except (CasePending, DestinationNotJoined, FieldInvalid, TransitionNotAllowed) as error:
@@ -263,10 +273,15 @@ class Acting:
             now=act.now,
         )
         saved = self._tickets.save(uow, change)
-        sheet = self._sheet(saved, name, content, now=act.now)
-        message = ticket_pb2.ExternalReferral(sheet=sheet)
-        await self._tickets.write_text(uow, saved, "referral", message.SerializeToString())
+        sheet = self._sheet(saved, name, content_from_bytes(content), now=act.now)
+        await self._tickets.write_text(uow, saved, "referral", referral_to_bytes(sheet))
         return saved
+
+    def _can_assign(self, ticket: Ticket, decision: Decision) -> bool:
+        """Tell whether a rule may assign: the matter is known, and the desk keeps room."""
+        units_max = ASSIGNMENTS_MAX - len(ticket.assignments) - 1
+        is_known = ticket.matter in self._router.reference.matters
+        return is_known and 1 + len(decision.assisting) <= units_max
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -275,6 +290,11 @@ class Acting:
             ticket, self._router.reference, now=now, cross_region=cross_region
         )
 
+    def _answer_due(self, ticket: Ticket, now: Instant, *, cross_region: bool) -> Instant:
+        reference = self._router.reference
+        profile = profile_of(ticket, reference, region=ticket.authority, cross_region=cross_region)
+        return profile.answer.end(now, reference.calendar).instant
+
     def _is_abroad(self, ticket: Ticket) -> bool:
         return province_of(ticket.authority) != province_of(ticket.origin)
 
@@ -282,21 +302,20 @@ class Acting:
         unit = self._router.reference.units.get(name.removeprefix("units/"))
         return UnitPlace(name, unit.name, unit.platform or "")
 
-    def _sheet(self, ticket: Ticket, destination: str, content: bytes, *, now: Instant) -> str:
+    def _sheet(self, ticket: Ticket, destination: str, content: Content, *, now: Instant) -> str:
         reference = self._router.reference
-        message = ticket_pb2.TicketContent.FromString(content)
         matter = reference.matters.nearest(ticket.matter)
-        region = ticket.region or message.place.region
+        region = ticket.region or content.region
         facts = SheetFacts(
             destination=destination,
             authority_name=reference.regions.name(ticket.authority),
             matter_name=matter.name if matter else "未知事项",
             region_name=reference.regions.name(region) if region in reference.regions else "",
-            title=message.title,
-            content=message.content,
-            expectation=message.expectation,
-            address=message.place.address,
-            parties=tuple(party.display_name for party in message.reported_parties),
+            title=content.title,
+            content=content.text,
+            expectation=content.expectation,
+            address=content.address,
+            parties=content.parties,
         )
         return sheet_text(ticket, facts, now=now)
 
@@ -308,7 +327,7 @@ def _basis(decision: Decision) -> str:
 def _desk_reason(decision: Decision) -> str:
     match decision.action:
         case RouteDecisionAction.ASSIGN:
-            return "事项代码未知，由人工确定承办单位"
+            return "事项代码未知或派单次数已达上限，由人工确定承办单位"
         case RouteDecisionAction.OFFER:
             return "规则将工单退回来源机构，由人工确定"
         case _:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from gateway.delivery.codec import instant_from_pb
+from gateway.delivery.codec import instant_from_pb, instant_to_pb
 from gateway.kernel.codes import (
     CertificateType,
     Channel,
+    Solved,
     SubjectKind,
     TicketState,
     TicketType,
@@ -22,7 +23,7 @@ from gateway.tickets.model import Clocks, RouteDecision, Ticket
 from gateway.tickets.rows import known_code
 from gateway.tickets.standard import Stated
 from hotline.custody.v1 import custody_pb2
-from hotline.ticket.v1 import ticket_pb2
+from hotline.ticket.v1 import codes_pb2, ticket_pb2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,68 @@ def stated_of(submission: Submission, *, received: Instant) -> Stated:
         phones=tuple(citizen.phones),
         credit_codes=tuple(party.credit_code for party in content.reported_parties),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a hand-over sheet needs of the citizen's message."""
+
+    title: str
+    text: str
+    expectation: str
+    region: str
+    address: str
+    parties: tuple[str, ...]
+
+
+def content_from_bytes(content: bytes) -> Content:
+    """Read a serialised TicketContent."""
+    message = ticket_pb2.TicketContent.FromString(content)
+    return Content(
+        title=message.title,
+        text=message.content,
+        expectation=message.expectation,
+        region=message.place.region,
+        address=message.place.address,
+        parties=tuple(party.display_name for party in message.reported_parties),
+    )
+
+
+def referral_to_bytes(sheet: str) -> bytes:
+    """Serialise the texts of a new external referral."""
+    return to_bytes(ticket_pb2.ExternalReferral(sheet=sheet))
+
+
+def answered_referral(referral: bytes, answer: str) -> bytes:
+    """Return the texts of an external referral with the answer that a person recorded."""
+    message = ticket_pb2.ExternalReferral.FromString(referral)
+    message.answer = answer
+    return to_bytes(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out of the handling, with its texts."""
+
+    solved: Solved
+    result: str
+    public_reply: str = ""
+
+
+def result_from_pb(message: ticket_pb2.Resolution) -> Result:
+    """Read a result as a unit hands it in."""
+    return Result(Solved(message.solved), message.result, message.public_reply)
+
+
+def result_to_bytes(result: Result, *, resolved: Instant) -> bytes:
+    """Serialise a result for keeping and for the followers."""
+    message = ticket_pb2.Resolution(
+        solved=codes_pb2.Solved.ValueType(result.solved),
+        result=result.result,
+        public_reply=result.public_reply,
+        resolve_time=instant_to_pb(resolved),
+    )
+    return to_bytes(message)
 
 
 def facts_of(ticket: Ticket, content: bytes) -> RoutingFacts:

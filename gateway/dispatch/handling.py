@@ -8,20 +8,19 @@ What only the custodian may do goes through custody first, which refuses it ever
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.service import CustodyService
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.codec import instant_to_pb
 from gateway.dispatch.acting import Acting
-from gateway.dispatch.codec import facts_of, to_bytes
+from gateway.dispatch.codec import Result, answered_referral, facts_of, result_to_bytes
 from gateway.dispatch.once import Call, Once
 from gateway.dispatch.rendering import Render
 from gateway.dispatch.router import Router
-from gateway.kernel.codes import ContactMethod, DispatchMode, Solved
+from gateway.kernel.codes import ContactMethod, DispatchMode
 from gateway.kernel.errors import (
     EtagMismatch,
     FieldInvalid,
@@ -32,12 +31,10 @@ from gateway.kernel.errors import (
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Instant
 from gateway.tickets import machine
-from gateway.tickets.codec import rating_from_pb
-from gateway.tickets.model import Act, Assignment, Ticket
+from gateway.tickets.model import Act, Assignment, Rating, Ticket
 from gateway.tickets.reader import role_of
 from gateway.tickets.service import Scope, Tickets
 from gateway.trust.principal import Principal, PrincipalKind, Role
-from hotline.ticket.v1 import ticket_pb2
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of a platform and of the node differ by less
 UNIT_ROLES = (Role.HANDLER, Role.DISPATCHER)
@@ -157,37 +154,30 @@ class Handling:
 
         return await self._act(call, target, step, name="ticket.contact")
 
-    async def resolve(
-        self, call: Call, target: Target, *, resolution: ticket_pb2.Resolution
-    ) -> bytes:
+    async def resolve(self, call: Call, target: Target, *, result: Result) -> bytes:
         """Record the result of the lead unit, or the answer of an external referral."""
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            solved = Solved(resolution.solved)
             referral = ticket.external_referral
             if referral is not None and referral.answer_time is None:
-                return await self._record_answer(uow, call, ticket, act, resolution)
+                return await self._record_answer(uow, call, ticket, act, result)
             number = _assignment_of(call, ticket, is_lead=True).number
-            change = machine.resolve(ticket, act, number=number, solved=solved)
-            text = _resolution_bytes(resolution, act.now)
-            await self._acting.exclusive(
-                uow, ticket, "ticket.resolved", subject=text, now=act.now
-            )
+            change = machine.resolve(ticket, act, number=number, solved=result.solved)
+            text = result_to_bytes(result, resolved=act.now)
+            await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
             await self._tickets.write_text(uow, ticket, "resolution", text)
             return self._tickets.save(uow, change)
 
         return await self._act(call, target, step, name="ticket.resolve")
 
-    async def rate(self, call: Call, target: Target, *, rating: ticket_pb2.Rating) -> bytes:
+    async def rate(self, call: Call, target: Target, *, rating: Rating) -> bytes:
         """Record what the citizen said when called back; that closes the ticket."""
         _require_platform_or(call, RATING_ROLES)
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            change = machine.rate(
-                ticket, act, rating=rating_from_pb(rating, rate_time=act.now)
-            )
+            change = machine.rate(ticket, act, rating=replace(rating, rate_time=act.now))
             await self._acting.exclusive(
-                uow, ticket, "ticket.closed", subject=to_bytes(rating), now=act.now
+                uow, ticket, "ticket.closed", subject=_rating_subject(rating), now=act.now
             )
             return self._tickets.save(uow, change)
 
@@ -242,24 +232,21 @@ class Handling:
         call: Call,
         ticket: Ticket,
         act: Act,
-        resolution: ticket_pb2.Resolution,
+        result: Result,
     ) -> Ticket:
         """Record what the body outside the federation answered; only a person does."""
         if not call.principal.has_role(Role.DISPATCHER, Role.CLERK):
             raise _missing(call, "dispatcher, clerk")
-        change = machine.record_answer(ticket, act, solved=Solved(resolution.solved))
-        text = _resolution_bytes(resolution, act.now)
+        change = machine.record_answer(ticket, act, solved=result.solved)
+        text = result_to_bytes(result, resolved=act.now)
         await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
         texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
-        referral = ticket_pb2.ExternalReferral.FromString(texts.referral or b"")
-        referral.answer = resolution.result
-        await self._tickets.write_text(uow, ticket, "referral", to_bytes(referral))
+        referral = answered_referral(texts.referral or b"", result.result)
+        await self._tickets.write_text(uow, ticket, "referral", referral)
         await self._tickets.write_text(uow, ticket, "resolution", text)
         return self._tickets.save(uow, change)
 
-    async def _check_unit(
-        self, uow: UnitOfWork, ticket: Ticket, name: str, now: Instant
-    ) -> None:
+    async def _check_unit(self, uow: UnitOfWork, ticket: Ticket, name: str, now: Instant) -> None:
         unit = self._router.reference.units.find(name.removeprefix("units/"))
         if unit is None or unit.authority != ticket.authority:
             raise FieldInvalid(
@@ -310,8 +297,6 @@ def _missing(call: Call, expected: str) -> RoleMissing:
     )
 
 
-def _resolution_bytes(resolution: ticket_pb2.Resolution, now: Instant) -> bytes:
-    full = ticket_pb2.Resolution()
-    full.CopyFrom(resolution)
-    full.resolve_time.CopyFrom(instant_to_pb(now))
-    return to_bytes(full)
+def _rating_subject(rating: Rating) -> bytes:
+    parts = (int(rating.satisfaction), rating.responded, rating.solved, int(rating.method))
+    return "/".join(str(part) for part in parts).encode()

@@ -26,6 +26,7 @@ from gateway.custody.model import (
     Invited,
     OfferReason,
     OfferReturned,
+    OfferSent,
     ProgressArrived,
     Released,
 )
@@ -104,22 +105,31 @@ class Reactions:
                     await self._became_custodian(uow, event, now)
                 case Released():
                     await self._released(uow, event, now)
-                case OfferReturned():
-                    await self._offer_returned(uow, event, now)
-                case CaseOpened():
-                    await self._case_opened(uow, event, now)
                 case IdentityArrived():
                     await self._identity_arrived(uow, event)
                 case ProgressArrived():
                     await self._progress_arrived(uow, event, now)
+                case OfferSent() | OfferReturned() | CaseOpened():
+                    await self._about_offer(uow, event, now)
                 case _:
                     assert_never(event)
 
+    async def _about_offer(
+        self, uow: UnitOfWork, event: OfferSent | OfferReturned | CaseOpened, now: Instant
+    ) -> None:
+        match event:
+            case OfferSent():
+                await self._offer_sent(uow, event, now)
+            case OfferReturned():
+                await self._offer_returned(uow, event, now)
+            case CaseOpened():
+                await self._case_opened(uow, event, now)
+            case _:
+                assert_never(event)
+
     # --- custody comes ------------------------------------------------------------------------
 
-    async def _invited(
-        self, uow: UnitOfWork, event: Invited, offer: bytes, now: Instant
-    ) -> None:
+    async def _invited(self, uow: UnitOfWork, event: Invited, offer: bytes, now: Instant) -> None:
         key, regions = event.key, self._router.reference.regions
         region, reason = header_of_offer(offer)
         if event.homeward or regions.is_within(region, key.authority):
@@ -150,9 +160,7 @@ class Reactions:
             return None
         return regions.province_of(region)
 
-    async def _content_arrived(
-        self, uow: UnitOfWork, event: ContentArrived, now: Instant
-    ) -> None:
+    async def _content_arrived(self, uow: UnitOfWork, event: ContentArrived, now: Instant) -> None:
         key = event.key
         custodian = event.source if event.followed else key.authority
         arrival = arrival_from_bytes(
@@ -181,9 +189,7 @@ class Reactions:
         ticket = await self._tickets.get(uow, key.authority, key.ticket)
         if event.source is not None:
             act = self._acting.act_of(key.authority, f"transfer of {event.source}", now)
-            change = machine.take_over(
-                ticket, act, source=event.source, epoch=str(event.epoch)
-            )
+            change = machine.take_over(ticket, act, source=event.source, epoch=str(event.epoch))
             ticket = self._tickets.save(uow, change)
         if ticket.is_final or ticket.state is TicketState.RESOLVED:
             await self._publish(uow, ticket, now)
@@ -193,7 +199,9 @@ class Reactions:
     async def _identity_arrived(self, uow: UnitOfWork, event: IdentityArrived) -> None:
         """Keep who calls, unless custody has gone on meanwhile and it is none of our business."""
         key = event.key
-        ticket = await self._tickets.get(uow, key.authority, key.ticket)
+        ticket = await self._tickets.find(uow, key.authority, key.ticket)
+        if ticket is None:
+            return
         view = await self._custody.view(uow, key.authority, key.ticket)
         reports_here = view is None or view.holding.name == "ABSENT"
         cares = view is not None and view.holding in CARING
@@ -207,10 +215,12 @@ class Reactions:
         key = event.key
         ticket = await self._tickets.get(uow, key.authority, key.ticket)
         act = self._acting.act_of(key.authority, f"answer of {event.successor}", now)
-        change = machine.release(
-            ticket, act, successor=event.successor, epoch=str(event.epoch)
-        )
+        change = machine.release(ticket, act, successor=event.successor, epoch=str(event.epoch))
         self._tickets.save(uow, change)
+
+    async def _offer_sent(self, uow: UnitOfWork, event: OfferSent, now: Instant) -> None:
+        ticket = await self._tickets.get(uow, event.key.authority, event.key.ticket)
+        self._acting.note_offer(uow, ticket, event, now=now)
 
     async def _offer_returned(self, uow: UnitOfWork, event: OfferReturned, now: Instant) -> None:
         key = event.key

@@ -15,13 +15,14 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from gateway.delivery.codec import error_to_status, instant_from_pb
-from gateway.dispatch.codec import submission_from_pb, to_bytes
+from gateway.dispatch.codec import result_from_pb, submission_from_pb, to_bytes
 from gateway.dispatch.handling import Handling, Target
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.once import Call
 from gateway.kernel.codes import ContactMethod
 from gateway.kernel.errors import BatchTooLarge, FieldInvalid, LubiaoError
 from gateway.kernel.validation import validate
+from gateway.tickets.codec import rating_from_pb
 from gateway.tickets.servicer import PrincipalOf, TicketReadServicer, number_of
 from gateway.trust.principal import Principal
 from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
@@ -124,9 +125,7 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
     ) -> ticket_service_pb2.AssignTicketResponse:
         """Assign a ticket at the desk to a unit."""
         call = self._checked("AssignTicket", request, context)
-        target = Target(
-            number=number_of(request.name), etag=request.etag, basis=request.basis
-        )
+        target = Target(number=number_of(request.name), etag=request.etag, basis=request.basis)
         answer = await self._handling.assign(call, target, unit=request.unit)
         return _pb.AssignTicketResponse(ticket=_ticket(answer))
 
@@ -158,7 +157,9 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
         """Record the result."""
         call = self._checked("ResolveTicket", request, context)
         target = Target(number=number_of(request.name), etag=request.etag)
-        answer = await self._handling.resolve(call, target, resolution=request.resolution)
+        answer = await self._handling.resolve(
+            call, target, result=result_from_pb(request.resolution)
+        )
         return _pb.ResolveTicketResponse(ticket=_ticket(answer))
 
     async def RateTicket(
@@ -167,7 +168,10 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
         """Record what the citizen said."""
         call = self._checked("RateTicket", request, context)
         target = Target(number=number_of(request.name))
-        answer = await self._handling.rate(call, target, rating=request.rating)
+        # The time of a rating is that of the act; what the request holds there is ignored.
+        unset = instant_from_pb(request.rating.rate_time)
+        rating = rating_from_pb(request.rating, rate_time=unset)
+        answer = await self._handling.rate(call, target, rating=rating)
         return _pb.RateTicketResponse(ticket=_ticket(answer))
 
     async def CloseTicket(

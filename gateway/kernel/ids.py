@@ -57,9 +57,7 @@ class SystemIds:
 def uuid7(now: Instant, entropy: bytes) -> str:
     """Compose a UUIDv7 (RFC 9562 §5.7) from an instant and ten random bytes."""
     if len(entropy) != UUID_ENTROPY_BYTES:
-        raise ValueError(
-            f"a UUIDv7 takes {UUID_ENTROPY_BYTES} random bytes, got {len(entropy)}"
-        )
+        raise ValueError(f"a UUIDv7 takes {UUID_ENTROPY_BYTES} random bytes, got {len(entropy)}")
     milliseconds = to_microseconds(now) // 1000
     raw = bytearray(milliseconds.to_bytes(6, "big") + entropy)
     raw[6] = (raw[6] & 0x0F) | 0x70

@@ -44,7 +44,8 @@ def validate(message: Message) -> None:
 
 def _path(violation: protovalidate.Violation) -> str:
     parts = []
-    for element in violation.proto.field.elements:
+    path = violation.proto.field
+    for element in path.elements if path is not None else ():
         subscript = f"[{element.subscript.value}]" if element.subscript else ""
         parts.append(f"{element.field_name}{subscript}")
     return ".".join(parts) or "message"

@@ -161,7 +161,7 @@ class ServiceLevels:
         """Iterate over the rows."""
         return iter(self._profiles)
 
-    def profile_for(  # noqa: PLR0913 -- the six facts that choose a limit
+    def profile_for(
         self,
         *,
         region: str,

@@ -91,9 +91,17 @@ def describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -
         info = sys.exc_info()
     error = info[1] if isinstance(info, tuple) else info
     if isinstance(error, BaseException):
-        event["exception"] = safe(error)
-        event["places"] = places_of(error)
+        leaf = leaves_of(error)[0]  # of a task group the first failure ended the others
+        event["exception"] = safe(leaf)
+        event["places"] = places_of(error) + (places_of(leaf) if leaf is not error else [])
     return event
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """Return the errors inside a group of errors, or the error itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in leaves_of(each)]
 
 
 def places_of(error: BaseException) -> list[str]:

@@ -128,9 +128,7 @@ def refer_externally(
     """Make out a hand-over sheet for a body outside the federation; the desk stays responsible."""
     state = _next(ticket, Step.REFER_EXTERNALLY)
     changed, events = _commission(ticket, act, (_desk(desk),))
-    changed = replace(
-        _started(changed, act.now, clocks), state=state, external_referral=referral
-    )
+    changed = replace(_started(changed, act.now, clocks), state=state, external_referral=referral)
     facts = (("region", referral.region), ("region_name", referral.region_name))
     return _done(changed, act, _event(changed, act, "ticket.referred_externally", *facts), *events)
 

@@ -8,6 +8,7 @@ somebody asks for them by `texts`.
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -99,18 +100,14 @@ class Tickets:
         found = await uow.select(ASSIGNMENTS_OF, authority=authority, ticket=number)
         return rows.ticket_of(row, tuple(rows.assignment_of(item) for item in found))
 
-    async def get(
-        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
-    ) -> Ticket:
+    async def get(self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber) -> Ticket:
         """Return a copy that must exist."""
         ticket = await self.find(uow, authority, number)
         if ticket is None:
             raise ResourceNotFound(kind="ticket", name=f"tickets/{number}")
         return ticket
 
-    async def get_visible(
-        self, uow: UnitOfWork, scope: Scope, number: TicketNumber
-    ) -> Ticket:
+    async def get_visible(self, uow: UnitOfWork, scope: Scope, number: TicketNumber) -> Ticket:
         """Return the copy that a principal's scope shows.
 
         Raises:
@@ -162,9 +159,7 @@ class Tickets:
         self._write_parts(uow, change.ticket, change.events)
         return change.ticket
 
-    def _write_parts(
-        self, uow: UnitOfWork, ticket: Ticket, events: Iterable[TicketEvent]
-    ) -> None:
+    def _write_parts(self, uow: UnitOfWork, ticket: Ticket, events: Iterable[TicketEvent]) -> None:
         for item in ticket.assignments:
             uow.put(ASSIGNMENTS, rows.assignment_row(ticket, item))
         for event in events:
@@ -173,9 +168,7 @@ class Tickets:
 
     # --- texts --------------------------------------------------------------------------------
 
-    async def texts(
-        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
-    ) -> Texts:
+    async def texts(self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber) -> Texts:
         """Open the texts of a copy."""
         row, key = await self._opened(uow, authority, number)
         return Texts(
@@ -201,7 +194,7 @@ class Tickets:
     async def is_same_message(self, uow: UnitOfWork, ticket: Ticket, identity: bytes) -> bool:
         """Tell whether a repeated submission is the one that made this copy."""
         row, key = await self._opened(uow, ticket.authority, ticket.number)
-        return key.fingerprint(identity) == row.fingerprint
+        return hmac.compare_digest(key.fingerprint(identity), row.fingerprint)
 
     async def _opened(
         self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber

@@ -75,9 +75,7 @@ class TicketReadServicer:
     ) -> AsyncIterator[ticket_service_pb2.WatchTicketsResponse]:
         """Send every change, and heartbeats while there is none."""
         validate(request)
-        watch = self._reader.watch(
-            self._principal_of(context), resume_token=request.resume_token
-        )
+        watch = self._reader.watch(self._principal_of(context), resume_token=request.resume_token)
         async with aclosing(watch) as items:
             async for item in items:
                 message = _pb.WatchTicketsResponse(resume_token=item.resume_token)

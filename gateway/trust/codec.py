@@ -13,14 +13,14 @@ from functools import cache
 import protovalidate
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
-from hotline.federation.v1 import federation_service_pb2 as federation_pb
-from hotline.type.v1 import statement_pb2
 
 from gateway.kernel.errors import FieldInvalid, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
 from gateway.trust.keys import KeyId, PublicKey, Purpose, Suite
 from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
+from hotline.federation.v1 import federation_service_pb2 as federation_pb
+from hotline.type.v1 import statement_pb2
 
 ROSTER_BYTES_MAX = 16 * 1024 * 1024  # 4,000 authorities with keys; the bound of SignedRoster
 _AUTHORITY_PREFIX = "authorities/"

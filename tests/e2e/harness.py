@@ -52,6 +52,11 @@ class Harness:
                 self.deaths.append(dead.name)
             self.federation.processes.restart(dead.name)
 
+    async def is_settled(self) -> bool:
+        """Tell whether all is settled now; no while a node is away."""
+        seen = await self.federation.verdict(self.observer, self.expectations, self.ordinary)
+        return seen is not None and seen[1].is_settled
+
     async def until_settled(self, *, seconds: float) -> Verdict:
         """Return the verdict when all is settled, or the last one when the time is over."""
         verdict: Verdict | None = None

@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 from gateway.custody import codec, store
-from gateway.custody.bodies import Offer
-from gateway.custody.machine import is_homeward
+from gateway.custody.bodies import Answer, Offer
+from gateway.custody.guards import is_homeward
 from gateway.custody.model import CARING, Chain, ChainKey, Holding, Verdict
+from gateway.custody.rows import chain_of
+from gateway.database.table import Table
 from gateway.delivery.codec import statement_from_bytes
-from gateway.delivery.store import OUTBOX
-from gateway.kernel.ids import GENESIS, Epoch
+from gateway.delivery.store import EVIDENCE, OUTBOX, REFUSALS, EvidenceRow, RefusalRow
+from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, TicketNumber
 from tests.simulation.world import COPIES, World
 
+Row = TypeVar("Row")
 Place = tuple[str, str, int]
 """One chain: ticket, scope, number."""
 
@@ -60,7 +64,7 @@ class Checkers:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _rows(self, table: store.Table) -> Iterator[object]:
+    def _rows(self, table: Table[Row]) -> Iterator[Row]:
         for node in self._world.nodes.values():
             yield from node.database.rows(table)
 
@@ -68,7 +72,7 @@ class Checkers:
         """Return the rows of every chain, by chain."""
         found: dict[Place, list[Chain]] = {}
         for row in self._rows(store.CHAINS):
-            chain = store.chain_of(row)
+            chain = chain_of(row)
             key = chain.key
             found.setdefault((key.ticket, key.scope, key.number), []).append(chain)
         return found
@@ -82,7 +86,7 @@ class Checkers:
         for (place, epoch), rows in self._statements("Answer").items():
             for row in {row.digest: row for row in rows}.values():
                 body = codec.body_from_bytes("Answer", statement_from_bytes(row.statement).body)
-                if body.verdict is Verdict.ACCEPTED:
+                if isinstance(body, Answer) and body.verdict is Verdict.ACCEPTED:
                     homeward = any(_homeward(offer) for offer in offers.get((place, epoch), []))
                     found.setdefault(place, []).append(Term(epoch, row.issuer, homeward))
         for terms in found.values():
@@ -114,6 +118,7 @@ class Checkers:
         self._s3(terms)
         self._s5_s6_s7(terms)
         self._s13()
+        self._nobody_is_accused()
         self._coupling(chains)
 
     def _s1(self, place: Place, terms: list[Term]) -> None:
@@ -126,7 +131,7 @@ class Checkers:
         if len(held) > 1:
             raise Violation("S2", f"{place}: held by {[row.key.authority for row in held]}")
         for row in held:
-            later = [term for term in terms if term.epoch > row.term_epoch]
+            later = [term for term in terms if term.epoch > _term(row)]
             if later:
                 raise Violation("S2", f"{place}: {row.key.authority} holds below {later}")
 
@@ -167,15 +172,15 @@ class Checkers:
             taken = [term for term in terms.get(place, []) if term.epoch.key() == row.epoch]
             if refused and any(term.custodian == row.authority for term in taken):
                 raise Violation("S7", f"{key}: a refused epoch is held")
-        for key in self._seen.answers:
-            if key not in answers:
-                raise Violation("S5", f"{key}: an answer was forgotten")
-        for row in self._rows(store.OFFERS_MADE):
-            if row.verdict == Verdict.PENDING.value:
+        for known in self._seen.answers:
+            if known not in answers:
+                raise Violation("S5", f"{known}: an answer was forgotten")
+        for made in self._rows(store.OFFERS_MADE):
+            if made.verdict == Verdict.PENDING.value:
                 continue
-            key = (row.ticket, row.scope, str(row.number), str(row.epoch), row.target)
+            key = (made.ticket, made.scope, str(made.number), str(made.epoch), made.target)
             given = answers.get(key)
-            if given is None or given.answer_digest != row.answer_digest:
+            if given is None or given.answer_digest != made.answer_digest:
                 raise Violation("S6", f"{key}: the two sides disagree on the answer")
 
     def _s9(self, rows: list[Chain]) -> None:
@@ -216,6 +221,16 @@ class Checkers:
             for issuer in {row.issuer for row in rows}:
                 if len({row.digest for row in rows if row.issuer == issuer}) > 1:
                     raise Violation("S13", f"{place}: {issuer} signed two offers at {epoch}")
+
+    def _nobody_is_accused(self) -> None:
+        """S13: all nodes are honest here, so nothing is refused and nobody has evidence."""
+        refused = [
+            f"{row.target} refused {row.kind} of {row.source}: {getattr(row, 'detail', row.reason)}"
+            for rows in (self._rows(EVIDENCE), self._rows(REFUSALS))
+            for row in list[EvidenceRow | RefusalRow](rows)
+        ]
+        if refused:
+            raise Violation("S13", refused[0])
 
     def _coupling(self, chains: dict[Place, list[Chain]]) -> None:
         rows = [row for found in chains.values() for row in found]
@@ -287,7 +302,7 @@ class Checkers:
         """I4: both sides of a hand-over have the same records, in the same order."""
         for place, rows in chains.items():
             taking_part = [row for row in rows if row.term_epoch is not None]
-            newest = max(taking_part, key=lambda row: row.term_epoch)
+            newest = max(taking_part, key=_term)
             for row in taking_part:
                 if row.records != newest.records[: len(row.records)]:
                     raise Violation("L4", f"{place}: records of {row.key.authority} differ")
@@ -318,5 +333,10 @@ class Checkers:
 def _homeward(row: store.StatementRow) -> bool:
     body = codec.body_from_bytes("Offer", statement_from_bytes(row.statement).body)
     assert isinstance(body, Offer)
-    key = ChainKey(body.target, row.ticket, row.scope, row.number)
+    key = ChainKey(body.target, TicketNumber(row.ticket), AuthorityCode(row.scope), row.number)
     return is_homeward(key, body)
+
+
+def _term(row: Chain) -> Epoch:
+    assert row.term_epoch is not None
+    return row.term_epoch

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from gateway.custody import machine
+from gateway.custody import guards, machine
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import Holding
+from gateway.custody.states import Local
 from gateway.delivery import inbox, pump
 from gateway.delivery.store import OUTBOX
 
@@ -87,7 +88,7 @@ def _two_offers_at_once(patch: pytest.MonkeyPatch) -> None:
 
 def _no_hop_limit(patch: pytest.MonkeyPatch) -> None:
     """[20, 21] Neither side counts hops or looks for loops."""
-    patch.setattr(machine, "failed_guard", lambda chain, terms: None)
+    patch.setattr(guards, "failed_guard", lambda chain, terms: None)
     original = machine.receive_offer
 
     def receive_offer(chain: Any, offered: Any, **given: Any) -> machine.Step:
@@ -101,9 +102,9 @@ def _exclusive_acts_while_offered(patch: pytest.MonkeyPatch) -> None:
     """[22] The custodian goes on acting while its offer is out."""
     original = machine.require
 
-    def require(chain: Any, event: machine.Local) -> Holding:
-        if event is machine.Local.EXCLUSIVE_ACT and chain.is_caring:
-            return chain.holding
+    def require(chain: Any, event: Local) -> Holding:
+        if event is Local.EXCLUSIVE_ACT and chain.is_caring:
+            return Holding(chain.holding)
         return original(chain, event)
 
     patch.setattr(machine, "require", require)

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from gateway.custody import chains, store
 from gateway.custody.model import Holding, OfferReason
+from gateway.custody.rows import chain_of, invitation_of
 from gateway.kernel.errors import InvariantViolated, LubiaoError
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from tests.simulation.checkers import Checkers, Violation
@@ -119,7 +120,7 @@ class Play:
         if not rows:
             return
         node, row = rng.choice(rows)
-        key, now = store.invitation_of(row).key, world.clock.now()
+        key, now = invitation_of(row).key, world.clock.now()
         accepts = always_accept or rng.random() < 0.65
         self._note(f"decide {row.ticket[-6:]} {key.authority} {'accept' if accepts else 'decline'}")
         async with node.database.unit() as uow:
@@ -252,7 +253,7 @@ class Play:
     def _holder(self, ticket: TicketNumber) -> AuthorityCode:
         for node in self.world.nodes.values():
             for row in node.database.rows(store.CHAINS):
-                chain = store.chain_of(row)
+                chain = chain_of(row)
                 inner = not chain.key.is_outer
                 if row.ticket == ticket and inner and chain.holding is Holding.HELD:
                     return chain.key.authority
@@ -263,7 +264,7 @@ class Play:
     def _some_ticket(self) -> tuple[AuthorityCode, TicketNumber] | None:
         """Return a place of a ticket, mostly one where something can be done."""
         rows = [
-            store.chain_of(row)
+            chain_of(row)
             for node in self.world.nodes.values()
             for row in node.database.rows(store.CHAINS)
         ]

@@ -31,12 +31,18 @@ from gateway.delivery.pump import Pump
 from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber, mint_ticket_number, uuid7
 from gateway.kernel.time import Instant, ManualClock, day_of
 from gateway.trust.key_ring import KeyRing
+from gateway.trust.keys import PublicKey
 from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
 from hotline.custody.v1 import custody_pb2
+from hotline.ticket.v1 import ticket_pb2
 from tests.simulation.network import Crashed, Network
 
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 FAR = timedelta(days=20)  # inside the validity of the simulated roster
+
+CITIZEN = custody_pb2.IdentityBlock(
+    citizen=ticket_pb2.Citizen(display_name="合成市民")
+).SerializeToString(deterministic=True)
 
 NODES: dict[str, tuple[str, ...]] = {
     "tianjin": ("120000",),
@@ -96,7 +102,10 @@ class SimulatedCopies:
     async def case_block(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
     ) -> bytes:
-        return f"case of {ticket}".encode()
+        content = ticket_pb2.TicketContent(
+            title=f"case of {ticket}", content="a synthetic case", place=ticket_pb2.Place(region="131002")
+        )
+        return custody_pb2.CaseBlock(content=content).SerializeToString(deterministic=True)
 
     async def identity_block(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
@@ -109,7 +118,9 @@ class SimulatedCopies:
     ) -> tuple[int, bytes]:
         copy = await uow.get(COPIES, authority, ticket)
         assert copy is not None
-        return copy.state, str(copy.version).encode()
+        decision = ticket_pb2.RouteDecision(rule=str(copy.version))
+        block = custody_pb2.StateBlock(decision=decision)
+        return copy.state, block.SerializeToString(deterministic=True)
 
     async def forget_identity(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
@@ -180,7 +191,7 @@ class Node:
         self.timers = TimerRunner(
             database=self.database,
             clock=world.clock,
-            handlers={WINDOW_TIMER: self.custody},
+            handlers={WINDOW_TIMER: self.custody.recall},
         )
 
     async def _take(self, uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
@@ -206,10 +217,11 @@ class Node:
         elif isinstance(event, IdentityArrived):
             await self._change(uow, event.key.authority, event.key.ticket, event.identity_block)
         elif isinstance(event, ProgressArrived):
-            copy = await uow.get(COPIES, event.key.authority, event.key.ticket)
-            if copy is not None:
-                version = int(event.state_block)
-                uow.put(COPIES, replace(copy, state=event.state, version=version))
+            shown = await uow.get(COPIES, event.key.authority, event.key.ticket)
+            if shown is not None:
+                told = custody_pb2.StateBlock.FromString(event.state_block)
+                version = int(told.decision.rule)
+                uow.put(COPIES, replace(shown, state=event.state, version=version))
                 await self.custody.publish(
                     uow, authority=event.key.authority, ticket=event.key.ticket, now=now
                 )
@@ -232,7 +244,7 @@ class Node:
                 origin=authority,
                 state=1,
                 version=0,
-                identity=b"a synthetic citizen",
+                identity=CITIZEN,
             )
             uow.put(COPIES, copy)
             await self.custody.begin(uow, authority=authority, ticket=ticket, uid=copy.uid, now=now)
@@ -292,14 +304,17 @@ class World:
         return tuple(code for node in self.nodes.values() for code in node.hosts)
 
     def _roster(self) -> Roster:
-        valid = {"valid_from": START - timedelta(days=1), "valid_to": START + FAR}
+        def listed(public: PublicKey) -> KeyEntry:
+            begin = START - timedelta(days=1)
+            return KeyEntry.of(public, valid_from=begin, valid_to=START + FAR)
+
         authorities = [
             AuthorityEntry(
                 code=code,
                 name=f"模拟热线{code}",
                 hosted_on=node.id,
-                statement_keys=(KeyEntry.of(node.keys.signing_key(code).public, **valid),),
-                sealing_keys=(KeyEntry.of(node.keys.sealing_key(code).public, **valid),),
+                statement_keys=(listed(node.keys.signing_key(code).public),),
+                sealing_keys=(listed(node.keys.sealing_key(code).public),),
             )
             for node in self.nodes.values()
             for code in node.hosts

@@ -25,20 +25,11 @@ from gateway.cli.demo.make import make, share_out
 from gateway.cli.demo.observer import Observer
 from gateway.cli.demo.report import summary, text_lines
 from gateway.cli.demo.table import live_table
-from gateway.cli.demo.topology import load_topology
+from gateway.cli.demo.topology import Topology, load_topology
+from gateway.cli.output import Exit
 
-DONE, NO, INTERNAL = 0, 1, 4
 TIMEOUT_SECONDS = 180.0
 LOOK_SECONDS = 0.5
-NAMES = {
-    "120000": "天津",
-    "130000": "河北",
-    "130100": "石家庄",
-    "130600": "保定",
-    "131000": "廊坊",
-    "tianjin": "天津节点",
-    "hebei": "河北节点",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +49,7 @@ def run_demo(options: Options) -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lubiao-demo-"))
     if folder.exists() and any(folder.iterdir()):
         sys.stderr.write(f"{folder} is not empty; name a new folder with --dir\n")
-        return NO
+        return Exit.NO
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     began = time.monotonic()
     topology = load_topology()
@@ -68,17 +59,17 @@ def run_demo(options: Options) -> int:
         verdict = asyncio.run(_run(federation, options, console, ordinary))
     except StartFailedError as error:
         sys.stderr.write(f"{error}\n")
-        return INTERNAL
+        return Exit.INTERNAL
     finally:
         federation.stop()
     if verdict is None:
-        return NO
+        return Exit.NO
     _report(federation, verdict, options, seconds=time.monotonic() - began)
     if options.folder is None and verdict.is_good:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         sys.stderr.write(f"{folder}\n")
-    return DONE if verdict.is_good else NO
+    return Exit.DONE if verdict.is_good else Exit.NO
 
 
 async def _run(
@@ -109,7 +100,7 @@ async def _look(
         return None
     copies, verdict = seen
     cases = {item.external_id: item.id for item in expectations}
-    live.update(live_table(copies, cases=cases, names=NAMES), refresh=True)
+    live.update(live_table(copies, cases=cases, names=names_in(federation.topology)), refresh=True)
     return verdict
 
 
@@ -146,3 +137,9 @@ def _report(federation: Federation, verdict: Verdict, options: Options, *, secon
         return
     for line in text_lines(verdict, seconds=seconds):
         sys.stdout.write(line + "\n")
+
+
+def names_in(topology: Topology) -> dict[str, str]:
+    """Return what authorities and nodes are called."""
+    nodes = {node.name: topology.names.get(node.authority, node.name) for node in topology.nodes}
+    return dict(topology.names) | nodes

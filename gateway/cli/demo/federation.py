@@ -61,7 +61,9 @@ class Federation:
         """Start adapters, simulated platforms and dispatchers."""
         for platform in self.topology.platforms:
             folder = str(self.layout.adapter(platform.id))
-            self.processes.start(f"adapter-{platform.id}", "gateway", "adapter", "run", folder)
+            self.processes.start(
+                f"adapter-{platform.id}", "gateway", "adapter", "run", "file_drop", folder
+            )
             self.processes.start(
                 f"platform-{platform.id}", "adapters.simulated", "platform", folder
             )

@@ -18,6 +18,11 @@ class Layout:
         return self.folder / "federation"
 
     @property
+    def roster(self) -> Path:
+        """The keys that sign the roster, its description and the signed file."""
+        return self.folder / "roster"
+
+    @property
     def logs(self) -> Path:
         """One log per process."""
         return self.folder / "logs"

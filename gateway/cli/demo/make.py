@@ -5,21 +5,27 @@ The same steps as an operator takes by hand with `lubiao ca`, `lubiao init` and 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import yaml
 
+from gateway.cli import roster
+from gateway.cli.ca import write_folder
 from gateway.cli.demo.federation import Federation
 from gateway.cli.demo.layout import Layout
 from gateway.cli.demo.processes import free_ports
 from gateway.cli.demo.topology import PlatformPlan, Topology
+from gateway.cli.node import PUBLIC_FILE, init
 from gateway.kernel.time import Instant, SystemClock
-from gateway.trust.certificates import CertificateAuthority, IssuedCertificate
-from gateway.trust.key_files import save_private_key
+from gateway.trust.certificates import CertificateAuthority
 from gateway.trust.principal import Role
 from gateway.trust.revocation import FEDERATION
 
+ROSTER_FILE = "roster.binpb"  # in a node's folder
 DELAYS = {"sign": 0.5, "contact": 0.5, "done": 1.0, "rating": 0.5}  # seconds; people take days
 DISPATCHER_DELAY = 1.0
 SCAN_SECONDS = 0.2
@@ -46,7 +52,9 @@ def make(topology: Topology, folder: Path, ordinary: Mapping[str, int]) -> Feder
     for authority in topology.authorities:
         own = CertificateAuthority.create(layout.ca(authority), authority, now=now)
         observer = own.issue_staff("observer", OBSERVER_ROLES, now=now)
-        save_certificate(layout.staff(authority), observer, root)
+        write_folder(observer, layout.staff(authority), root=root.certificate)
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # hints for an operator
+        _make_nodes(topology, layout, endpoints)
     for platform in topology.platforms:
         node = topology.node_of(platform.authority)
         _make_adapter(layout, platform, endpoints[node.name], ordinary.get(platform.id, 0), now)
@@ -55,12 +63,59 @@ def make(topology: Topology, folder: Path, ordinary: Mapping[str, int]) -> Feder
     return Federation(topology=topology, layout=layout, endpoints=endpoints)
 
 
-def save_certificate(folder: Path, issued: IssuedCertificate, root: CertificateAuthority) -> None:
-    """Write `cert.pem`, `key.pem` and `ca.pem` as a client needs them."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "cert.pem").write_bytes(issued.certificate_pem)
-    save_private_key(folder / "key.pem", issued.key)
-    (folder / "ca.pem").write_bytes(root.certificate.pem)
+def _make_nodes(topology: Topology, layout: Layout, endpoints: Mapping[str, str]) -> None:
+    """Make the nodes' folders and give each the signed roster."""
+    roster.keygen(layout.roster)
+    directory = next((node for node in topology.nodes if "directory" in node.roles), None)
+    for node in topology.nodes:
+        knows_directory = directory is not None and directory != node
+        init(
+            directory=layout.node(node.name),
+            authority=node.authority,
+            endpoint=endpoints[node.name],
+            roles=",".join(node.roles),
+            hosts=",".join(node.authorities if node.is_custodian else ()),
+            node=node.name,
+            bind=endpoints[node.name],
+            ca=layout.root_ca,
+            trust=[layout.ca(code) for code in node.authorities if node.is_custodian],
+            roster_key=layout.roster / roster.PUBLIC,
+            directory_node=f"{directory.name}@{endpoints[directory.name]}"
+            if directory is not None and knows_directory
+            else "",
+            demo=True,
+        )
+    description = layout.roster / "description.yaml"
+    _write_yaml(description, _description(topology, layout, endpoints))
+    signed = layout.roster / ROSTER_FILE
+    roster.sign(description, key=layout.roster / roster.PRIVATE, out=signed)
+    for node in topology.nodes:
+        shutil.copyfile(signed, layout.node(node.name) / ROSTER_FILE)
+
+
+def _description(
+    topology: Topology, layout: Layout, endpoints: Mapping[str, str]
+) -> dict[str, object]:
+    """Return the roster as `lubiao roster sign` reads it."""
+    return {
+        "version": 1,
+        "demo": True,
+        "nodes": [
+            {"id": node.name, "endpoint": endpoints[node.name], "roles": list(node.roles)}
+            for node in topology.nodes
+        ],
+        "authorities": [
+            {
+                "code": code,
+                "name": topology.names.get(code, code),
+                "node": node.name,
+                "public": str((layout.node(node.name) / PUBLIC_FILE).resolve()),
+            }
+            for node in topology.nodes
+            if node.is_custodian
+            for code in node.authorities
+        ],
+    }
 
 
 def _make_adapter(
@@ -70,7 +125,8 @@ def _make_adapter(
     folder.mkdir(mode=0o700, parents=True)
     root = CertificateAuthority.load(layout.root_ca)
     own = CertificateAuthority.load(layout.ca(platform.authority))
-    save_certificate(folder / "certificates", own.issue_platform(platform.id, now=now), root)
+    issued = own.issue_platform(platform.id, now=now)
+    write_folder(issued, folder / "certificates", root=root.certificate)
     _write_yaml(
         folder / "adapter.yaml",
         {
@@ -101,7 +157,7 @@ def _make_dispatcher(layout: Layout, authority: str, endpoint: str, now: Instant
     root = CertificateAuthority.load(layout.root_ca)
     own = CertificateAuthority.load(layout.ca(authority))
     issued = own.issue_staff("dispatcher", DISPATCHER_ROLES, now=now)
-    save_certificate(folder / "certificates", issued, root)
+    write_folder(issued, folder / "certificates", root=root.certificate)
     _write_yaml(
         folder / "dispatcher.yaml",
         {

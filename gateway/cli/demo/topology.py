@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Topology:
     nodes: tuple[NodePlan, ...]
     platforms: tuple[PlatformPlan, ...]
     dispatchers: tuple[str, ...]
+    names: Mapping[str, str]
 
     def node_of(self, authority: str) -> NodePlan:
         """Return the node where an authority lives."""
@@ -84,4 +86,5 @@ def load_topology(path: Path = TOPOLOGY) -> Topology:
             for platform in raw["platforms"]
         ),
         dispatchers=tuple(map(str, raw.get("dispatchers", ()))),
+        names={str(code): str(name) for code, name in raw.get("names", {}).items()},
     )

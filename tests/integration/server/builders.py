@@ -41,7 +41,7 @@ Behaviour = Callable[[Any], Awaitable[Any]]
 
 
 class FakeFederation(federation_grpc.FederationServiceServicer):
-    """Answers as the test says: `behaviour` for GetRoster, one answer and then silence for Watch."""
+    """Answers as the test says to GetRoster, and once and then never to WatchRoster."""
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour
@@ -120,7 +120,7 @@ class Node:
 async def a_node(
     folder: Path,
     *,
-    federation: FakeFederation | None = None,
+    federation: object | None = None,
     tickets: object | None = None,
     quota: Quota | None = None,
     limits: ServerLimits | None = None,

@@ -41,11 +41,11 @@ NAME = "tickets/12000020260302000000017"
 REQUEST_ID = "0198c0de-0000-7000-8000-000000000001"
 
 
-async def error_of_roster(channel: grpc.aio.Channel, timeout: float | None = 5) -> LubiaoError:
+async def error_of_roster(channel: grpc.aio.Channel) -> LubiaoError:
     """Call GetRoster, which must fail, and return the typed error."""
     stub = federation_grpc.FederationServiceStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as failure:
-        await stub.GetRoster(federation_pb.GetRosterRequest(), timeout=timeout)
+        await stub.GetRoster(federation_pb.GetRosterRequest(), timeout=5)
     error = from_status(failure.value)
     assert error is not None
     return error
@@ -180,7 +180,10 @@ async def test_a_typed_error_arrives_whole_with_its_chinese_text(tmp_path: Path)
     assert error.text() == raised.text()
     assert failure.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     trailers = dict(failure.value.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(bytes(trailers[DETAILS_KEY]))  # type: ignore[arg-type] # bytes, by its key
+    status = status_pb2.Status()
+    raw = trailers[DETAILS_KEY]
+    assert isinstance(raw, bytes)
+    status.ParseFromString(raw)
     text = error_details_pb2.LocalizedMessage()
     assert any(detail.Unpack(text) for detail in status.details)
     assert (text.locale, text.message) == ("zh-CN", raised.chinese_text())

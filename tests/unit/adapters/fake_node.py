@@ -53,7 +53,7 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
             self.answers_to_lose -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "committed, then silent")
 
-    async def BatchCreateTickets(self, request, context):  # type: ignore[no-untyped-def]
+    async def BatchCreateTickets(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._maybe_down(context)
         self.batches.append(len(request.requests))
         results = [self._create(item) for item in request.requests]
@@ -76,7 +76,7 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
             return Service.BatchCreateTicketsResult(error=error)
         return Service.BatchCreateTicketsResult(ticket=self.tickets[key])
 
-    async def GetTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def GetTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._maybe_down(context)
         self.purposes.append(request.purpose)
         for ticket in self.tickets.values():
@@ -85,7 +85,7 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
         await context.abort(grpc.StatusCode.NOT_FOUND, "gone")
         raise AssertionError
 
-    async def WatchTickets(self, request, context):  # type: ignore[no-untyped-def]
+    async def WatchTickets(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._maybe_down(context)
         self.watched_from.append(request.resume_token)
         if request.resume_token in self.unknown_tokens:
@@ -119,47 +119,47 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
         self.changes.append(Service.WatchTicketsResponse(event=event, ticket=shown))
         self.changed.set()
 
-    async def _act(self, name: str, request, context):  # type: ignore[no-untyped-def]
+    async def _act(self, name: str, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._maybe_down(context)
         if request.request_id not in self.act_requests:
             self.act_requests.add(request.request_id)
             self.acts.append((name, request.name))
         await self._maybe_lose(context)
 
-    async def AcknowledgeTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def AcknowledgeTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("acknowledge", request, context)
         return Service.AcknowledgeTicketResponse()
 
-    async def SignForTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def SignForTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("sign", request, context)
         return Service.SignForTicketResponse()
 
-    async def RecordContact(self, request, context):  # type: ignore[no-untyped-def]
+    async def RecordContact(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("contact", request, context)
         return Service.RecordContactResponse()
 
-    async def ResolveTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def ResolveTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("resolve", request, context)
         return Service.ResolveTicketResponse()
 
-    async def RateTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def RateTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("rate", request, context)
         return Service.RateTicketResponse()
 
-    async def CloseTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def CloseTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("close", request, context)
         return Service.CloseTicketResponse()
 
-    async def CreateTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def CreateTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
-    async def ListTickets(self, request, context):  # type: ignore[no-untyped-def]
+    async def ListTickets(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
-    async def AssignTicket(self, request, context):  # type: ignore[no-untyped-def]
+    async def AssignTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
-    async def ListTicketEvents(self, request, context):  # type: ignore[no-untyped-def]
+    async def ListTicketEvents(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
 

@@ -38,7 +38,7 @@ EXPECTED = {"custodians": ["120000", "130000", "131000"], "unit_kind": "JT", "en
 CASES = [Expectation(1, "120000-p1", "E1", EXPECTED)]
 
 
-def verdict_of(*copies: Copy, lists: list[Submitted] | None = None):  # type: ignore[no-untyped-def]
+def verdict_of(*copies: Copy, lists: list[Submitted] | None = None):  # type: ignore[no-untyped-def] # a test double
     return judge(lists if lists is not None else LISTS, copies, CASES, messages=MESSAGES)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import pytest
 
+from gateway.dispatch.codec import Result
 from gateway.dispatch.handling import Target
-from gateway.kernel.codes import ContactMethod
+from gateway.kernel.codes import ContactMethod, Solved
 from gateway.kernel.ids import TicketNumber
 from gateway.tickets.codec import ticket_to_pb
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
@@ -19,6 +21,7 @@ from tests.fixtures.nodes import (
     a_federation,
     a_message,
     a_platform,
+    a_rating,
 )
 
 PB = ticket_pb2.Ticket
@@ -41,6 +44,7 @@ async def test_ticket_reaches_the_unit_and_its_result_the_origin(
     federation = a_federation(hosts)
     created = await federation.create(a_platform("120000"), a_message())
     number = created.name.removeprefix("tickets/")
+    federation.clock.advance(timedelta(days=3))  # a slow network moves no due time (I9)
     await federation.settle()
 
     at_unit = await copy_at(federation, "131000", number, purpose="handling")
@@ -62,20 +66,16 @@ async def test_ticket_reaches_the_unit_and_its_result_the_origin(
     await node.dispatch.handling.contact(
         a_call(platform, "RecordContact"), target, method=ContactMethod.PHONE, at=None
     )
-    resolution = ticket_pb2.Resolution(solved=codes_pb2.SOLVED_SOLVED, result="已安排训练（测试）")
-    await node.dispatch.handling.resolve(
-        a_call(platform, "ResolveTicket"), target, resolution=resolution
-    )
-    rating = ticket_pb2.Rating(
-        satisfaction=codes_pb2.SATISFACTION_SATISFIED, responded=True, solved=True
-    )
+    result = Result(Solved.SOLVED, "已安排训练（测试）")
+    await node.dispatch.handling.resolve(a_call(platform, "ResolveTicket"), target, result=result)
+    rating = a_rating()
     await node.dispatch.handling.rate(a_call(platform, "RateTicket"), target, rating=rating)
     await federation.settle()
 
     at_origin = await copy_at(federation, "120000", number)
     assert at_origin.state == PB.STATE_CLOSED
     assert at_origin.followed
-    assert at_origin.resolution.result == resolution.result
+    assert at_origin.resolution.result == result.result
     assert at_origin.rating.satisfaction == codes_pb2.SATISFACTION_SATISFIED
     assert at_origin.custody.custodian == "131000"
     assert at_origin.platform_state == codes_pb2.PLATFORM_STATE_CLOSED

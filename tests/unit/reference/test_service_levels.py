@@ -63,7 +63,7 @@ FLOOR = Profile(
 )
 
 
-def level_for(  # noqa: PLR0913 -- the six facts that choose a limit
+def level_for(
     levels: ServiceLevels,
     *,
     region: str = "131000",
@@ -115,7 +115,7 @@ def test_a_ticket_that_leaves_its_province_has_the_cross_region_limits(
 ) -> None:
     facts = {"ticket_type": CONSULTATION, "region": "510000"}
     here = level_for(data.service_levels, **facts)  # type: ignore[arg-type] # facts by name
-    away = level_for(data.service_levels, **facts, cross_region=True)  # type: ignore[arg-type]
+    away = level_for(data.service_levels, **facts, cross_region=True)  # type: ignore[arg-type] # wrong on purpose
     assert dict(here.origins)[Step.RESOLVE] == "sichuan.consultation"
     assert dict(away.origins)[Step.RESOLVE] == "nation.cross-region.consultation"
     assert (str(here.contact), str(away.contact)) == ("1 working_days", "2 working_days")
@@ -146,7 +146,7 @@ def test_every_row_names_its_source(data: ReferenceData) -> None:
     on=st.dates(),
     cross_region=st.booleans(),
 )
-def test_there_is_a_level_for_every_ticket_on_every_day(  # noqa: PLR0913, PLR0917 -- hypothesis gives six facts
+def test_there_is_a_level_for_every_ticket_on_every_day(  # noqa: PLR0917 -- hypothesis gives six facts
     data: ReferenceData,
     place: int,
     ticket_type: int,

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hotline.federation.v1 import federation_service_pb2 as federation_pb
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +35,7 @@ from gateway.trust.roster import (
 )
 from gateway.trust.roster_file import sign_roster, verify_roster
 from gateway.trust.statements import ROSTER_PAYLOAD_TYPE, sign
+from hotline.federation.v1 import federation_service_pb2 as federation_pb
 from tests.unit.trust.builders import (
     DAY,
     NOW,

@@ -100,7 +100,7 @@ Global___BatchCreateTicketsRequest: _TypeAlias = BatchCreateTicketsRequest  # no
 
 @_typing.final
 class BatchCreateTicketsResult(_message.Message):
-    """What became of one message of a batch."""
+    """What became of one message of a batch. 中文: 单条结果"""
 
     DESCRIPTOR: _descriptor.Descriptor
 

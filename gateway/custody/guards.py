@@ -1,0 +1,63 @@
+"""The guards of a hand-over (I5): what opens a case instead of the hop (docs/custody.md#hops).
+
+Two hand-overs of an era are free. The third, a target that already held the ticket in this era, and
+the second substantive refusal open a case. A *homeward* offer brings the ticket to the scope's own
+authority so that it can leave the scope: it is no hop and takes its sender off the path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.custody import bodies
+from gateway.custody.model import (
+    HOMEWARD_MAX,
+    HOMEWARD_REASONS,
+    HOPS_FREE_MAX,
+    REFUSALS_FREE_MAX,
+    Chain,
+    ChainKey,
+    Holding,
+    OfferReason,
+)
+from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.time import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class OfferTerms:
+    """What an authority wants to offer, and to whom."""
+
+    target: AuthorityCode
+    reason: OfferReason
+    rule: str
+    trace_digest: bytes
+    window_end: Instant
+    header: bytes
+
+    def is_homeward(self, key: ChainKey) -> bool:
+        """Tell whether the offer goes to the scope's own authority to leave the scope."""
+        return not key.is_outer and self.target == key.scope and self.reason in HOMEWARD_REASONS
+
+
+def failed_guard(chain: Chain, terms: OfferTerms) -> str | None:
+    """Return the guard that opens a case instead of this hand-over (I5), or None."""
+    if terms.is_homeward(chain.key):
+        return "homeward" if chain.homeward >= HOMEWARD_MAX else None
+    if terms.target in chain.path:
+        return "path"
+    if chain.hops >= HOPS_FREE_MAX:
+        return "hops"
+    if chain.refusals >= REFUSALS_FREE_MAX:
+        return "refusals"
+    return None
+
+
+def is_homeward(key: ChainKey, body: bodies.Offer) -> bool:
+    """Tell whether an offer brings the ticket home to the scope's authority."""
+    return not key.is_outer and body.target == key.scope and body.reason in HOMEWARD_REASONS
+
+
+def must_file(chain: Chain) -> bool:
+    """Tell whether the refusals of this era open a case now."""
+    return chain.holding is Holding.HELD and chain.refusals >= REFUSALS_FREE_MAX and not chain.case

@@ -1,0 +1,88 @@
+"""TicketService over a real channel: what a platform's client sees."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from gateway.kernel.errors import BatchTooLarge, FieldInvalid
+from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
+from tests.fixtures.nodes import IDS, NOW, a_federation, a_message
+
+PB = ticket_service_pb2
+
+
+@asynccontextmanager
+async def a_stub() -> AsyncIterator[ticket_service_pb2_grpc.TicketServiceAsyncStub]:
+    federation = a_federation()
+    server = grpc.aio.server()
+    servicer = federation.nodes["tianjin"].dispatch.servicer
+    ticket_service_pb2_grpc.add_TicketServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield ticket_service_pb2_grpc.TicketServiceStub(channel)
+    finally:
+        await server.stop(None)
+
+
+def a_request(message: ticket_pb2.Ticket) -> ticket_service_pb2.CreateTicketRequest:
+    return PB.CreateTicketRequest(ticket=message, request_id=IDS.uuid7(NOW))
+
+
+async def test_one_bad_message_of_a_batch_fails_alone() -> None:
+    bad_limit = a_message("T-2", region="120101")
+    bad_limit.content.title = ""
+    requests = [
+        a_request(a_message("T-1", region="120101")),
+        a_request(bad_limit),
+        a_request(a_message("T-3", region="999999")),
+        a_request(a_message("T-4", region="120101")),
+    ]
+    async with a_stub() as stub:
+        response = await stub.BatchCreateTickets(PB.BatchCreateTicketsRequest(requests=requests))
+        outcomes = [item.WhichOneof("outcome") for item in response.results]
+        assert outcomes == ["ticket", "error", "error", "ticket"]
+        assert "title" in response.results[1].error.message
+        assert "999999" in response.results[2].error.message
+        listed = await stub.ListTickets(PB.ListTicketsRequest())
+        assert {item.external_id for item in listed.tickets} == {"T-1", "T-4"}
+        assert not any(item.HasField("content") for item in listed.tickets)
+
+
+async def test_batch_has_a_bound_and_a_least() -> None:
+    federation = a_federation()
+    servicer = federation.nodes["tianjin"].dispatch.servicer
+    many = PB.BatchCreateTicketsRequest(requests=[a_request(a_message())] * 501)
+    with pytest.raises(BatchTooLarge):
+        await servicer.BatchCreateTickets(many, None)  # type: ignore[arg-type] # not reached
+    with pytest.raises(FieldInvalid):
+        await servicer.BatchCreateTickets(PB.BatchCreateTicketsRequest(), None)  # type: ignore[arg-type] # not reached
+
+
+async def test_client_creates_watches_acknowledges_and_reads() -> None:
+    async with a_stub() as stub:
+        created = await stub.CreateTicket(a_request(a_message(region="120101")))
+        name = created.ticket.name
+        watch = stub.WatchTickets(PB.WatchTicketsRequest())
+        change = await watch.read()
+        assert isinstance(change, PB.WatchTicketsResponse)
+        assert change.event.kind == "ticket.received"
+        assert change.ticket.name == name
+        assert change.resume_token
+        watch.cancel()
+        acknowledged = await stub.AcknowledgeTicket(
+            PB.AcknowledgeTicketRequest(name=name, external_id="TJ-9", request_id=IDS.uuid7(NOW))
+        )
+        [assignment] = [
+            item for item in acknowledged.ticket.assignments if item.HasField("receive_time")
+        ]
+        assert assignment.platform_external_id == "TJ-9"
+        read = await stub.GetTicket(PB.GetTicketRequest(name=name, purpose="承办处理"))
+        assert read.ticket.citizen.phones == ["13800138000"]
+        events = await stub.ListTicketEvents(PB.ListTicketEventsRequest(parent=name))
+        assert events.events[0].name.startswith(f"{name}/events/")
