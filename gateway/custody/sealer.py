@@ -3,8 +3,8 @@
 A chain computed inside every commit would make all commits of an authority wait for each other.
 So an entry is made a moment later over all rows that no running transaction can still precede: a
 Merkle root, the digest of the entry before, and a signature of the authority. Until then a row is
-bound by its own ticket's ledger (docs/custody.md#ledger). The ledger is the authority's, not the node's, so
-that a city can move out with its own.
+bound by its own ticket's ledger (docs/custody.md#ledger). The ledger is the authority's, not the
+node's, so that a city can move out with its own.
 """
 
 from __future__ import annotations

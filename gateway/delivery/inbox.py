@@ -40,6 +40,7 @@ from gateway.kernel.errors import (
     InvariantViolated,
     KeyRevoked,
     KeyUnknown,
+    LocalProtocolError,
     LubiaoError,
     PeerNotAllowed,
     RemoteProtocolError,
@@ -100,6 +101,7 @@ class Inbox:
         self._machine = machine_clock
         self._handlers: dict[str, StatementHandler] = {}
         self.heard_from: Callable[[NodeId], None] = lambda _node: None
+        # Told `received`, `repeated`, `refused`, `deferred`, or `failed` for a defect of ours.
         self.counted: Callable[[str], None] = lambda _outcome: None
 
     def register(self, handlers: Mapping[str, StatementHandler]) -> None:
@@ -315,7 +317,8 @@ class Inbox:
     def _unstored(
         self, target: AuthorityCode, statement_digest: bytes, error: LubiaoError, *, deferred: bool
     ) -> bytes:
-        self.counted("deferred" if deferred else "refused")
+        is_ours = isinstance(error, LocalProtocolError)
+        self.counted("failed" if is_ours else "deferred" if deferred else "refused")
         return self._receipt(target, statement_digest, error, deferred=deferred)
 
     def _receipt(

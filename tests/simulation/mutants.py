@@ -124,11 +124,10 @@ def _receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Delivery: the peer is told `received` although the transaction never committed."""
     original = inbox.Inbox._apply
 
-    async def apply(self: inbox.Inbox, opened: Any) -> bytes:
-        if opened.sequence % 5 == 0:
-            delivered = opened.delivered
-            return self._receipt(delivered.target, delivered.digest, None, deferred=False)
-        return await original(self, opened)
+    async def apply(self: inbox.Inbox, place: Any, delivered: Any) -> bytes:
+        if place.sequence % 5 == 0:
+            return self._receipt(place.target, place.digest, None, deferred=False)
+        return await original(self, place, delivered)
 
     patch.setattr(inbox.Inbox, "_apply", apply)
 

@@ -16,7 +16,7 @@ from gateway.kernel.errors import InvariantViolated, LubiaoError
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from tests.simulation.checkers import Checkers, Violation
 from tests.simulation.network import Crashed
-from tests.simulation.world import Node, World
+from tests.simulation.world import Defect, Node, World
 
 STEPS = 160
 TICKETS_MAX = 4
@@ -45,6 +45,8 @@ class Play:
             self.checkers.check_settled()
         except LubiaoError as error:
             raise Violation("L0", f"settling is refused: {error}") from error
+        except Defect as defect:
+            raise Violation("ASSERTION", str(defect)) from defect
         except Violation as violation:
             log = "\n".join(self.world.log[-60:])
             raise Violation(violation.name, f"{violation}\n{log}") from None

@@ -53,6 +53,10 @@ NODES: dict[str, tuple[str, ...]] = {
 """Two levels: 河北 hosts two of its cities, 廊坊 runs its own node."""
 
 
+class Defect(BaseException):  # nothing in the product may catch it
+    """The product found an error of its own."""
+
+
 class SeededIds:
     """Identifiers and entropy from a seed."""
 
@@ -167,6 +171,7 @@ class Node:
             business_clock=world.clock,
             machine_clock=world.clock,
         )
+        self.inbox.counted = world.count
         outbox = Outbox(
             node=self.id,
             roster=lambda: world.roster,
@@ -278,6 +283,7 @@ class World:
         self.ids = SeededIds(random.Random(seed + 1))
         self.clock = ManualClock(START)
         self.faults: dict[str, int] = _Counter()
+        self.outcomes: dict[str, int] = _Counter()
         self.log: list[str] = []
         self._numbers = 0
         self.network = Network(self)
@@ -293,6 +299,12 @@ class World:
         """Return the next number of the run, for ticket numbers and versions."""
         self._numbers += 1
         return self._numbers
+
+    def count(self, outcome: str) -> None:
+        """Note what became of an envelope; a defect of ours stops the run."""
+        self.outcomes[outcome] += 1
+        if outcome == "failed":
+            raise Defect("a statement could not be handled; see the log of the inbox")
 
     def node_of(self, authority: str) -> Node:
         """Return the node that hosts an authority."""

@@ -28,6 +28,7 @@ class Place(Enum):
     UNSETTLED = "unsettled"
 
 
+DESK = "-desk"  # how the id of a triage desk ends
 FINAL = {
     "CLOSED": Place.COMPLETED,
     "REFERRED": Place.REFERRED,
@@ -196,7 +197,7 @@ def _place_of(copies: Sequence[Copy]) -> Place:
         return FINAL[held.state]
     if held.case:
         return Place.IN_CASE
-    if held.action == "TRIAGE" and not held.unit:
+    if held.action == "TRIAGE" and (not held.unit or held.unit.endswith(DESK)):
         return Place.IN_TRIAGE
     return Place.UNSETTLED
 

@@ -42,7 +42,7 @@ def live_table(
         "状态",
         "是否超期",
     ):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "工单")
     by_number: dict[str, list[Copy]] = {}
     for copy in copies:
         by_number.setdefault(copy.number, []).append(copy)

@@ -89,8 +89,9 @@ def test_every_place_counts_once() -> None:
     }
     for state, place in expected.items():
         assert verdict_of(CLOSED, replace(HELD, state=state)).places[place] == 1
-    triage = replace(HELD, state="DISPATCHED", action="TRIAGE", unit="")
-    assert verdict_of(CLOSED, triage).places[Place.IN_TRIAGE] == 1
+    for unit in ("", "131000-desk"):
+        triage = replace(HELD, state="DISPATCHED", action="TRIAGE", unit=unit)
+        assert verdict_of(CLOSED, triage).places[Place.IN_TRIAGE] == 1
     in_case = replace(HELD, state="DISPATCHED", case="c1")
     assert verdict_of(CLOSED, in_case).places[Place.IN_CASE] == 1
 
