@@ -34,7 +34,7 @@ from gateway.custody.rows import answered_of, invitation_of, made_of
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered, SignedBytes, Statement
-from gateway.kernel.errors import ChainForked, StatementMalformed
+from gateway.kernel.errors import ChainForked, ResourceNotFound, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
@@ -355,8 +355,12 @@ class Receiver:
             raise StatementMalformed(
                 check=10, got=f"a filing at {key.authority}", expected=f"arbiter of {key.scope}"
             )
-        chain = await chains.find_chain(uow, key) or _unknown(key, source)
-        await self._writer.write(uow, machine.Step(chain=chain), now=now, received=delivered)
+        chain = await chains.find_chain(uow, key)
+        if chain is None and not key.is_outer:
+            # A province follows every inner chain, so it will know this one, if there is one.
+            raise ResourceNotFound(kind="chain", name=f"{key.ticket} {key.scope}-{key.number}")
+        known = chain or _unknown(key, source)
+        await self._writer.write(uow, machine.Step(chain=known), now=now, received=delivered)
         target = AuthorityCode(body.proposed_target or source)
         return (CaseOpened(key, body.case, body.cause, target),)
 

@@ -1,0 +1,239 @@
+"""People decide on transfers through CustodyService, and tickets follow (docs/custody.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.audit.service import AuditLog
+from gateway.custody.servicer import CustodyServicer
+from gateway.custody.transfers import Transfers
+from gateway.kernel.errors import (
+    DestinationNotJoined,
+    FieldInvalid,
+    NotCustodian,
+    PageTokenInvalid,
+    RequestIdReused,
+    ResourceNotFound,
+)
+from hotline.custody.v1 import custody_pb2, custody_service_pb2
+from hotline.ticket.v1 import codes_pb2
+from tests.fixtures.nodes import IDS, NOW, Federation, a_federation, a_message, a_person, a_platform
+
+pb = custody_service_pb2
+MANUAL = custody_pb2.OFFER_REASON_MANUAL
+CONTEXT: Any = None
+
+
+def a_desk(federation: Federation, authority: str) -> CustodyServicer:
+    node = federation.node_of(authority)
+    transfers = Transfers(
+        database=node.database,
+        custody=node.custody,
+        audit=AuditLog(),
+        clock=federation.clock,
+        react=node.dispatch.reactions.react,
+        window=node.dispatch.acting.answer_window,
+    )
+    return CustodyServicer(transfers=transfers, principal_of=lambda context: a_person(authority))
+
+
+def an_id() -> str:
+    return IDS.uuid7(NOW)
+
+
+async def a_ticket_at_the_desk(federation: Federation) -> str:
+    """Return the name of a ticket that 天津 holds and whose place nobody can tell."""
+    message = a_message(region="330104")  # 江干区 was divided: two districts may be meant
+    message.content.place.as_of_year = 2020
+    ticket = await federation.create(a_platform("120000"), message)
+    return ticket.name
+
+
+async def an_offer(federation: Federation, name: str, *, target: str = "130000") -> str:
+    """Offer a ticket of 天津 by a person and return the transfer's name."""
+    response = await a_desk(federation, "120000").CreateTransfer(
+        pb.CreateTransferRequest(parent=name, target=target, reason=MANUAL, request_id=an_id()),
+        CONTEXT,
+    )
+    await federation.settle()
+    return response.transfer.name
+
+
+async def state_of(federation: Federation, authority: str, transfer: str) -> str:
+    response = await a_desk(federation, authority).GetTransfer(
+        pb.GetTransferRequest(name=transfer), CONTEXT
+    )
+    return pb.Transfer.State.Name(response.transfer.state)
+
+
+async def test_an_offer_by_a_person_waits_for_a_person_at_the_other_side() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+
+    transfer = await an_offer(federation, name)
+
+    assert await state_of(federation, "120000", transfer) == "STATE_OFFERED"
+    waiting = await a_desk(federation, "130000").ListTransfers(
+        pb.ListTransfersRequest(parent="tickets/-"), CONTEXT
+    )
+    assert [item.name for item in waiting.transfers] == [transfer]
+
+
+async def test_an_accepted_transfer_moves_the_ticket_and_the_sender_follows_it() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    transfer = await an_offer(federation, name)
+
+    await a_desk(federation, "130000").AcceptTransfer(
+        pb.AcceptTransferRequest(name=transfer, request_id=an_id()), CONTEXT
+    )
+    await federation.settle()
+
+    assert await state_of(federation, "120000", transfer) == "STATE_ACCEPTED"
+    assert await state_of(federation, "130000", transfer) == "STATE_ACCEPTED"
+    with pytest.raises(NotCustodian):
+        await an_offer(federation, name)
+
+
+async def test_a_declined_transfer_comes_back_with_reason_clause_and_owner() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    transfer = await an_offer(federation, name)
+
+    await a_desk(federation, "130000").DeclineTransfer(
+        pb.DeclineTransferRequest(
+            name=transfer,
+            reason=codes_pb2.RETURN_REASON_WRONG_REGION,
+            clause="测试条款",
+            proposed_owner="120000",
+            request_id=an_id(),
+        ),
+        CONTEXT,
+    )
+    await federation.settle()
+
+    [shown] = (
+        await a_desk(federation, "120000").ListTransfers(
+            pb.ListTransfersRequest(parent=name), CONTEXT
+        )
+    ).transfers
+    assert pb.Transfer.State.Name(shown.state) == "STATE_DECLINED"
+    assert (shown.clause, shown.proposed_owner) == ("测试条款", "120000")
+
+
+async def test_a_second_refusal_files_a_case_and_the_ticket_stays() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    for _ in range(2):
+        transfer = await an_offer(federation, name)
+        await a_desk(federation, "130000").DeclineTransfer(
+            pb.DeclineTransferRequest(
+                name=transfer,
+                reason=codes_pb2.RETURN_REASON_WRONG_FUNCTION,
+                clause="测试条款",
+                proposed_owner="120000",
+                request_id=an_id(),
+            ),
+            CONTEXT,
+        )
+        await federation.settle()
+
+    node = federation.node_of("120000")
+    async with node.database.unit() as uow:
+        number = name.removeprefix("tickets/")
+        view = await node.custody.view(uow, a_person("120000").authority, number)  # type: ignore[arg-type] # text of a number
+    assert view is not None
+    assert view.case
+    assert view.custodian == "120000"
+
+
+async def test_a_revoked_transfer_ends_at_both_sides() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    transfer = await an_offer(federation, name)
+
+    await a_desk(federation, "120000").RevokeTransfer(
+        pb.RevokeTransferRequest(name=transfer, request_id=an_id()), CONTEXT
+    )
+    assert await state_of(federation, "120000", transfer) == "STATE_REVOKING"
+    await federation.settle()
+
+    assert await state_of(federation, "120000", transfer) == "STATE_REVOKED"
+    with pytest.raises(ResourceNotFound):
+        await a_desk(federation, "130000").AcceptTransfer(
+            pb.AcceptTransferRequest(name=transfer, request_id=an_id()), CONTEXT
+        )
+
+
+async def test_a_repeated_request_gets_the_first_answer_and_another_body_is_refused() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    desk = a_desk(federation, "120000")
+    request = pb.CreateTransferRequest(
+        parent=name, target="130000", reason=MANUAL, request_id=an_id()
+    )
+
+    first = await desk.CreateTransfer(request, CONTEXT)
+    again = await desk.CreateTransfer(request, CONTEXT)
+
+    assert first == again
+    request.reason = custody_pb2.OFFER_REASON_RULE
+    with pytest.raises(RequestIdReused):
+        await desk.CreateTransfer(request, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("330000", DestinationNotJoined),
+        ("120000", FieldInvalid),
+        ("100000", FieldInvalid),
+        ("131000", FieldInvalid),
+    ],
+)
+async def test_an_offer_to_nobody_or_past_a_province_is_refused(
+    target: str, error: type[Exception]
+) -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+
+    with pytest.raises(error):
+        await an_offer(federation, name, target=target)
+
+
+async def test_records_page_through_the_whole_ledger_and_end_in_its_head() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    await an_offer(federation, name)
+    desk = a_desk(federation, "120000")
+
+    whole = await desk.ListCustodyRecords(pb.ListCustodyRecordsRequest(parent=name), CONTEXT)
+    paged, token = [], ""
+    while True:
+        page = await desk.ListCustodyRecords(
+            pb.ListCustodyRecordsRequest(parent=name, page_size=1, page_token=token), CONTEXT
+        )
+        paged += page.records
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert paged == list(whole.records)
+    assert {"Genesis", "Offer"} <= {record.kind for record in paged}
+    with pytest.raises(PageTokenInvalid):
+        await desk.ListCustodyRecords(
+            pb.ListCustodyRecordsRequest(parent=name, page_token="AAAA"), CONTEXT
+        )
+
+
+async def test_a_stranger_sees_neither_transfers_nor_records() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    stranger = a_desk(federation, "131000")
+
+    with pytest.raises(ResourceNotFound):
+        await stranger.ListTransfers(pb.ListTransfersRequest(parent=name), CONTEXT)
+    with pytest.raises(ResourceNotFound):
+        await stranger.ListCustodyRecords(pb.ListCustodyRecordsRequest(parent=name), CONTEXT)
