@@ -44,6 +44,7 @@ from gateway.routing.servicer import RoutingServicer
 from gateway.server.context import principal_of
 from gateway.server.server import Service
 from gateway.telemetry.metrics import Metrics
+from gateway.tickets.tokens import Tokens
 from gateway.trust.key_ring import KeyRing
 from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
@@ -166,10 +167,10 @@ class Custodian:
                 LEDGER_TIMER: self._ledger,
             },
         )
-        self._services = self._wire_services(dispatch, routing, audit)
+        self._services = self._wire_services(dispatch, routing, audit, tickets.token_key)
 
     def _wire_services(
-        self, dispatch: DispatchRoom, routing: RoutingService, audit: AuditLog
+        self, dispatch: DispatchRoom, routing: RoutingService, audit: AuditLog, token_key: bytes
     ) -> list[Service]:
         transfers = Transfers(
             database=self._ground.database,
@@ -179,7 +180,9 @@ class Custodian:
             react=dispatch.reactions.react,
             window=dispatch.acting.answer_window,
         )
-        custody = CustodyServicer(transfers=transfers, principal_of=principal_of)
+        custody = CustodyServicer(
+            transfers=transfers, tokens=Tokens(token_key), principal_of=principal_of
+        )
         peer = PeerServicer(inbox=self._delivery.inbox, principal_of=principal_of)
         return [
             Service(ticket_grpc.add_TicketServiceServicer_to_server, dispatch.servicer),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -19,8 +17,8 @@ from gateway.database.idempotency import Request, find_answer, remember
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import digest_to_pb, epoch_to_pb, instant_to_pb, signed_to_pb
 from gateway.delivery.model import SignedBytes
-from gateway.kernel.errors import PageTokenInvalid
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from gateway.tickets.tokens import Tokens
 from gateway.trust.principal import Principal
 from hotline.custody.v1 import custody_service_pb2 as pb
 from hotline.custody.v1 import custody_service_pb2_grpc as pb_grpc
@@ -36,10 +34,15 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
     """Transfers and ledgers for the staff of an authority."""
 
     def __init__(
-        self, *, transfers: Transfers, principal_of: Callable[[Context], Principal]
+        self,
+        *,
+        transfers: Transfers,
+        tokens: Tokens,
+        principal_of: Callable[[Context], Principal],
     ) -> None:
         """Make the servicer."""
         self._transfers = transfers
+        self._tokens = tokens
         self._principal_of = principal_of
 
     async def GetTransfer(
@@ -62,11 +65,11 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
             if ticket != ANY_TICKET:
                 found = await self._transfers.of_ticket(uow, authority, TicketNumber(ticket))
                 return pb.ListTransfersResponse(transfers=map(_transfer_to_pb, found))
-            [after] = _open_token(request.page_token, request.parent, default=[""])
-            page = await self._transfers.waiting(uow, authority, after=after, limit=size)
+            [after] = self._opened(authority, request, beginning=("",))
+            page = await self._transfers.waiting(uow, authority, after=str(after), limit=size)
         token = ""
         if len(page) == size:
-            token = _make_token(request.parent, [page[-1].key.ticket])
+            token = self._tokens.issue((authority, request.parent), page[-1].key.ticket)
         return pb.ListTransfersResponse(transfers=map(_transfer_to_pb, page), next_page_token=token)
 
     async def CreateTransfer(
@@ -147,21 +150,33 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
         authority = self._principal_of(context).authority
         ticket = TicketNumber(request.parent.removeprefix("tickets/"))
         size = request.page_size or PAGE_SIZE
-        scope, number, sequence = _open_token(
-            request.page_token, request.parent, default=["", 0, 0]
-        )
+        scope, number, sequence = self._opened(authority, request, beginning=("", 0, 0))
+        after = (str(scope), int(number), int(sequence))
         async with self._transfers.database.unit() as uow:
             await self._transfers.of_ticket(uow, authority, ticket)
-            rows = await self._transfers.records(
-                uow, authority, ticket, after=(scope, number, sequence), limit=size
-            )
+            rows = await self._transfers.records(uow, authority, ticket, after=after, limit=size)
         token = ""
         if len(rows) == size:
             last = rows[-1][0]
-            token = _make_token(request.parent, [last.scope, last.number, last.sequence])
+            token = self._tokens.issue(
+                (authority, request.parent), last.scope, last.number, last.sequence
+            )
         return pb.ListCustodyRecordsResponse(
             records=[_record_to_pb(row, kept) for row, kept in rows], next_page_token=token
         )
+
+    def _opened(
+        self,
+        authority: AuthorityCode,
+        request: pb.ListTransfersRequest | pb.ListCustodyRecordsRequest,
+        *,
+        beginning: tuple[int | str, ...],
+    ) -> tuple[int | str, ...]:
+        """Return where a page begins; a token is good for its authority and parent only."""
+        if not request.page_token:
+            return beginning
+        binding = (authority, request.parent)
+        return self._tokens.open(binding, request.page_token, field="page_token")
 
     async def _once(
         self,
@@ -223,21 +238,3 @@ def _record_to_pb(row: store.CustodyRow, kept: store.StatementRow | None) -> pb.
         signed = SignedBytes(kept.statement, kept.key_id, kept.signature)
         message.statement.CopyFrom(signed_to_pb(signed))
     return message
-
-
-def _make_token(parent: str, after: list[Any]) -> str:
-    """Return an opaque token that is good for the same parent only; it grants nothing."""
-    return base64.urlsafe_b64encode(json.dumps([parent, after]).encode()).decode()
-
-
-def _open_token(token: str, parent: str, *, default: list[Any]) -> list[Any]:
-    if not token:
-        return default
-    try:
-        known_parent, after = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except ValueError as error:
-        raise PageTokenInvalid(field="page_token") from error
-    same_shape = isinstance(after, list) and [type(x) for x in after] == [type(x) for x in default]
-    if known_parent != parent or not same_shape:
-        raise PageTokenInvalid(field="page_token")
-    return list(after)

@@ -17,6 +17,7 @@ from gateway.kernel.errors import (
     RequestIdReused,
     ResourceNotFound,
 )
+from gateway.tickets.tokens import Tokens
 from hotline.custody.v1 import custody_pb2, custody_service_pb2
 from hotline.ticket.v1 import codes_pb2
 from tests.fixtures.nodes import IDS, NOW, Federation, a_federation, a_message, a_person, a_platform
@@ -36,7 +37,11 @@ def a_desk(federation: Federation, authority: str) -> CustodyServicer:
         react=node.dispatch.reactions.react,
         window=node.dispatch.acting.answer_window,
     )
-    return CustodyServicer(transfers=transfers, principal_of=lambda context: a_person(authority))
+    return CustodyServicer(
+        transfers=transfers,
+        tokens=Tokens(node.room.token_key),
+        principal_of=lambda _context: a_person(authority),
+    )
 
 
 def an_id() -> str:
@@ -210,7 +215,8 @@ async def test_records_page_through_the_whole_ledger_and_end_in_its_head() -> No
     desk = a_desk(federation, "120000")
 
     whole = await desk.ListCustodyRecords(pb.ListCustodyRecordsRequest(parent=name), CONTEXT)
-    paged, token = [], ""
+    paged: list[pb.CustodyRecord] = []
+    token = ""
     while True:
         page = await desk.ListCustodyRecords(
             pb.ListCustodyRecordsRequest(parent=name, page_size=1, page_token=token), CONTEXT
