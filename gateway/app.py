@@ -39,7 +39,7 @@ from gateway.kernel.time import BusinessClock, Clock, SystemClock
 from gateway.server.access import AccessCheck, services_of
 from gateway.server.client import CertificateFolder, open_channel
 from gateway.server.interceptors import Gate
-from gateway.server.server import Server, ServerLimits, Service, build_server, server_credentials
+from gateway.server.server import Server, Service, build_server, server_credentials
 from gateway.server.traffic import Quota, Traffic
 from gateway.telemetry.http import READY, TelemetryServer
 from gateway.telemetry.logs import LogFormat, configure_logs
@@ -225,6 +225,7 @@ def _server(parts: Parts, custodian: Custodian | None) -> Server:
             ),
         ),
         metrics=parts.metrics,
+        request_bytes_max=limits.request_bytes_max,
     )
     federation = Service(
         federation_grpc.add_FederationServiceServicer_to_server,
@@ -243,10 +244,7 @@ def _server(parts: Parts, custodian: Custodian | None) -> Server:
         services=services,
         configured=services_of(settings.roles),
         gate=gate,
-        limits=ServerLimits(
-            request_bytes_max=limits.request_bytes_max,
-            concurrent_rpcs_max=limits.concurrent_rpcs_max,
-        ),
+        concurrent_rpcs_max=limits.concurrent_rpcs_max,
         with_reflection=settings.development,
     )
 

@@ -42,6 +42,7 @@ from gateway.trust.roster import NodeRole
 
 NODE_FILE = "node.toml"
 ENVIRONMENT_PREFIX = "LUBIAO_"
+MIB = 1024 * 1024
 HOSTS_MAX = 64  # a province and its cities; 山东 has 16, 四川 21
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253}):(?P<port>[0-9]{1,5})")
 
@@ -94,7 +95,8 @@ class ClockSettings(_Section):
 class LimitSettings(_Section):
     """Bounds of the server."""
 
-    request_bytes_max: int = Field(default=4 * 1024 * 1024, ge=65_536, le=16 * 1024 * 1024)
+    # A peer's batch has up to 3.5 MB and knows nothing of this node's bound.
+    request_bytes_max: int = Field(default=4 * MIB, ge=4 * MIB, le=16 * MIB)
     concurrent_rpcs_max: int = Field(default=1024, ge=16, le=65_536)
     calls_per_principal_max: int = Field(default=64, ge=1, le=4096)
     streams_per_principal_max: int = Field(default=16, ge=1, le=256)

@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import adapter, ca, custody, demonstration, doctor, node, roster, rules, ticket
+from gateway.cli import (
+    adapter,
+    ca,
+    custody,
+    demonstration,
+    doctor,
+    node,
+    reference,
+    roster,
+    rules,
+    ticket,
+)
 from gateway.cli.output import Exit, Language, errors_in, explain, say, use_language
 from gateway.telemetry.logs import places_of
 
@@ -32,6 +43,7 @@ app.add_typer(ca.app, name="ca")
 app.add_typer(roster.app, name="roster")
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(rules.app, name="rules")
+app.add_typer(reference.app, name="reference")
 app.add_typer(custody.app, name="custody")
 app.add_typer(adapter.app, name="adapter")
 

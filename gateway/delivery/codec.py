@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from google.protobuf.any_pb2 import Any as AnyPb
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
@@ -20,7 +19,7 @@ from gateway.delivery.model import (
     SignedBytes,
     Statement,
 )
-from gateway.kernel.errors import LubiaoError, StatementMalformed
+from gateway.kernel.errors import FieldInvalid, LubiaoError, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ERROR_DOMAIN = "lubiao"
+ERROR_LOCALE = "zh-CN"
 
 
 def digest_to_pb(value: bytes) -> type_pb.Digest:
@@ -168,13 +168,23 @@ def numbered_envelope(envelope: bytes, *, incarnation: int, sequence: int) -> by
 
 
 def error_to_status(error: LubiaoError) -> status_pb2.Status:
-    """Return the `google.rpc.Status` of an error, with `ErrorInfo`."""
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
-    )
-    detail = AnyPb()
-    detail.Pack(info)
-    return status_pb2.Status(code=error.code.value, message=error.text(), details=[detail])
+    """Return the `google.rpc.Status` of an error: of one item of a batch, or in a receipt."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
+        ),
+        error_details_pb2.LocalizedMessage(locale=ERROR_LOCALE, message=error.chinese_text()),
+    ]
+    if isinstance(error, FieldInvalid) and error.violations:
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=expected)
+            for field, expected in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=fields))
+    status = status_pb2.Status(code=error.code.value, message=error.text())
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status
 
 
 def reason_of_status(status: status_pb2.Status) -> str:

@@ -31,7 +31,10 @@ class PeerServicer(peer_grpc.PeerServiceServicer):
     ) -> peer_pb.DeliverEnvelopesResponse:
         """Take each envelope and answer with a receipt of its own, in the same order."""
         if len(request.envelopes) > ENVELOPES_PER_BATCH_MAX:
-            raise BatchTooLarge(got=len(request.envelopes), expected=ENVELOPES_PER_BATCH_MAX)
+            raise BatchTooLarge(
+                got=f"{len(request.envelopes)} envelopes",
+                expected=f"{ENVELOPES_PER_BATCH_MAX} envelopes",
+            )
         peer = NodeId(self._principal_of(context).id)
         response = peer_pb.DeliverEnvelopesResponse()
         for envelope in request.envelopes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.delivery.codec import instant_from_pb, instant_to_pb
 from gateway.kernel.codes import (
@@ -16,6 +17,7 @@ from gateway.kernel.codes import (
     TicketType,
     Urgency,
 )
+from gateway.kernel.errors import FieldInvalid, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.routing.model import Decision, RoutingFacts
@@ -77,12 +79,27 @@ def submission_from_pb(message: ticket_pb2.Ticket) -> Submission:
         anonymous=message.anonymous,
         secrecy_required=message.secrecy_required,
         received=(
-            instant_from_pb(message.received_time) if message.HasField("received_time") else None
+            instant_of_field(message.received_time, field="received_time")
+            if message.HasField("received_time")
+            else None
         ),
         content=to_bytes(message.content),
         citizen=to_bytes(message.citizen) if has_citizen else None,
         identity=to_bytes(inputs),
     )
+
+
+def instant_of_field(stamp: Timestamp, *, field: str) -> Instant:
+    """Return the instant in a field of a request.
+
+    Raises:
+        FieldInvalid: it lies outside of what a calendar holds.
+    """
+    try:
+        return instant_from_pb(stamp)
+    except StatementMalformed as error:
+        got, expected = error.metadata["got"], error.metadata["expected"]
+        raise FieldInvalid(field=field, got=got, expected=expected) from error
 
 
 def stated_of(submission: Submission, *, received: Instant) -> Stated:
@@ -97,7 +114,9 @@ def stated_of(submission: Submission, *, received: Instant) -> Stated:
         content=content.content,
         received=received,
         occurred=(
-            instant_from_pb(content.occurred_time) if content.HasField("occurred_time") else None
+            instant_of_field(content.occurred_time, field="content.occurred_time")
+            if content.HasField("occurred_time")
+            else None
         ),
         certificate_type=CertificateType(citizen.certificate_type),
         certificate_number=citizen.certificate_number,

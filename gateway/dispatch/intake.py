@@ -8,7 +8,7 @@ returned and never refuse; see `tickets/standard.py` for the one exception.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
@@ -33,6 +33,7 @@ from gateway.tickets.standard import examine
 from gateway.trust.principal import Principal, PrincipalKind, Role
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of a platform and of the node differ by less
+RECEIVED_MIN = datetime(2000, 1, 1, tzinfo=UTC)  # earlier is an empty date of some platform
 STAFF_PLATFORM = "staff"  # messages that a person enters at the node itself
 
 
@@ -105,9 +106,11 @@ class Intake:
         now: Instant,
     ) -> Ticket:
         received = submission.received or now
-        if received > now + CLOCK_TOLERANCE:
+        if not RECEIVED_MIN <= received <= now + CLOCK_TOLERANCE:
             raise FieldInvalid(
-                field="received_time", got=received.isoformat(), expected="not in the future"
+                field="received_time",
+                got=received.isoformat(),
+                expected=f"from {RECEIVED_MIN.date()} on and not in the future",
             )
         reference = self._router.reference
         examined = examine(

@@ -14,13 +14,14 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from gateway.delivery.codec import error_to_status, instant_from_pb
-from gateway.dispatch.codec import result_from_pb, submission_from_pb, to_bytes
+from gateway.delivery.codec import error_to_status
+from gateway.dispatch.codec import instant_of_field, result_from_pb, submission_from_pb, to_bytes
 from gateway.dispatch.handling import Handling, Target
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.once import Call
 from gateway.kernel.codes import ContactMethod
 from gateway.kernel.errors import BatchTooLarge, FieldInvalid, LubiaoError
+from gateway.kernel.time import from_microseconds
 from gateway.kernel.validation import validate
 from gateway.tickets.codec import rating_from_pb
 from gateway.tickets.servicer import PrincipalOf, TicketReadServicer, number_of
@@ -29,6 +30,7 @@ from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2
 
 BATCH_TICKETS_MAX = 500  # one answer must come within the deadline of a call
 BATCH_UNITS_AT_ONCE = 4  # leaves connections to other callers
+UNSET = from_microseconds(0)
 Context = grpc.aio.ServicerContext[Any, Any]
 Mutating = (
     ticket_service_pb2.CreateTicketRequest
@@ -78,7 +80,7 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
         if count == 0:
             raise FieldInvalid(field="requests", got="none", expected="at least one")
         if count > BATCH_TICKETS_MAX:
-            raise BatchTooLarge(got=count, expected=BATCH_TICKETS_MAX)
+            raise BatchTooLarge(got=f"{count} tickets", expected=f"{BATCH_TICKETS_MAX} tickets")
         principal, turns = self._principal_of(context), asyncio.Semaphore(BATCH_UNITS_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -147,7 +149,7 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
             call,
             Target(number=number_of(request.name)),
             method=ContactMethod(request.method),
-            at=instant_from_pb(request.contact_time) if has_time else None,
+            at=instant_of_field(request.contact_time, field="contact_time") if has_time else None,
         )
         return _pb.RecordContactResponse(ticket=_ticket(answer))
 
@@ -169,8 +171,7 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
         call = self._checked("RateTicket", request, context)
         target = Target(number=number_of(request.name))
         # The time of a rating is that of the act; what the request holds there is ignored.
-        unset = instant_from_pb(request.rating.rate_time)
-        rating = rating_from_pb(request.rating, rate_time=unset)
+        rating = rating_from_pb(request.rating, rate_time=UNSET)
         answer = await self._handling.rate(call, target, rating=rating)
         return _pb.RateTicketResponse(ticket=_ticket(answer))
 

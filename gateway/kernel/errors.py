@@ -289,11 +289,11 @@ class QuotaExceeded(LubiaoError):
 
 
 class BatchTooLarge(LubiaoError):
-    """A batch holds more items than its bound."""
+    """A request holds more items or bytes than its bound."""
 
     reason, code = "BATCH_TOO_LARGE", GrpcCode.RESOURCE_EXHAUSTED
-    english = "Batch has {got} items, bound {expected}. Split it."
-    chinese = "批量条数 {got} 超过上限 {expected}，请分批发送。"
+    english = "The request is too large: got {got}, bound {expected}. Split it."
+    chinese = "请求过大：收到 {got}，上限 {expected}。请分批发送。"
 
 
 class BudgetExceeded(LubiaoError):

@@ -7,7 +7,8 @@
     5  access        the matrix (`access`)
     6  quota         a bound of RPCs in flight per principal (`traffic`)
     7  deadline      refuse what cannot be finished, bound what has no deadline, trim what has one
-    8  validate      the schema's machine limits, unless each item is judged alone
+    8  size          the bound of a request; gRPC's own bound above it protects memory only
+    9  validate      the schema's machine limits, unless each item is judged alone
 
 All steps run in the task that serves the RPC, so the context variable of `context` and
 `asyncio.timeout` reach the servicer, whatever the shape of the RPC. A stream that reaches its
@@ -31,7 +32,13 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from gateway.kernel.errors import DeadlineTooShort, GrpcCode, LubiaoError, PeerNotAllowed
+from gateway.kernel.errors import (
+    BatchTooLarge,
+    DeadlineTooShort,
+    GrpcCode,
+    LubiaoError,
+    PeerNotAllowed,
+)
 from gateway.kernel.validation import validate
 from gateway.server.access import MATRIX, Access, AccessCheck
 from gateway.server.context import Call, Context, enter_call, leave_call
@@ -40,6 +47,7 @@ from gateway.server.traffic import Traffic
 from gateway.telemetry.metrics import Metrics
 from gateway.trust.principal import Principal
 
+REQUEST_BYTES_MAX = 4 * 1024 * 1024  # 500 tickets of 8 KiB, or 100 envelopes with their blocks
 TRIM = timedelta(milliseconds=20)  # the answer must still travel back
 REQUEST_ID_KEY = "x-request-id"
 TRACE_KEY = "traceparent"
@@ -62,12 +70,14 @@ class Gate(grpc.aio.ServerInterceptor):
         access: the matrix, applied on this node.
         traffic: what is in flight.
         metrics: where to count.
+        request_bytes_max: the bound of one request.
     """
 
     authenticate: Authenticate
     access: AccessCheck
     traffic: Traffic
     metrics: Metrics
+    request_bytes_max: int = REQUEST_BYTES_MAX
 
     async def intercept_service(
         self,
@@ -169,7 +179,7 @@ class _Passage:
     async def _bounded(
         self, behaviour: Behaviour, request: Any, context: Context, principal: Principal
     ) -> Any:
-        """Steps 7 and 8, then the servicer."""
+        """Steps 7 to 9, then the servicer."""
         time_left = self._time_left(context)
         call = Call(
             method=self.method,
@@ -178,8 +188,10 @@ class _Passage:
             traceparent=self.traceparent,
             time_left=time_left,
         )
-        if self.access.is_validated and isinstance(request, Message):
-            validate(request)  # 8
+        if isinstance(request, Message):
+            self._check_size(request)  # 8
+            if self.access.is_validated:
+                validate(request)  # 9
         token = enter_call(call)
         bound = asyncio.timeout(time_left.total_seconds())
         try:
@@ -196,6 +208,11 @@ class _Passage:
             return self._ran_out(time_left)
         finally:
             leave_call(token)
+
+    def _check_size(self, request: Message) -> None:
+        size, bound = request.ByteSize(), self.gate.request_bytes_max
+        if size > bound:
+            raise BatchTooLarge(got=f"{size} bytes", expected=f"{bound} bytes")
 
     def _time_left(self, context: Context) -> timedelta:
         """Return how long the work may take."""

@@ -30,7 +30,7 @@ from gateway.server.access import HEALTH, MATRIX, REFLECTION
 from gateway.server.health import NodeHealth
 from gateway.server.interceptors import Gate
 
-REQUEST_BYTES_MAX = 4 * 1024 * 1024  # 500 tickets of 8 KiB, or 100 envelopes with their blocks
+HARD_LIMIT_FACTOR = 4  # a request between the bound and gRPC's own gets a typed error
 ANSWER_BYTES_MAX = 17 * 1024 * 1024  # a signed roster of 16 MiB
 CONCURRENT_RPCS_MAX = 1024  # more only wait for the database
 CLOSE_GRACE = timedelta(milliseconds=200)  # for health watchers to read the last word
@@ -43,14 +43,6 @@ class Service:
 
     add: Callable[[Any, Any], None]
     servicer: object
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLimits:
-    """Bounds of one server."""
-
-    request_bytes_max: int = REQUEST_BYTES_MAX
-    concurrent_rpcs_max: int = CONCURRENT_RPCS_MAX
 
 
 class Server:
@@ -123,7 +115,7 @@ def build_server(
     services: Sequence[Service],
     configured: Iterable[str],
     gate: Gate,
-    limits: ServerLimits | None = None,
+    concurrent_rpcs_max: int = CONCURRENT_RPCS_MAX,
     with_reflection: bool = False,
 ) -> Server:
     """Build the server of a node; nothing is served before `start`.
@@ -133,19 +125,18 @@ def build_server(
         credentials: see `server_credentials`.
         services: what to register, without health and reflection.
         configured: full names of the services that this node's roles call for (`services_of`).
-        gate: the interceptor.
-        limits: bounds of the server.
+        gate: the interceptor; it also knows the bound of a request.
+        concurrent_rpcs_max: how many RPCs are served at once.
         with_reflection: whether callers may list the services; in development only.
 
     Raises:
         InvariantViolated: the services are not those configured, or not whole.
         PeerUnreachable: the address cannot be bound.
     """
-    bounds = limits or ServerLimits()
     server = grpc.aio.server(
         interceptors=(gate,),
-        options=_options(bounds),
-        maximum_concurrent_rpcs=bounds.concurrent_rpcs_max,
+        options=_options(gate.request_bytes_max),
+        maximum_concurrent_rpcs=concurrent_rpcs_max,
     )
     registry = _Registry(server)
     for service in services:
@@ -175,9 +166,9 @@ def build_server(
     return Server(server=server, gate=gate, health=health, services=names, port=port)
 
 
-def _options(limits: ServerLimits) -> tuple[tuple[str, int], ...]:
+def _options(request_bytes_max: int) -> tuple[tuple[str, int], ...]:
     return (
-        ("grpc.max_receive_message_length", limits.request_bytes_max),
+        ("grpc.max_receive_message_length", HARD_LIMIT_FACTOR * request_bytes_max),
         ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
         ("grpc.so_reuseport", 0),  # two nodes on one port are a mistake, not a balance
         # Municipal firewalls forget idle connections; watchers keep theirs for an hour.

@@ -22,6 +22,7 @@ STEPS = 160
 TICKETS_MAX = 4
 QUIET_ROUNDS_MAX = 400
 WINDOW = timedelta(hours=2)
+SKEW_MAX = 120  # minutes; far more than any node's clock may be wrong
 
 
 class Play:
@@ -29,6 +30,8 @@ class Play:
 
     def __init__(self, seed: int) -> None:
         self.world = World(seed)
+        for node in self.world.nodes.values():
+            node.clock.skew = timedelta(minutes=self.world.rng.randint(-SKEW_MAX, SKEW_MAX))
         self.checkers = Checkers(self.world)
 
     async def run(self, steps: int = STEPS) -> dict[str, int]:
@@ -96,7 +99,8 @@ class Play:
             return
         authority, ticket = place
         target, reason = self._some_target(authority)
-        node, now = world.node_of(authority), world.clock.now()
+        node = world.node_of(authority)
+        now = node.clock.now()
         self._note(f"offer {ticket[-6:]} {authority} -> {target} {reason.name}")
         async with node.database.unit() as uow:
             await uow.lock(f"ticket/{ticket}")
@@ -122,7 +126,7 @@ class Play:
         if not rows:
             return
         node, row = rng.choice(rows)
-        key, now = invitation_of(row).key, world.clock.now()
+        key, now = invitation_of(row).key, node.clock.now()
         accepts = always_accept or rng.random() < 0.65
         self._note(f"decide {row.ticket[-6:]} {key.authority} {'accept' if accepts else 'decline'}")
         async with node.database.unit() as uow:
@@ -151,7 +155,8 @@ class Play:
         if place is None:
             return
         authority, ticket = place
-        node, now = self.world.node_of(authority), self.world.clock.now()
+        node = self.world.node_of(authority)
+        now = node.clock.now()
         self._note(f"revoke {ticket[-6:]} {authority}")
         async with node.database.unit() as uow:
             await uow.lock(f"ticket/{ticket}")

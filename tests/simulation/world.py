@@ -107,7 +107,9 @@ class SimulatedCopies:
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
     ) -> bytes:
         content = ticket_pb2.TicketContent(
-            title=f"case of {ticket}", content="a synthetic case", place=ticket_pb2.Place(region="131002")
+            title=f"case of {ticket}",
+            content="a synthetic case",
+            place=ticket_pb2.Place(region="131002"),
         )
         return custody_pb2.CaseBlock(content=content).SerializeToString(deterministic=True)
 
@@ -134,6 +136,17 @@ class SimulatedCopies:
             uow.put(COPIES, replace(copy, identity=b""))
 
 
+@dataclass(slots=True)
+class SkewedClock:
+    """The clock of one node: no rule compares clocks of two nodes, so `skew` must not matter."""
+
+    base: ManualClock
+    skew: timedelta = timedelta(0)
+
+    def now(self) -> Instant:
+        return self.base.now() + self.skew
+
+
 class Node:
     """One gateway: its storage survives a crash, everything else is made anew."""
 
@@ -141,7 +154,8 @@ class Node:
         self.world = world
         self.id = NodeId(name)
         self.hosts = tuple(AuthorityCode(code) for code in hosts)
-        self.keys = KeyRing.in_memory(hosts, world.ids)
+        self.keys = world.keys_of(hosts)
+        self.clock = SkewedClock(world.clock)
         self.database = MemoryDatabase(crash=self._at_point)
         self.crash_at: tuple[str, int] | None = None
         self.inbox: Inbox
@@ -168,21 +182,21 @@ class Node:
             database=self.database,
             roster=lambda: world.roster,
             keys=self.keys,
-            business_clock=world.clock,
-            machine_clock=world.clock,
+            business_clock=self.clock,
+            machine_clock=self.clock,
         )
         self.inbox.counted = world.count
         outbox = Outbox(
             node=self.id,
             roster=lambda: world.roster,
             inbox=self.inbox,
-            machine_clock=world.clock,
+            machine_clock=self.clock,
         )
         self.pump = Pump(
             database=self.database,
             transport=world.network.from_node(self.id),
             roster=lambda: world.roster,
-            clock=world.clock,
+            clock=self.clock,
         )
         self.custody = assembly.build(
             keys=self.keys,
@@ -190,12 +204,12 @@ class Node:
             outbox=outbox,
             content=SimulatedCopies(),
             ids=world.ids,
-            machine_clock=world.clock,
+            machine_clock=self.clock,
         )
         self.inbox.register(dict.fromkeys(self.custody.kinds, self._take))
         self.timers = TimerRunner(
             database=self.database,
-            clock=world.clock,
+            clock=self.clock,
             handlers={WINDOW_TIMER: self.custody.recall},
         )
 
@@ -238,7 +252,7 @@ class Node:
 
     async def create(self, authority: AuthorityCode) -> TicketNumber:
         """Hand in a ticket at a hosted authority and return its number once committed."""
-        world, now = self.world, self.world.clock.now()
+        world, now = self.world, self.clock.now()
         ticket = mint_ticket_number(authority, day_of(now), world.next_number())
         async with self.database.unit() as uow:
             await uow.lock(f"ticket/{ticket}")
@@ -257,7 +271,7 @@ class Node:
 
     async def change(self, authority: AuthorityCode, ticket: TicketNumber) -> None:
         """Do an exclusive act: a new version of the public state, told to the followers."""
-        now = self.world.clock.now()
+        now = self.clock.now()
         async with self.database.unit() as uow:
             await uow.lock(f"ticket/{ticket}")
             version = self.world.next_number()
@@ -279,6 +293,7 @@ class World:
     """The federation of one run."""
 
     def __init__(self, seed: int, *, nodes: dict[str, tuple[str, ...]] | None = None) -> None:
+        self.seed = seed
         self.rng = random.Random(seed)
         self.ids = SeededIds(random.Random(seed + 1))
         self.clock = ManualClock(START)
@@ -294,6 +309,15 @@ class World:
         for node in self.nodes.values():
             node.start()
         self.tickets: list[TicketNumber] = []
+
+    def keys_of(self, hosts: tuple[str, ...]) -> KeyRing:
+        """Return the keys of authorities: the same wherever they are hosted."""
+        rings = [
+            KeyRing.in_memory((code,), SeededIds(random.Random(f"{self.seed}/{code}")))
+            for code in hosts
+        ]
+        authorities = {code: keys for ring in rings for code, keys in ring.authorities.items()}
+        return KeyRing(storage=rings[0].storage, authorities=authorities)
 
     def next_number(self) -> int:
         """Return the next number of the run, for ticket numbers and versions."""

@@ -16,10 +16,9 @@ from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import SystemClock
 from gateway.server.access import FEDERATION, TICKETS, AccessCheck
 from gateway.server.client import open_channel
-from gateway.server.interceptors import Gate
+from gateway.server.interceptors import REQUEST_BYTES_MAX, Gate
 from gateway.server.server import (
     Server,
-    ServerLimits,
     Service,
     build_server,
     server_credentials,
@@ -123,7 +122,7 @@ async def a_node(
     federation: object | None = None,
     tickets: object | None = None,
     quota: Quota | None = None,
-    limits: ServerLimits | None = None,
+    request_bytes_max: int = REQUEST_BYTES_MAX,
     hosted: frozenset[str] = frozenset({"130000"}),
     with_reflection: bool = False,
 ) -> AsyncIterator[Node]:
@@ -145,6 +144,7 @@ async def a_node(
         ),
         traffic=Traffic(node=NODE, quota=quota),
         metrics=metrics,
+        request_bytes_max=request_bytes_max,
     )
     server = build_server(
         bind="127.0.0.1:0",
@@ -164,7 +164,6 @@ async def a_node(
         ),
         configured={FEDERATION, TICKETS},
         gate=gate,
-        limits=limits,
         with_reflection=with_reflection,
     )
     await server.start()

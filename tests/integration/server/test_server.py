@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.kernel.errors import (
+    BatchTooLarge,
     DeadlineTooShort,
     FieldInvalid,
     InvariantViolated,
@@ -24,7 +25,6 @@ from gateway.kernel.errors import (
     RoleMissing,
 )
 from gateway.server.context import current_call, principal_of
-from gateway.server.server import ServerLimits
 from gateway.server.status import DETAILS_KEY, from_status
 from gateway.server.traffic import Quota
 from gateway.trust.certificates import CertificateAuthority
@@ -210,13 +210,28 @@ async def test_a_request_beyond_the_limits_of_the_schema_names_every_field(tmp_p
     assert {field for field, _ in error.violations} == {"name", "external_id", "request_id"}
 
 
-async def test_an_oversized_message_is_refused_by_size(tmp_path: Path) -> None:
-    async with a_node(tmp_path, limits=ServerLimits(request_bytes_max=65_536)) as node:
-        stub = ticket_grpc.TicketServiceStub(node.platform())
-        ticket = ticket_pb2.Ticket(external_id="x" * 70_000)
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await stub.CreateTicket(ticket_pb.CreateTicketRequest(ticket=ticket), timeout=5)
-    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+async def error_of_creating(channel: grpc.aio.Channel, *, size: int) -> grpc.aio.AioRpcError:
+    stub = ticket_grpc.TicketServiceStub(channel)
+    ticket = ticket_pb2.Ticket(external_id="x" * size)
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await stub.CreateTicket(ticket_pb.CreateTicketRequest(ticket=ticket), timeout=5)
+    return failure.value
+
+
+async def test_an_oversized_request_is_told_its_size_and_the_bound(tmp_path: Path) -> None:
+    async with a_node(tmp_path, request_bytes_max=65_536) as node:
+        failure = await error_of_creating(node.platform(), size=70_000)
+    error = from_status(failure)
+    assert isinstance(error, BatchTooLarge)
+    assert error.metadata["got"].endswith(" bytes")
+    assert error.metadata["expected"] == "65536 bytes"
+
+
+async def test_a_request_of_many_times_the_bound_is_not_even_read(tmp_path: Path) -> None:
+    async with a_node(tmp_path, request_bytes_max=65_536) as node:
+        failure = await error_of_creating(node.platform(), size=300_000)
+    assert failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert from_status(failure) is None
 
 
 async def test_one_principal_cannot_hold_more_than_its_quota(tmp_path: Path) -> None:

@@ -231,9 +231,7 @@ def test_a_third_hop_is_declined_by_itself() -> None:
 
 def test_a_ticket_may_come_home_past_loop_and_hops() -> None:
     home = replace(INNER, authority=HEBEI)
-    body = an_offer(
-        HEBEI, reason=OfferReason.ESCALATE, path=(HEBEI, LANGFANG), hops=HOPS_FREE_MAX
-    )
+    body = an_offer(HEBEI, reason=OfferReason.ESCALATE, path=(HEBEI, LANGFANG), hops=HOPS_FREE_MAX)
     step = received(a_chain(Holding.RELEASED, key=home), body=body)
     assert step.events == (Invited(home, FIRST, HEBEI, homeward=True),)
 
@@ -390,9 +388,7 @@ def test_any_other_answer_returns_the_ticket(holding: Holding, verdict: Verdict)
 
 @pytest.mark.parametrize(("reason", "counted"), [(1, 1), (machine.LOOP, 0), (machine.HOPS, 0)])
 def test_only_a_substantive_refusal_counts(reason: int, counted: int) -> None:
-    step = answered_by(
-        a_chain(Holding.OFFERED), an_offer_made(), Verdict.DECLINED, reason=reason
-    )
+    step = answered_by(a_chain(Holding.OFFERED), an_offer_made(), Verdict.DECLINED, reason=reason)
     assert step.chain.refusals == counted
 
 

@@ -73,8 +73,11 @@ def test_only_a_custodian_acts_and_only_who_cares_files() -> None:
 
 
 def test_no_local_event_but_an_acceptance_makes_a_custodian() -> None:
-    made = {event for (before, event), after in LOCAL.items() if before not in CARING
-            and after in CARING}
+    made = {
+        event
+        for (before, event), after in LOCAL.items()
+        if before not in CARING and after in CARING
+    }
     assert made == {Local.ACCEPT}
 
 
