@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import grpc
 import typer
@@ -44,10 +43,10 @@ app = typer.Typer(no_args_is_help=True, help="工单 / tickets")
 CALL_SECONDS = 15
 BATCH_SECONDS = 60
 BATCH_MAX = 500  # of the standard
+BATCH_BYTES_MAX = 3 * 1024 * 1024  # a node takes 4 MiB
 PAGE_MAX = 500
 FILE_BYTES_MAX = 256 * 1024 * 1024
 _NAMESPACE = uuid.UUID("6c756269-616f-5000-8000-7469636b6574")  # "lubiao", "ticket"
-Item = TypeVar("Item")
 Number = Annotated[str, typer.Argument(help="工单编号 / number of the ticket")]
 
 
@@ -291,8 +290,18 @@ def _requests(tickets: Iterable[ticket_pb2.Ticket]) -> Iterator[ticket_pb.Create
         )
 
 
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(itertools.islice(items, BATCH_MAX)):
+def _batches(
+    requests: Iterable[ticket_pb.CreateTicketRequest],
+) -> Iterator[list[ticket_pb.CreateTicketRequest]]:
+    batch: list[ticket_pb.CreateTicketRequest] = []
+    size = 0
+    for request in requests:
+        size += request.ByteSize()
+        if batch and (len(batch) == BATCH_MAX or size > BATCH_BYTES_MAX):
+            yield batch
+            batch, size = [], request.ByteSize()
+        batch.append(request)
+    if batch:
         yield batch
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 ERROR_DOMAIN = "lubiao"
 ERROR_LOCALE = "zh-CN"
+INSTANT_MIN = -2_208_988_800  # 1900-01-01T00:00:00Z
+INSTANT_END = 32_503_680_000  # 3000-01-01T00:00:00Z
+NANOS = 1_000_000_000
 
 
 def digest_to_pb(value: bytes) -> type_pb.Digest:
@@ -47,14 +50,29 @@ def instant_from_pb(stamp: Timestamp) -> Instant:
     """Return the instant of a timestamp message, cut to microseconds.
 
     Raises:
-        StatementMalformed: check 4, it lies outside of what a calendar holds.
+        StatementMalformed: check 4, it lies outside of the years of which tickets speak.
+    """
+    if not INSTANT_MIN <= stamp.seconds < INSTANT_END or not 0 <= stamp.nanos < NANOS:
+        # The empty date of some platforms is in the year 1, which PostgreSQL reads as -infinity.
+        raise StatementMalformed(
+            check=4,
+            got=f"{stamp.seconds} seconds and {stamp.nanos} nanoseconds",
+            expected="a time in the years 1900 to 2999",
+        )
+    return from_microseconds(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
+
+
+def instant_of_field(stamp: Timestamp, *, field: str) -> Instant:
+    """Return the instant in a field of a request.
+
+    Raises:
+        FieldInvalid: it lies outside of the years of which tickets speak.
     """
     try:
-        return from_microseconds(stamp.seconds * 1_000_000 + stamp.nanos // 1000)
-    except OverflowError as error:
-        raise StatementMalformed(
-            check=4, got=f"{stamp.seconds} seconds", expected="a time in the years 1 to 9999"
-        ) from error
+        return instant_from_pb(stamp)
+    except StatementMalformed as error:
+        got, expected = error.metadata["got"], error.metadata["expected"]
+        raise FieldInvalid(field=field, got=got, expected=expected) from error
 
 
 def epoch_to_pb(epoch: Epoch) -> type_pb.Epoch:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.delivery.codec import instant_from_pb, instant_to_pb
+from gateway.delivery.codec import instant_from_pb, instant_of_field, instant_to_pb
 from gateway.kernel.codes import (
     CertificateType,
     Channel,
@@ -17,7 +16,6 @@ from gateway.kernel.codes import (
     TicketType,
     Urgency,
 )
-from gateway.kernel.errors import FieldInvalid, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.routing.model import Decision, RoutingFacts
@@ -87,19 +85,6 @@ def submission_from_pb(message: ticket_pb2.Ticket) -> Submission:
         citizen=to_bytes(message.citizen) if has_citizen else None,
         identity=to_bytes(inputs),
     )
-
-
-def instant_of_field(stamp: Timestamp, *, field: str) -> Instant:
-    """Return the instant in a field of a request.
-
-    Raises:
-        FieldInvalid: it lies outside of what a calendar holds.
-    """
-    try:
-        return instant_from_pb(stamp)
-    except StatementMalformed as error:
-        got, expected = error.metadata["got"], error.metadata["expected"]
-        raise FieldInvalid(field=field, got=got, expected=expected) from error
 
 
 def stated_of(submission: Submission, *, received: Instant) -> Stated:

@@ -14,8 +14,8 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from gateway.delivery.codec import error_to_status
-from gateway.dispatch.codec import instant_of_field, result_from_pb, submission_from_pb, to_bytes
+from gateway.delivery.codec import error_to_status, instant_of_field
+from gateway.dispatch.codec import result_from_pb, submission_from_pb, to_bytes
 from gateway.dispatch.handling import Handling, Target
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.once import Call

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.kernel.errors import FieldInvalid
-from gateway.kernel.time import Instant
+from gateway.delivery.codec import instant_of_field
 from gateway.routing.codec import (
     explanation_to_pb,
     facts_from_pb,
@@ -21,7 +18,6 @@ from hotline.routing.v1 import routing_service_pb2 as routing_pb
 from hotline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-DECIDE_YEARS = (2000, 2200)  # within them a day of the year before and after exists everywhere
 
 
 class RoutingServicer(routing_grpc.RoutingServiceServicer):
@@ -60,21 +56,8 @@ class RoutingServicer(routing_grpc.RoutingServiceServicer):
         """Return what would be decided, and why."""
         now = None
         if request.HasField("decide_time"):
-            now = _instant(request.decide_time)
+            now = instant_of_field(request.decide_time, field="decide_time")
         decision = self._service.decide(
             facts_from_pb(request.facts), authority=request.authority, now=now
         )
         return explanation_to_pb(decision)
-
-
-def _instant(stamp: Timestamp) -> Instant:
-    try:
-        moment = stamp.ToDatetime(tzinfo=UTC)
-    except (OverflowError, ValueError) as error:
-        raise FieldInvalid(
-            field="decide_time", got=f"{stamp.seconds} seconds", expected="a time in the calendar"
-        ) from error
-    if not DECIDE_YEARS[0] <= moment.year <= DECIDE_YEARS[1]:
-        expected = f"a time of the years {DECIDE_YEARS[0]} to {DECIDE_YEARS[1]}"
-        raise FieldInvalid(field="decide_time", got=moment.isoformat(), expected=expected)
-    return moment

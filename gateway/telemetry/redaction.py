@@ -40,6 +40,8 @@ _FILES = (custody_pb2, ticket_pb2, ticket_service_pb2, statement_pb2)
 _SENSITIVE = (data_class_pb2.DATA_CLASS_CONTENT, data_class_pb2.DATA_CLASS_PERSONAL)
 # Not inside a longer run of digits: a ticket number holds eighteen digits that are nobody's.
 _PHONE = re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d{9}(?!\d)")
+# Ids of requests and traces; an identity number has no letter from a to f in it.
+_HEXADECIMAL_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{32}")
 _IDENTITY = re.compile(r"(?<!\d)[1-9]\d{5}(?:18|19|20)\d{9}[\dXx](?![\dXx])")
 
 
@@ -96,6 +98,8 @@ def _collection(value: object, depth: int) -> object:
 
 
 def _text(value: str) -> str:
+    if _HEXADECIMAL_ID.fullmatch(value):
+        return value
     cut = value if len(value) <= VALUE_LENGTH_MAX else value[:VALUE_LENGTH_MAX] + "…"
     return _IDENTITY.sub(MASK, _PHONE.sub(MASK, cut))
 

@@ -1,13 +1,15 @@
 """A stage: a faultless world in which a test says who does what, statement by statement.
 
-The services are the real ones. `settle` sends until nothing waits; `only` sends one batch, so that a
-test chooses what overtakes what. `forge` signs whatever a test wants with the keys of an authority,
-and `hand_in` gives it to the inbox of another, as its node would.
+The services are the real ones. `settle` sends until nothing waits; `only` sends one batch, and
+`hold_back` keeps some envelopes, so that a test chooses what overtakes what. `forge` signs whatever
+a test wants with the keys of an authority, and `hand_in` gives it to the inbox of another, as its
+node would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from gateway.custody import bodies, codec, store
@@ -21,7 +23,7 @@ from gateway.delivery.codec import (
     statement_to_bytes,
 )
 from gateway.delivery.model import Receipt, SealedBlock, SignedBytes, Statement
-from gateway.delivery.store import OUTBOX
+from gateway.delivery.store import OUTBOX, OutboxRow
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, NodeId, TicketNumber
 from gateway.trust.commitments import commit
 from gateway.trust.sealing import SealingContext, seal_block
@@ -166,6 +168,23 @@ class Stage(World):
         """Let every window end that is over."""
         for node in self.nodes.values():
             await node.timers.run_due()
+
+    async def hold_back(self, source: str, kind: str) -> list[OutboxRow]:
+        """Take the envelopes of a kind out of a node's outbox, as if they were on a long way."""
+        database = self.node_at(source).database
+        found = [row for row in database.rows(OUTBOX) if row.kind == kind]
+        async with database.unit() as uow:
+            for row in found:
+                uow.delete(OUTBOX, row.position)
+        assert found, f"no {kind} waits at {source}"
+        return found
+
+    async def let_go(self, source: str, held_back: list[OutboxRow]) -> None:
+        """Let what was held back arrive at last."""
+        async with self.node_at(source).database.unit() as uow:
+            for row in held_back:
+                uow.insert(OUTBOX, replace(row, position=0))
+        await self.settle()
 
     def waiting(self, source: str) -> list[str]:
         """Return the kinds that wait at a node for a receipt."""

@@ -31,6 +31,7 @@ from gateway.kernel.ids import (
     mint_ticket_number,
 )
 from gateway.trust.key_ring import KeyRing
+from gateway.trust.keys import PublicKey
 from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
 from gateway.trust.statements import digest, record, sign
 from hotline.custody.v1 import custody_pb2 as pb
@@ -196,15 +197,17 @@ class Federation:
         return SignedBytes(raw, signing.key_id, sign(signing, raw))
 
     def _roster(self, codes: tuple[AuthorityCode, ...]) -> Roster:
-        valid = {"valid_from": NOW - 24 * HOUR, "valid_to": NOW + 240 * HOUR}
+        def listed(public: PublicKey) -> KeyEntry:
+            return KeyEntry.of(public, valid_from=NOW - 24 * HOUR, valid_to=NOW + 240 * HOUR)
+
         nodes = {code: NodeId(f"node-{code[:2]}") for code in codes}
         authorities = tuple(
             AuthorityEntry(
                 code=code,
                 name=f"测试机构{code}",
                 hosted_on=nodes[code],
-                statement_keys=(KeyEntry.of(self.keys.signing_key(code).public, **valid),),
-                sealing_keys=(KeyEntry.of(self.keys.sealing_key(code).public, **valid),),
+                statement_keys=(listed(self.keys.signing_key(code).public),),
+                sealing_keys=(listed(self.keys.sealing_key(code).public),),
             )
             for code in codes
         )
@@ -231,7 +234,8 @@ class Story:
         self.record = record(
             previous_record=None, first_digest=self.genesis_digest, second_digest=None
         )
-        self.epoch, self.hops, self.path = GENESIS, 0, (self.holder,)
+        self.epoch, self.hops = GENESIS, 0
+        self.path: tuple[AuthorityCode, ...] = (self.holder,)
 
     def offer(self, target: AuthorityCode, **changes: Any) -> bodies.Offer:
         """Return the body of a sound offer of the present holder, with `changes`."""

@@ -21,8 +21,8 @@ from tests.unit.custody.builders import (
     OUTER,
     SHANGHAI,
     SHIJIAZHUANG,
-    TICKET,
     TIANJIN,
+    TICKET,
     a_chain,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ ROW = RowContent(
     state=b"t" * 32,
     recorded=NOW,
 )
-OTHER_ROWS = {
+OTHER_ROWS: dict[str, Any] = {
     "sequence": 3,
     "previous": b"p" * 32,
     "kind": "Answer",
@@ -43,7 +44,7 @@ OTHER_ROWS = {
 
 @pytest.mark.parametrize("name", OTHER_ROWS)
 def test_a_row_covers_each_of_its_parts(name: str) -> None:
-    assert row_digest(replace(ROW, **{name: OTHER_ROWS[name]})) != row_digest(ROW)  # type: ignore[arg-type] # one of each
+    assert row_digest(replace(ROW, **{name: OTHER_ROWS[name]})) != row_digest(ROW)
 
 
 def test_parts_of_a_row_do_not_run_together() -> None:
@@ -52,7 +53,7 @@ def test_parts_of_a_row_do_not_run_together() -> None:
     assert row_digest(one) != row_digest(two)
 
 
-OTHER_STATES = {
+OTHER_STATES: dict[str, Any] = {
     "holding": Holding.OFFERED,
     "term_epoch": Epoch(0, 3),
     "floor": Epoch(0, 9),
@@ -78,11 +79,23 @@ def test_a_state_without_a_desk_has_a_digest() -> None:
 
 
 def test_an_entry_covers_each_of_its_parts() -> None:
-    given_parts = {"sequence": 1, "previous": bytes(32), "root": b"r" * 32, "rows": 4, "at": NOW}
-    others = {"sequence": 2, "previous": b"p" * 32, "root": b"s" * 32, "rows": 5, "at": NOW}
+    given_parts: dict[str, Any] = {
+        "sequence": 1,
+        "previous": bytes(32),
+        "root": b"r" * 32,
+        "rows": 4,
+        "at": NOW,
+    }
+    others: dict[str, Any] = {
+        "sequence": 2,
+        "previous": b"p" * 32,
+        "root": b"s" * 32,
+        "rows": 5,
+        "at": NOW,
+    }
     others["at"] = NOW + timedelta(seconds=1)
-    digests = {entry_digest(**{**given_parts, name: others[name]}) for name in others}  # type: ignore[arg-type] # one changed
-    assert len(digests | {entry_digest(**given_parts)}) == 6  # type: ignore[arg-type] # a mapping
+    digests = {entry_digest(**{**given_parts, name: others[name]}) for name in others}
+    assert len(digests | {entry_digest(**given_parts)}) == 6
 
 
 def test_merkle_root_is_that_of_the_certificate_transparency_vectors() -> None:
