@@ -55,7 +55,6 @@ from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
 
 GAUGES_INTERVAL = timedelta(seconds=5)
 PURGE_INTERVAL = timedelta(hours=1)
-ADDRESS_FILE = "serving"  # where a running node writes its two addresses, for its operator
 log = structlog.get_logger()
 
 
@@ -128,6 +127,7 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
         if telemetry:
             stack.push_async_callback(telemetry.stop)
         _write_addresses(settings, server.port, metrics_port)
+        stack.callback(settings.serving_path.unlink, missing_ok=True)
         tasks = _tasks(parts, stopping, database, custodian)
         supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
         try:
@@ -266,8 +266,8 @@ def _telemetry(parts: Parts, database: PostgresDatabase) -> TelemetryServer | No
 
 def _write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
     """Leave the ports in the node's folder, where `doctor` and a demonstration look for them."""
-    path = settings.directory_path / ADDRESS_FILE
-    path.write_text(f"{port}\n{metrics_port}\n{os.getpid()}\n", encoding="ascii")
+    text = f"{port}\n{metrics_port}\n{os.getpid()}\n"
+    settings.serving_path.write_text(text, encoding="ascii")
 
 
 # --- what runs beside the server ------------------------------------------------------------

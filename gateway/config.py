@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         return self.directory_path / "roster-key.pem"
 
     @property
+    def serving_path(self) -> Path:
+        """While the node runs: its port, its metrics port and its process id, one a line."""
+        return self.directory_path / "serving"
+
+    @property
     def database_path(self) -> Path:
         """The data of the embedded PostgreSQL."""
         return self.directory_path / "database"

@@ -18,7 +18,7 @@ import structlog
 from _pytest.terminal import TerminalReporter
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.golden"]
+pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.federations", "tests.fixtures.golden"]
 
 TESTS = Path(__file__).parent
 MARK_OF_FOLDER = {

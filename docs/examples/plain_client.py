@@ -1,4 +1,4 @@
-"""A first ticket by plain gRPC: hand it in at 天津, watch it until 廊坊 holds it.
+"""A first ticket by plain gRPC: hand it in at 天津, watch it until a unit of 廊坊 has it.
 
 Nothing here comes from the gateway: only grpcio and what `protoc` makes of `proto/`. It is what a
 platform vendor writes in any language (proto/README.md):
@@ -95,7 +95,7 @@ def changes(
 def watch(
     stub: ticket_service_pb2_grpc.TicketServiceStub, name: str, goal: str, *, end: float
 ) -> bool:
-    """Print the changes of one ticket until `goal` holds it; return whether it does."""
+    """Print the changes of one ticket until `goal` gave it to a unit; return whether it did."""
     for change in changes(stub, end=end):
         ticket = change.ticket
         if ticket.name != name:
@@ -106,10 +106,11 @@ def watch(
             "state": ticket_pb2.Ticket.State.Name(ticket.state),
             "custodian": ticket.custody.custodian,
             "path": list(ticket.custody.path),
+            "units": [item.unit for item in ticket.assignments],
             "followed": ticket.followed,
         }
         print(json.dumps(line, ensure_ascii=False), flush=True)
-        if ticket.custody.custodian == goal:
+        if ticket.custody.custodian == goal and ticket.assignments:
             return True
     return False
 

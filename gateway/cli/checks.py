@@ -7,6 +7,7 @@ raises only typed errors, which become FAIL.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import stat
@@ -237,9 +238,12 @@ async def check_port(patient: Patient) -> list[Finding]:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
+            if _is_serving(patient.settings):
+                text = pick("节点正在监听", "the node listens there")
+                return [Finding("port", Level.OK, f"{patient.settings.bind} {text}")]
             text = pick(f"{patient.settings.bind} 已被占用", f"{patient.settings.bind} is taken")
-            action = pick("若节点正在运行则正常", "normal while the node runs")
-            return [Finding("port", Level.WARN, f"{text} ({type(error).__name__})", action)]
+            action = pick("停止占用者或更换 bind", "stop who listens there, or change `bind`")
+            return [Finding("port", Level.FAIL, f"{text} ({type(error).__name__})", action)]
     return [Finding("port", Level.OK, patient.settings.bind)]
 
 
@@ -264,6 +268,18 @@ def _validity(check: str, certificate: Certificate, now: Instant) -> Finding:
     if left < timedelta(days=WARN_DAYS):
         return Finding(check, Level.WARN, text, pick("请安排换发", "have it issued again soon"))
     return Finding(check, Level.OK, text)
+
+
+def _is_serving(settings: Settings) -> bool:
+    """Tell whether the process that last served this folder lives."""
+    try:
+        pid = int(settings.serving_path.read_text(encoding="ascii").split()[-1])
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # it lives, as another user
+    except (OSError, IndexError, ValueError):
+        return False
+    return True
 
 
 def _roster(settings: Settings) -> Roster | None:

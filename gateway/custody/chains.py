@@ -126,7 +126,7 @@ class TicketChains:
         """
         inner, outer = self.open_inner, self.outer
         if inner is None:
-            raise self._not_custodian(self.inner or outer)
+            raise self._not_custodian(outer or self.inner)
         if inner.key.is_home and outer is not None and outer.holding is not Holding.HELD:
             raise self._not_custodian(outer)
         return inner

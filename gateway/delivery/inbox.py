@@ -119,7 +119,8 @@ class Inbox:
         """
         self.heard_from(peer)
         target = AuthorityCode(envelope.target)
-        if not self._roster().is_hosted_by(target, self._node):
+        is_here = self._roster().is_hosted_by(target, self._node)
+        if not is_here or target not in self._keys.codes():
             _log.warning("envelope.not_for_here", peer=peer, target=target)
             self.counted("deferred")
             return NO_RECEIPT

@@ -174,8 +174,12 @@ class Node:
                 raise Crashed(self.id)
 
     def start(self) -> None:
-        """Build the services over whatever the storage holds, as after a restart."""
+        """Begin again with whatever the storage holds, as after a restart."""
         self.database.abandon()
+        self.build()
+
+    def build(self) -> None:
+        """Build the services over the storage."""
         world = self.world
         self.inbox = Inbox(
             node=self.id,

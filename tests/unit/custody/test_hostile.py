@@ -20,7 +20,7 @@ from gateway.delivery.store import EVIDENCE
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.trust.statements import digest, record
 from hotline.custody.v1 import custody_pb2
-from hotline.ticket.v1.ticket_pb2 import TicketContent
+from hotline.ticket.v1.ticket_pb2 import RouteDecision, TicketContent
 from tests.simulation.stage import Stage
 from tests.simulation.world import Defect
 from tests.unit.custody.builders import a_header
@@ -28,7 +28,7 @@ from tests.unit.custody.builders import a_header
 TIANJIN, HEBEI, SHANGHAI = (AuthorityCode(code) for code in ("120000", "130000", "310000"))
 SHIJIAZHUANG, LANGFANG = AuthorityCode("130100"), AuthorityCode("131000")
 FIRST = Epoch(0, 1)
-STATE = custody_pb2.StateBlock().SerializeToString()
+STATE = custody_pb2.StateBlock(decision=RouteDecision(rule="99")).SerializeToString()
 
 
 @pytest.fixture
@@ -193,6 +193,16 @@ async def test_a_second_genesis_of_the_origin_is_a_fork(stage: Stage) -> None:
     await stage.hand_over(TIANJIN, ticket, HEBEI)
     forger = Forger(stage, TIANJIN, outer(HEBEI, ticket))
     body, blocks = forger.update((forger.genesis(uid_of(stage, TIANJIN, ticket)),))
+    await forger.is_refused(body, blocks=blocks, reason="CHAIN_FORKED")
+
+
+async def test_a_province_does_not_begin_its_citys_chain_again(stage: Stage) -> None:
+    """Both may begin the first chain of the city's number; only one of them did."""
+    ticket = await stage.create(LANGFANG)
+    await stage.settle()
+    await stage.hand_over(LANGFANG, ticket, SHIJIAZHUANG)
+    forger = Forger(stage, HEBEI, ChainKey(LANGFANG, ticket, HEBEI, 1))
+    body, blocks = forger.update((forger.genesis(uid_of(stage, LANGFANG, ticket)),))
     await forger.is_refused(body, blocks=blocks, reason="CHAIN_FORKED")
 
 
@@ -378,6 +388,22 @@ async def test_a_release_of_another_hand_over_is_refused(stage: Stage) -> None:
     await forger.is_refused(bodies.Release(digest(b"acceptance")), FIRST)
 
 
+async def test_a_second_release_does_not_replace_who_calls(stage: Stage) -> None:
+    ticket = await stage.create(TIANJIN)
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    forger = Forger(stage, TIANJIN, outer(HEBEI, ticket))
+    first = codec.body_from_bytes(
+        "Release", statement_from_bytes(kept(stage, TIANJIN, "Release").statement).body
+    )
+    assert isinstance(first, bodies.Release)
+    block = custody_pb2.IdentityBlock().SerializeToString()
+    commitment, sealed = stage.sealed(
+        TIANJIN, forger.key, epoch=FIRST, kind="identity_block", block=block
+    )
+    second = replace(first, commitments=(commitment,))
+    await forger.is_refused(second, FIRST, blocks=(sealed,), reason="CHAIN_FORKED")
+
+
 async def test_only_the_province_closes_its_chain(stage: Stage) -> None:
     ticket = await stage.create(LANGFANG)
     await stage.settle()
@@ -433,19 +459,19 @@ async def test_a_genesis_that_is_no_report_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("issuer", "key"),
-    [
-        (LANGFANG, ChainKey(TIANJIN, TicketNumber("12000020260302000000017"), NATION, 1)),
-        (TIANJIN, ChainKey(LANGFANG, TicketNumber("12000020260302000000017"), NATION, 1)),
-        (TIANJIN, ChainKey(HEBEI, TicketNumber("12000020260302000000017"), HEBEI, 1)),
-    ],
+    ("issuer", "target", "scope"),
+    [(LANGFANG, TIANJIN, NATION), (TIANJIN, LANGFANG, NATION), (TIANJIN, HEBEI, HEBEI)],
     ids=["a city outside", "to a city outside", "a stranger inside"],
 )
 async def test_only_members_of_a_scope_speak_and_are_spoken_to_in_it(
-    stage: Stage, issuer: AuthorityCode, key: ChainKey
+    stage: Stage, issuer: AuthorityCode, target: AuthorityCode, scope: AuthorityCode
 ) -> None:
-    forger = Forger(stage, issuer, key)
-    await forger.is_refused(bodies.ChainClosed(digest(b"outer")))
+    ticket = await stage.create(LANGFANG)
+    await stage.settle()
+    forger = Forger(stage, issuer, ChainKey(target, ticket, scope, 1))
+    await forger.is_refused(bodies.CaseFiling(1, "case", bytes(32), "hops", ""))
+    [evidence] = stage.node_of(target).database.rows(EVIDENCE)
+    assert "check 5" in evidence.detail
 
 
 async def test_a_case_is_filed_with_the_arbiter_of_its_scope(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,6 +17,8 @@ from gateway.custody.model import (
     CustodyEvent,
     Holding,
     OfferReason,
+    ProgressArrived,
+    Released,
     Verdict,
 )
 from gateway.custody.service import CaseFiled, Offered
@@ -160,7 +163,9 @@ async def test_an_update_that_overtakes_its_genesis_waits_for_it(stage: Stage) -
     assert nobody_is_accused(stage)
 
 
-async def test_an_update_applies_the_acceptance_that_it_carries_first(stage: Stage) -> None:
+async def test_an_update_applies_the_acceptance_that_it_carries_first(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Check 8: 天津 hears of 河北's progress before 河北's answer itself."""
     ticket = await stage.create(TIANJIN)
     await stage.offer(TIANJIN, ticket, HEBEI)
@@ -169,7 +174,17 @@ async def test_an_update_applies_the_acceptance_that_it_carries_first(stage: Sta
     rows = stage.node_of(HEBEI).database.rows(OUTBOX)
     assert [row.kind for row in rows] == ["Answer", "TicketUpdate"]
     await stage.hold_back("hebei", "Answer")
+    told: list[CustodyEvent] = []
+    node = stage.node_of(TIANJIN)
+    react = node.react
+
+    async def noted(uow: UnitOfWork, event: CustodyEvent, now: Instant) -> None:
+        told.append(event)
+        await react(uow, event, now)
+
+    monkeypatch.setattr(node, "react", noted)
     await stage.settle()
+    assert [type(event) for event in told] == [Released, ProgressArrived]
     chain = stage.chain(TIANJIN, ticket)
     assert (chain.holding, chain.custodian) == (Holding.RELEASED, HEBEI)
     assert stage.copy(HEBEI, ticket).identity == CITIZEN
@@ -355,8 +370,13 @@ async def test_a_case_is_filed_inside_at_once_and_outside_when_an_arbiter_joins(
     assert chain.filing_due
     assert await _posted(stage) == 0, "nobody rules yet"
     _let_the_nation_join(stage)
-    assert await _posted(stage) == 1
-    assert await _posted(stage) == 0, "once"
+    async with stage.node_of(TIANJIN).database.unit() as uow:
+        await uow.lock(f"ticket/{ticket}")
+        both = [asyncio.ensure_future(_posted(stage)) for _ in range(2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert sorted([await each for each in both]) == [0, 1], "two processes at once post it once"
+    assert await _posted(stage) == 0
     assert not stage.chain(TIANJIN, ticket).filing_due
     await stage.settle()
     assert nobody_is_accused(stage)
