@@ -26,7 +26,7 @@ import structlog
 from gateway.config import Settings
 from gateway.custodian import Custodian, Ground
 from gateway.database.embedded import EmbeddedPostgres
-from gateway.database.idempotency import purge
+from gateway.database.idempotency import purge_all
 from gateway.database.migrations import Phase, migrate
 from gateway.database.postgres import PostgresDatabase
 from gateway.directory.follower import RosterFollower, RosterKeeper
@@ -327,8 +327,7 @@ async def _purge(database: PostgresDatabase) -> None:
     clock = SystemClock()
     while True:
         with suppress(PeerUnreachable):
-            async with database.unit() as uow:
-                await purge(uow, now=clock.now())
+            await purge_all(database, now=clock.now())
         await asyncio.sleep(PURGE_INTERVAL.total_seconds())
 
 

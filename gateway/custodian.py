@@ -43,7 +43,7 @@ from gateway.routing.service import RoutingService
 from gateway.routing.servicer import RoutingServicer
 from gateway.server.context import principal_of
 from gateway.server.server import Service
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, ReceiptOutcome
 from gateway.tickets.tokens import Tokens
 from gateway.trust.key_ring import KeyRing
 from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
@@ -103,6 +103,7 @@ def _delivery(ground: Ground, keys: KeyRing) -> Delivery:
         database=ground.database, transport=transport, roster=roster, clock=ground.machine_clock
     )
     inbox.heard_from = pump.heard_from
+    pump.counted = lambda node, outcome: ground.metrics.receipt(node, ReceiptOutcome[outcome.name])
     outbox = Outbox(
         node=ground.node,
         roster=roster,
@@ -150,6 +151,7 @@ class Custodian:
             principal_of=principal_of,
         )
         self._delivery.inbox.register(dispatch.reactions.handlers())
+        self._custody.recall.react = dispatch.reactions.react
         routing = RoutingService(
             packs=packs,
             reference=reference,
@@ -211,8 +213,10 @@ class Custodian:
         }
 
     async def measure(self) -> None:
-        """Show how much waits for each peer, and since when."""
+        """Show how much waits for each peer, and since when, and how busy the database is."""
         now = self._ground.machine_clock.now()
+        in_use, size = self._ground.database.connections()
+        self._ground.metrics.database_pool(in_use=in_use, size=size)
         async with self._ground.database.unit() as uow:
             queues = {queue.node: queue for queue in await uow.select(OUTBOX_NODES)}
         for node in self._ground.holder.get().nodes:

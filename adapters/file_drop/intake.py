@@ -167,8 +167,8 @@ class Rejects:
         fields = {
             "row": str(number),
             "reason": error.reason,
-            "message": error.text(),
-            "hint": error.chinese_text(),
+            "message": error.chinese_text(),
+            "hint": error.hint,
         }
         return {self._mapping.column(name): value for name, value in fields.items()}
 

@@ -289,9 +289,10 @@ def state_row(
     mapping: Mapping, ticket: ticket_pb2.Ticket, event: ticket_pb2.TicketEvent
 ) -> dict[str, str]:
     """Return the row that tells a platform how a ticket of its own goes on."""
-    lead = [
+    going = [
         item for item in ticket.assignments if item.state != ticket_pb2.Assignment.STATE_REASSIGNED
     ]
+    lead = [item for item in going if item.role == codes_pb2.ASSIGNMENT_ROLE_LEAD] or going
     fields = _head(mapping, ticket) | {
         "event": event.kind,
         "event_time": _time_text(event, "event_time"),

@@ -137,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", default=GOAL, help="authority that shall hold it at the end")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to wait")
     options = parser.parse_args(arguments)
+    if not options.certificates.is_dir():
+        parser.error(f"--certificates: there is no folder {options.certificates}")
     end = time.monotonic() + options.seconds
     external_id = options.external_id or f"EXAMPLE-{uuid.uuid4()}"
     with open_channel(options.node, options.certificates, options.server_name) as channel:
@@ -149,10 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "due": ticket.due_time.ToJsonString(),
             }
             print(json.dumps(created), flush=True)
-            return 0 if watch(stub, ticket.name, options.until, end=end) else 1
+            is_there = watch(stub, ticket.name, options.until, end=end)
         except grpc.RpcError as error:
             sys.stderr.write(f"{explain(error)}\n")
             return 3
+    if not is_there:
+        sys.stderr.write(f"{options.until} did not get it in {options.seconds:g} seconds\n")
+    return 0 if is_there else 1
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ def check(*, kind: Kind, directory: Folder, as_json: AsJson = False) -> None:
 
 def _command(kind: str, verb: str, directory: Path) -> list[str]:
     module = f"adapters.{kind}"
-    if not _KIND.fullmatch(kind) or importlib.util.find_spec(f"{module}.__main__") is None:
+    if not _KIND.fullmatch(kind) or not _is_runnable(module):
         raise ResourceNotFound(kind="adapter", name=kind, hint="see `ls adapters`")
     return [sys.executable, "-m", module, verb, str(directory)]
+
+
+def _is_runnable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"{module}.__main__") is not None
+    except ModuleNotFoundError:  # of the package before the dot
+        return False

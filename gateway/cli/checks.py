@@ -149,6 +149,10 @@ async def check_certificate(patient: Patient) -> list[Finding]:
 
 async def check_roster(patient: Patient) -> list[Finding]:
     """The roster verifies, is fresh, and lists this node, its authorities and its keys."""
+    if not patient.settings.roster_key_path.exists():
+        text = pick("没有名册公钥，节点不能启动", "no public roster key; the node cannot start")
+        action = pick("取得 roster-key.pem 放入节点目录", "get roster-key.pem and put it here")
+        return [Finding("roster", Level.FAIL, text, action)]
     roster = _roster(patient.settings)
     if roster is None:
         return [

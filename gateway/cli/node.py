@@ -15,7 +15,7 @@ import yaml
 from gateway.cli.ca import write_folder
 from gateway.cli.output import pick, print_line, say
 from gateway.cli.roster import public_row
-from gateway.config import NODE_FILE, load_settings
+from gateway.config import NODE_FILE, Settings, load_settings
 from gateway.kernel.errors import FieldInvalid, ResourceExists
 from gateway.kernel.time import SystemClock
 from gateway.trust.certificates import Certificate, CertificateAuthority
@@ -62,6 +62,11 @@ def init(
         raise ResourceExists(kind="node folder", name=directory)
     hosted = _codes(hosts if hosts is not None else authority)
     name = node or f"node-{authority}"
+    if roster_key is not None:
+        load_public_key(roster_key, Purpose.STATEMENT)  # refuse a file that is no such key
+    root = CertificateAuthority.load(ca) if ca is not None else None
+    trusted = [_trusted(folder) for folder in trust or ()]
+    # Everything that is given has been read: from here on the folder is written.
     text = _settings_text(
         name,
         authority=authority,
@@ -80,26 +85,15 @@ def init(
     except FieldInvalid:
         (directory / NODE_FILE).unlink()  # so that the corrected command can be given again
         raise
-    settings.keys_path.mkdir(mode=0o700, exist_ok=True)
-    generate_storage_key(settings.keys_path)
-    keys = [generate_authority(settings.keys_path, code) for code in hosted]
-    public = {
-        each.code: [public_row(each.statement[1].public), public_row(each.sealing[1].public)]
-        for each in keys
-    }
-    (directory / PUBLIC_FILE).write_text(
-        yaml.safe_dump({"node": name, "authorities": public}, sort_keys=True), encoding="utf-8"
-    )
-    if ca is not None:
-        root = CertificateAuthority.load(ca)
+    _make_keys(settings, hosted, name)
+    if root is not None:
         host = endpoint.rpartition(":")[0].strip("[]")
         issued = root.issue_node(authority, name, now=_CLOCK.now(), hosts=(host,))
         write_folder(issued, settings.tls_path, root=root.certificate)
-    _copy_trust(settings.trust_path, trust or ())
+    _write_trust(settings.trust_path, trusted)
     if roster_key is not None:
-        load_public_key(roster_key, Purpose.STATEMENT)  # refuse a file that is no such key
         shutil.copyfile(roster_key, settings.roster_key_path)
-    _print_next_steps(directory, name, authority=authority)
+    _print_next_steps(directory, name, authority=authority, is_host=bool(hosted))
 
 
 def serve(
@@ -158,17 +152,33 @@ def _settings_text(
     return "\n".join([*lines, ""])
 
 
-def _copy_trust(target: Path, folders: Sequence[Path]) -> None:
-    """Copy the CA and the revocation list of each CA folder."""
+def _make_keys(settings: Settings, hosted: Sequence[str], name: str) -> None:
+    """Make the keys of node and authorities, and the file of public ones for the roster."""
+    settings.keys_path.mkdir(mode=0o700, exist_ok=True)
+    generate_storage_key(settings.keys_path)
+    keys = [generate_authority(settings.keys_path, code) for code in hosted]
+    public = {
+        each.code: [public_row(each.statement[1].public), public_row(each.sealing[1].public)]
+        for each in keys
+    }
+    (settings.directory_path / PUBLIC_FILE).write_text(
+        yaml.safe_dump({"node": name, "authorities": public}, sort_keys=True), encoding="utf-8"
+    )
+
+
+def _trusted(folder: Path) -> tuple[Certificate, RevocationList]:
+    """Return the CA and the revocation list of a CA folder."""
+    return Certificate.load(folder / "ca.pem"), RevocationList.load(folder / "revoked.json")
+
+
+def _write_trust(target: Path, trusted: Sequence[tuple[Certificate, RevocationList]]) -> None:
     target.mkdir(exist_ok=True, mode=0o700)
-    for folder in folders:
-        revoked = RevocationList.load(folder / "revoked.json")
-        certificate = Certificate.load(folder / "ca.pem")
+    for certificate, revoked in trusted:
         (target / f"{revoked.issuer}.pem").write_bytes(certificate.pem)
         revoked.save(target / f"{revoked.issuer}.revoked.json")
 
 
-def _print_next_steps(directory: Path, name: str, *, authority: str) -> None:
+def _print_next_steps(directory: Path, name: str, *, authority: str, is_host: bool) -> None:
     say(f"已创建节点 {name}：{directory}。", f"Created node {name} in {directory}.")
     steps = []
     if not (directory / "tls" / "cert.pem").exists():
@@ -186,7 +196,7 @@ def _print_next_steps(directory: Path, name: str, *, authority: str) -> None:
                 f"put the public roster key at {directory / 'roster-key.pem'}",
             )
         )
-    if not list((directory / "trust").glob("*.pem")):
+    if is_host and not list((directory / "trust").glob("*.pem")):
         steps.append(
             pick(
                 f"把各机构的 ca.pem 放到 {directory / 'trust'}/机构代码.pem",

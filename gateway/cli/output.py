@@ -21,10 +21,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.kernel.errors import GrpcCode, LubiaoError
+from gateway.kernel.errors import GrpcCode, LubiaoError, ResourceExists, ResourceNotFound
 
 LANGUAGE_VARIABLE = "LUBIAO_LANG"
 PLAIN_WIDTH = 160  # of a table that goes into a file or a pipe
+LOCAL_KINDS = frozenset(
+    {"file", "key file", "revocation list", "node folder", "certificate folder"}
+)  # of resources that lie on this machine, not on a node
 
 
 class Language(Enum):
@@ -99,6 +102,8 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 def exit_code_of(error: LubiaoError) -> Exit:
     """Return the exit code that an error means."""
+    if _is_missing_file(error):
+        return Exit.USAGE
     match error.code:
         case GrpcCode.UNAVAILABLE | GrpcCode.DEADLINE_EXCEEDED:
             return Exit.NOT_REACHABLE
@@ -112,11 +117,25 @@ def exit_code_of(error: LubiaoError) -> Exit:
 
 def explain(error: LubiaoError) -> Exit:
     """Tell a person what went wrong and return the exit code."""
-    text = pick(error.chinese_text(), error.text())
-    if error.hint and _Speech.language is Language.ZH:
-        text = f"{text}（{error.hint}）"
+    name = error.metadata.get("name", "")
+    if _is_missing_file(error):
+        text = pick(f"没有文件 {name}。", f"There is no file {name}.")
+    elif _is_local(error, ResourceExists):
+        text = pick(f"{name} 已存在，不会覆盖。", f"{name} exists already and is not overwritten.")
+    else:
+        text = pick(error.chinese_text(), error.english.format(**error.metadata))
+    if error.hint:
+        text += pick(f"（{error.hint}）", f" Hint: {error.hint}")
     typer.echo(f"{text} [{error.reason}]", err=True)
     return exit_code_of(error)
+
+
+def _is_missing_file(error: LubiaoError) -> bool:
+    return _is_local(error, ResourceNotFound)
+
+
+def _is_local(error: LubiaoError, kind: type[LubiaoError]) -> bool:
+    return isinstance(error, kind) and error.metadata.get("kind") in LOCAL_KINDS
 
 
 def errors_in(error: BaseException) -> Iterator[LubiaoError]:

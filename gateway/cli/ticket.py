@@ -244,7 +244,7 @@ def _ticket_of(index: int, row: Any) -> ticket_pb2.Ticket:
         return ParseDict(row, ticket_pb2.Ticket())
     except (ParseError, TypeError, AttributeError) as error:
         # The parser's text may quote the value; the path before it is enough to find the place.
-        place = str(error).partition(":")[0][:120]
+        place = str(error).partition(":")[0].partition("\n")[0][:120]
         raise FieldInvalid(field=f"ticket {index}", got=place, expected="a Ticket") from error
 
 

@@ -5,7 +5,7 @@ with what the request did. The lock on the request makes two identical requests 
 after the other: the second one finds the answer of the first. Lock names sort `request/` before
 `ticket/`, so taking this lock first keeps the order of all locks.
 
-Answers are kept for seven days at least and are removed by `purge`. An answer is stored as it was
+Answers are kept for seven days at least and are removed by `purge_all`. One is stored as it was
 sent, so methods with a request id answer with names and states, never with personal fields.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.database.table import Query, RowsOf, Table, load_queries
-from gateway.database.uow import UnitOfWork
+from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import RequestIdReused
 from gateway.kernel.time import Instant
 
@@ -106,3 +106,14 @@ async def purge(uow: UnitOfWork, *, now: Instant) -> int:
     for key in old:
         uow.delete(REQUESTS, key.principal, key.request_id)
     return len(old)
+
+
+async def purge_all(database: Database, *, now: Instant) -> int:
+    """Remove all answers older than `KEPT`, a page in each unit; return how many."""
+    removed = 0
+    while True:
+        async with database.unit() as uow:
+            page = await purge(uow, now=now)
+        removed += page
+        if page < PURGE_ROWS_MAX:
+            return removed

@@ -126,6 +126,11 @@ class PostgresDatabase:
         """Open a unit: commit at the end of the block, roll back on an exception."""
         return _PostgresUnit(self._pool)
 
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections of the pool work now, and how many there are."""
+        size = self._pool.get_size()
+        return size - self._pool.get_idle_size(), size
+
     async def ping(self) -> None:
         """Raise PeerUnreachable unless PostgreSQL answers."""
         with translated_errors(outcome=ROLLED_BACK):

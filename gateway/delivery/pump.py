@@ -99,6 +99,8 @@ class Pump:
         self._incarnation = incarnation
         self._senders: dict[NodeId, _Sender] = {}
         self._arrived = asyncio.Event()
+        # Told the node and its answer for every envelope.
+        self.counted: Callable[[NodeId, Outcome], None] = lambda _node, _outcome: None
 
     def wake(self, node: NodeId) -> None:
         """Tell that something waits for `node`."""
@@ -231,6 +233,7 @@ class Pump:
                 check=4, got=f"{len(receipts)} receipts", expected=f"{len(batch)} receipts"
             )
         now = self._clock.now()
+        answers: list[tuple[NodeId, Outcome]] = []
         async with self._database.unit() as uow:
             for row, raw in zip(batch, receipts, strict=True):
                 try:
@@ -239,6 +242,7 @@ class Pump:
                     _log.error("receipt.invalid", reason=error.reason, target=row.target)
                     uow.put(OUTBOX, replace(row, not_before=now + BACKOFF_MAX))
                     continue
+                answers.append((NodeId(row.node), receipt.outcome))
                 match receipt.outcome:
                     case Outcome.RECEIVED:
                         uow.delete(OUTBOX, row.position)
@@ -255,6 +259,8 @@ class Pump:
                     case Outcome.DEFERRED:
                         delay = min(max(receipt.retry_delay, BACKOFF_FIRST), BACKOFF_MAX)
                         uow.put(OUTBOX, replace(row, not_before=now + delay))
+        for node, outcome in answers:
+            self.counted(node, outcome)
 
     def _open_receipt(self, row: OutboxRow, raw: bytes) -> Receipt:
         signed = peer_pb.SignedReceipt()

@@ -85,7 +85,9 @@ def build_dispatch(
     tickets = room.tickets
     router = Router(reference=reference, packs=packs, hosted=hosted, joined=joined)
     acting = Acting(tickets=tickets, custody=custody, router=router)
-    reactions = Reactions(tickets=tickets, custody=custody, acting=acting, router=router)
+    reactions = Reactions(
+        tickets=tickets, custody=custody, acting=acting, router=router, audit=audit
+    )
     once = Once(database=database, clock=business_clock, key=room.token_key)
     render = Render(custody=custody)
     intake = Intake(

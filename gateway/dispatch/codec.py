@@ -19,7 +19,7 @@ from gateway.kernel.codes import (
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.routing.model import Decision, RoutingFacts
-from gateway.tickets.model import Clocks, RouteDecision, Ticket
+from gateway.tickets.model import RouteDecision, Ticket
 from gateway.tickets.rows import known_code
 from gateway.tickets.standard import Stated
 from hotline.custody.v1 import custody_pb2
@@ -275,11 +275,6 @@ def header_of_offer(body: bytes) -> tuple[str, int]:
     """Return the region that an offer's header names, and the offer's reason."""
     offer = custody_pb2.Offer.FromString(body)
     return offer.ticket.region, offer.reason
-
-
-def clocks_of(ticket: Ticket) -> Clocks:
-    """Return the clocks that a ticket carries."""
-    return Clocks(ticket.dispatch_due_time, ticket.due_time, ticket.due_provisional)
 
 
 def to_bytes(message: Message) -> bytes:

@@ -38,7 +38,7 @@ from gateway.trust.principal import Principal, PrincipalKind, Role
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of a platform and of the node differ by less
 UNIT_ROLES = (Role.HANDLER, Role.DISPATCHER)
-RATING_ROLES = (Role.CLERK, Role.DISPATCHER, Role.HANDLER, Role.SUPERVISOR)
+RATING_ROLES = (Role.CLERK, Role.DISPATCHER, Role.SUPERVISOR)  # never who did the work
 _Step = Callable[[UnitOfWork, Ticket, Act], Awaitable[Ticket]]
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
+from gateway.audit.model import AuditEntry
+from gateway.audit.service import AuditLog
 from gateway.custody.model import (
     CARING,
     BecameCustodian,
@@ -68,9 +70,16 @@ class Reactions:
     """Reacts for the authorities of one node."""
 
     def __init__(
-        self, *, tickets: Tickets, custody: CustodyService, acting: Acting, router: Router
+        self,
+        *,
+        tickets: Tickets,
+        custody: CustodyService,
+        acting: Acting,
+        router: Router,
+        audit: AuditLog,
     ) -> None:
         """React with these."""
+        self._audit = audit
         self._tickets = tickets
         self._custody = custody
         self._acting = acting
@@ -82,8 +91,20 @@ class Reactions:
 
     async def handle(self, uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
         """Take a verified statement: custody first, then what follows from it."""
+        statement = delivered.statement
         events = await self._custody.receive(uow, delivered, now)
-        offer = delivered.statement.body if delivered.statement.kind == "Offer" else b""
+        self._audit.append(
+            uow,
+            AuditEntry(
+                time=now,
+                principal=f"authorities/{statement.issuer}",
+                role="peer",
+                act=f"statement.{statement.kind}",
+                subject=f"tickets/{statement.ticket}",
+                basis=f"statements/{statement.statement_id}",
+            ),
+        )
+        offer = statement.body if statement.kind == "Offer" else b""
         await self.react(uow, events, now=now, offer=offer)
 
     async def react(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+import structlog
 from google.rpc import status_pb2
 
 from gateway.delivery.codec import error_to_status, instant_of_field
@@ -20,7 +20,7 @@ from gateway.dispatch.handling import Handling, Target
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.once import Call
 from gateway.kernel.codes import ContactMethod
-from gateway.kernel.errors import BatchTooLarge, FieldInvalid, LubiaoError
+from gateway.kernel.errors import BatchTooLarge, FieldInvalid, InvariantViolated, LubiaoError
 from gateway.kernel.time import from_microseconds
 from gateway.kernel.validation import validate
 from gateway.tickets.codec import rating_from_pb
@@ -43,7 +43,7 @@ Mutating = (
     | ticket_service_pb2.CloseTicketRequest
 )
 _pb = ticket_service_pb2
-AnyRequest = TypeVar("AnyRequest", bound=Message)
+log = structlog.get_logger()
 
 
 class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
@@ -99,9 +99,16 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
             try:
                 ticket = await self._create(request, principal)
             except LubiaoError as error:
-                status: status_pb2.Status = error_to_status(error)
-                return _pb.BatchCreateTicketsResult(error=status)
-        return _pb.BatchCreateTicketsResult(ticket=ticket)
+                refusal = error
+            except Exception as error:  # a defect of ours must not hold up the other messages
+                log.exception("batch.item_failed")
+                refusal = InvariantViolated(
+                    invariant="a message is taken or refused", got=type(error).__name__
+                )
+            else:
+                return _pb.BatchCreateTicketsResult(ticket=ticket)
+        status: status_pb2.Status = error_to_status(refusal)
+        return _pb.BatchCreateTicketsResult(error=status)
 
     async def _create(
         self, request: ticket_service_pb2.CreateTicketRequest, principal: Principal

@@ -15,7 +15,7 @@ A principal of kind `system` has no certificate and so has no row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 
@@ -64,10 +64,11 @@ AT_LEAST = timedelta(milliseconds=50)  # a commit on a slow disk
 
 DESK = frozenset({Role.CLERK, Role.DISPATCHER, Role.SUPERVISOR})
 JUDGES = frozenset({Role.DISPATCHER, Role.SUPERVISOR})
-WORKERS = frozenset({Role.HANDLER, Role.DISPATCHER, Role.SUPERVISOR})
+TAKERS = frozenset({Role.CLERK, Role.DISPATCHER})
+ASSIGNERS = frozenset({Role.DISPATCHER})
+WORKERS = frozenset({Role.HANDLER, Role.DISPATCHER})
 READERS = DESK | WORKERS
 RULES = frozenset({Role.RULE_EDITOR, Role.RULE_APPROVER})
-ADMINISTRATORS = frozenset({Role.SYSTEM_ADMINISTRATOR, Role.DIRECTORY_ADMINISTRATOR})
 BASES = frozenset({PLATFORM, STAFF})
 
 
@@ -77,11 +78,11 @@ def _tickets(roles: frozenset[Role], *, deadline: timedelta = QUICK) -> Access:
     )
 
 
-def _judging() -> Access:
+def _judging(roles: frozenset[Role] = JUDGES) -> Access:
     return Access(
         kinds=frozenset({STAFF}),
         scope=Scope.HOSTED,
-        roles=JUDGES,
+        roles=roles,
         allows_outsourced=False,
         deadline=QUICK,
         deadline_min=AT_LEAST,
@@ -109,11 +110,11 @@ def _certified(deadline: timedelta, *, while_draining: bool = False) -> Access:
 
 
 MATRIX: Mapping[str, Access] = {
-    f"/{TICKETS}/CreateTicket": _tickets(DESK),
+    f"/{TICKETS}/CreateTicket": _tickets(TAKERS),
     f"/{TICKETS}/BatchCreateTickets": Access(
         kinds=BASES,
         scope=Scope.HOSTED,
-        roles=DESK,
+        roles=TAKERS,
         deadline=LONG,
         deadline_min=timedelta(seconds=1),
         is_validated=False,
@@ -121,11 +122,11 @@ MATRIX: Mapping[str, Access] = {
     f"/{TICKETS}/GetTicket": _tickets(READERS),
     f"/{TICKETS}/ListTickets": _tickets(READERS),
     f"/{TICKETS}/WatchTickets": _tickets(READERS, deadline=STREAM),
-    f"/{TICKETS}/AcknowledgeTicket": _tickets(WORKERS),
-    f"/{TICKETS}/AssignTicket": _judging(),
+    f"/{TICKETS}/AcknowledgeTicket": replace(_tickets(frozenset()), kinds=frozenset({PLATFORM})),
+    f"/{TICKETS}/AssignTicket": _judging(ASSIGNERS),
     f"/{TICKETS}/SignForTicket": _tickets(WORKERS),
     f"/{TICKETS}/RecordContact": _tickets(WORKERS),
-    f"/{TICKETS}/ResolveTicket": _tickets(WORKERS),
+    f"/{TICKETS}/ResolveTicket": _tickets(WORKERS | TAKERS),
     f"/{TICKETS}/RateTicket": _tickets(DESK),
     f"/{TICKETS}/CloseTicket": _tickets(DESK),
     f"/{TICKETS}/ListTicketEvents": _tickets(READERS),

@@ -8,7 +8,6 @@ root hands them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 
@@ -65,7 +64,6 @@ class Metrics:
         self._outbox_age = meter.create_gauge(
             "lubiao_outbox_oldest", unit="s", description="Age of the oldest of them"
         )
-        self._tickets = meter.create_gauge("lubiao_tickets", description="Tickets held, by state")
         self._pool = meter.create_gauge(
             "lubiao_database_connections", description="Connections of the pool"
         )
@@ -94,11 +92,6 @@ class Metrics:
         """Set how much waits for a node and for how long."""
         self._outbox.set(depth, {"peer": peer})
         self._outbox_age.set(oldest.total_seconds(), {"peer": peer})
-
-    def tickets(self, counts: Mapping[str, int]) -> None:
-        """Set the number of tickets by the name of their state."""
-        for state, count in counts.items():
-            self._tickets.set(count, {"state": state})
 
     def database_pool(self, *, in_use: int, size: int) -> None:
         """Set how many connections there are and how many work."""

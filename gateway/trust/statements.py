@@ -27,7 +27,6 @@ STATEMENT_PAYLOAD_TYPE = "application/vnd.lubiao.statement.v1+protobuf"
 RECEIPT_PAYLOAD_TYPE = "application/vnd.lubiao.receipt.v1+protobuf"
 ROSTER_PAYLOAD_TYPE = "application/vnd.lubiao.roster.v1+protobuf"
 DIGEST_BYTES = 32
-SIGNATURE_BYTES = 64
 NO_RECORD = bytes(DIGEST_BYTES)  # stands for "none" in a record, so that every part has one size
 _RECORD_LABEL = b"lubiao/custody/1"
 

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from tests.fixtures.federations import (
     IDENTITY,
     PERSON,
     PHONE,
+    POLL_SECONDS,
+    SETTLE_SECONDS_MAX,
     Refusal,
     Running,
     a_ticket,
@@ -245,7 +248,7 @@ def test_external_id_with_other_content_is_refused_and_with_the_same_found(
 
 
 @pytest.mark.parametrize(
-    "text", ["phones = 13900000000", "state", 'state = "NO_STATE"', "state = = a", 'matter = "1']
+    "text", [f"phones = {PHONE}", "state", 'state = "NO_STATE"', "state = = a", 'matter = "1']
 )
 def test_filter_that_does_not_hold_is_told_what_would(federation: Running, text: str) -> None:
     platform = federation.tickets(TIANJIN, PLATFORM)
@@ -425,7 +428,13 @@ def test_personal_fields_come_with_a_purpose_only_and_leave_an_audit_row(
     assert not without.HasField("citizen")
     assert not readings(federation, "hebei", name)
 
-    shown = handler.GetTicket(getting(name, purpose="handling")).ticket
+    # Who calls follows the acceptance in statements of its own.
+    end = time.monotonic() + SETTLE_SECONDS_MAX
+    while not (shown := handler.GetTicket(getting(name, purpose="handling")).ticket).HasField(
+        "citizen"
+    ):
+        assert time.monotonic() < end, "the identity did not arrive"
+        time.sleep(POLL_SECONDS)
     assert shown.citizen.display_name == PERSON
     [row] = readings(federation, "hebei", name)
     assert row["principal"] == "lubiao://131000/staff/staff-1"
@@ -511,3 +520,5 @@ def test_after_bad_input_nothing_accepted_is_lost_and_nothing_personal_is_logged
     for name in (before, after):
         federation.until_held_by(LANGFANG, name)
     federation.check_unharmed()
+    received = 'lubiao_delivery_receipts_total{outcome="received",peer="hebei"}'
+    assert received in federation.metrics("tianjin")

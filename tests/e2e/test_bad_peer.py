@@ -103,7 +103,7 @@ def deliver(
 def opened(federation: Running, receipt: peer_pb.SignedReceipt) -> Answer:
     """Return what a receipt says, after its issuer's signature over it was verified."""
     message = peer_pb.Receipt.FromString(receipt.receipt)
-    key = roster(federation).statement_key(message.issuer, receipt.signature.key_id)  # type: ignore[arg-type] # a code of a roster
+    key = roster(federation).statement_key(message.issuer, receipt.signature.key_id)
     assert key is not None
     verify(key, receipt.receipt, receipt.signature.direct, payload_type=RECEIPT_PAYLOAD_TYPE)
     outcome = message.WhichOneof("outcome")

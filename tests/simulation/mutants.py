@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from gateway.custody import guards, machine
+from gateway.custody import guards, machine, recall
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import Holding
 from gateway.custody.states import Local
 from gateway.delivery import inbox, pump
+from gateway.delivery.model import SignedBytes
 from gateway.delivery.store import OUTBOX
 
 
@@ -155,6 +156,25 @@ def _inner_chain_left_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Coupling, "_close_inner", close_inner)
 
 
+def _recall_is_signed_anew(patch: pytest.MonkeyPatch) -> None:
+    """A second Revoke of one epoch has other bytes: an honest node forks itself."""
+
+    async def revoke_again(
+        self: recall.Recall, uow: Any, chain: Any, made: Any, *, now: Any
+    ) -> None:
+        offer = await self._kept(uow, chain.key.authority, made.statement_digest)
+        signed = SignedBytes(offer.statement, offer.key_id, offer.signature)
+        step = recall._with_offer(machine.revoke(chain, made, reason="again"), signed)
+        await self._writer.write(uow, step, now=now)
+
+    patch.setattr(recall.Recall, "_revoke_again", revoke_again)
+
+
+def _early_statements_are_refused(patch: pytest.MonkeyPatch) -> None:
+    """Delivery: what overtook another statement is refused for ever instead of deferred."""
+    patch.setattr(inbox, "_is_for_ever", lambda error: True)
+
+
 MUTANTS = (
     Mutant("recall does not wait", _recall_does_not_wait, frozenset({"S2", "S4", "S11", "S13"})),
     Mutant("revoke not remembered", _revoke_is_not_remembered, frozenset({"S2", "S6", "S7"})),
@@ -169,4 +189,6 @@ MUTANTS = (
     Mutant("receipt before commit", _receipt_before_commit, frozenset({"L0", "L1", "L2", "L3"})),
     Mutant("outbox emptied early", _outbox_emptied_by_sending, frozenset({"L0", "L1", "L2", "L3"})),
     Mutant("inner chain left open", _inner_chain_left_open, frozenset({"L0", "L1", "L3", "S2"})),
+    Mutant("recall signed anew", _recall_is_signed_anew, frozenset({"S13"})),
+    Mutant("early is refused", _early_statements_are_refused, frozenset({"S13"})),
 )

@@ -70,6 +70,8 @@ class Play:
             (self._crash, 2),
             (self._advance, 1),
             (self._cut, 1),
+            (self._rotate, 1),
+            (self._refresh, 2),
         ]
         [verb] = rng.choices([verb for verb, _ in verbs], [weight for _, weight in verbs])
         node = rng.choice(list(world.nodes.values()))
@@ -206,12 +208,21 @@ class Play:
         network.cut.add((source, target))  # one way: an asymmetric partition
         self.world.faults["cut"] += 1
 
+    async def _rotate(self) -> None:
+        authority = self.world.rng.choice(self.world.authorities)
+        self.world.rotate(authority)
+        self._note(f"rotate {authority}")
+
+    async def _refresh(self) -> None:
+        self.world.rng.choice(list(self.world.nodes.values())).old_roster = None
+
     # --- settling -----------------------------------------------------------------------------
 
     async def _settle(self) -> None:
         self.world.network.heal()
         for node in self.world.nodes.values():
             node.crash_at = None
+            node.old_roster = None
         self._note("healed")
         for _ in range(QUIET_ROUNDS_MAX):
             self.world.clock.advance(timedelta(seconds=20))

@@ -27,6 +27,7 @@ FAULTS = {
     "lost",
     "repeated",
     "restart",
+    "rotated",
     "shuffled",
     "unanswered",
 }

@@ -31,7 +31,7 @@ from gateway.delivery.pump import Pump
 from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber, mint_ticket_number, uuid7
 from gateway.kernel.time import Instant, ManualClock, day_of
 from gateway.trust.key_ring import KeyRing
-from gateway.trust.keys import PublicKey
+from gateway.trust.keys import PublicKey, Purpose, generate
 from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
 from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import ticket_pb2
@@ -155,6 +155,7 @@ class Node:
         self.id = NodeId(name)
         self.hosts = tuple(AuthorityCode(code) for code in hosts)
         self.keys = world.keys_of(hosts)
+        self.old_roster: Roster | None = None
         self.clock = SkewedClock(world.clock)
         self.database = MemoryDatabase(crash=self._at_point)
         self.crash_at: tuple[str, int] | None = None
@@ -162,6 +163,10 @@ class Node:
         self.pump: Pump
         self.custody: CustodyService
         self.timers: TimerRunner
+
+    def known_roster(self) -> Roster:
+        """Return the roster as this node knows it, which may be an old one."""
+        return self.old_roster or self.world.roster
 
     def _at_point(self, point: str) -> None:
         if self.crash_at is None:
@@ -184,7 +189,7 @@ class Node:
         self.inbox = Inbox(
             node=self.id,
             database=self.database,
-            roster=lambda: world.roster,
+            roster=self.known_roster,
             keys=self.keys,
             business_clock=self.clock,
             machine_clock=self.clock,
@@ -192,19 +197,19 @@ class Node:
         self.inbox.counted = world.count
         outbox = Outbox(
             node=self.id,
-            roster=lambda: world.roster,
+            roster=self.known_roster,
             inbox=self.inbox,
             machine_clock=self.clock,
         )
         self.pump = Pump(
             database=self.database,
             transport=world.network.from_node(self.id),
-            roster=lambda: world.roster,
+            roster=self.known_roster,
             clock=self.clock,
         )
         self.custody = assembly.build(
             keys=self.keys,
-            roster=lambda: world.roster,
+            roster=self.known_roster,
             outbox=outbox,
             content=SimulatedCopies(),
             ids=world.ids,
@@ -343,6 +348,21 @@ class World:
         """All authorities of the federation."""
         return tuple(code for node in self.nodes.values() for code in node.hosts)
 
+    def rotate(self, authority: AuthorityCode) -> None:
+        """Give an authority a new statement key; the other nodes go on with the old roster."""
+        owner = self.node_of(authority)
+        keys = owner.keys.authorities[authority]
+        version = max(keys.statement) + 1
+        ids = SeededIds(random.Random(f"{self.seed}/{authority}/{version}"))
+        fresh = {**keys.statement, version: generate(Purpose.STATEMENT, ids)}
+        changed = {**owner.keys.authorities, authority: replace(keys, statement=fresh)}
+        owner.keys = replace(owner.keys, authorities=changed)
+        for node in self.nodes.values():
+            node.old_roster = None if node is owner else node.known_roster()
+        self.roster = self._roster()
+        owner.start()
+        self.faults["rotated"] += 1
+
     def _roster(self) -> Roster:
         def listed(public: PublicKey) -> KeyEntry:
             begin = START - timedelta(days=1)
@@ -353,7 +373,9 @@ class World:
                 code=code,
                 name=f"模拟热线{code}",
                 hosted_on=node.id,
-                statement_keys=(listed(node.keys.signing_key(code).public),),
+                statement_keys=tuple(
+                    listed(key.public) for key in node.keys.authorities[code].statement.values()
+                ),
                 sealing_keys=(listed(node.keys.sealing_key(code).public),),
             )
             for node in self.nodes.values()

@@ -26,7 +26,7 @@ from gateway.cli.demo.observer import Observer
 from gateway.cli.demo.report import summary, text_lines
 from gateway.cli.demo.table import live_table
 from gateway.cli.demo.topology import Topology, load_topology
-from gateway.cli.output import Exit
+from gateway.cli.output import Exit, pick, say
 
 TIMEOUT_SECONDS = 180.0
 LOOK_SECONDS = 0.5
@@ -48,8 +48,11 @@ def run_demo(options: Options) -> int:
     console = Console(stderr=options.is_json)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lubiao-demo-"))
     if folder.exists() and any(folder.iterdir()):
-        sys.stderr.write(f"{folder} is not empty; name a new folder with --dir\n")
-        return Exit.NO
+        say(
+            f"{folder} 不是空目录，请用 --dir 指定新目录。",
+            f"{folder} is not empty; name a new folder with --dir.",
+        )
+        return Exit.USAGE
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     began = time.monotonic()
     topology = load_topology()
@@ -68,7 +71,7 @@ def run_demo(options: Options) -> int:
     if options.folder is None and verdict.is_good:
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        sys.stderr.write(f"{folder}\n")
+        say(f"数据和日志保留在 {folder}。", f"Data and logs are kept in {folder}.")
     return Exit.DONE if verdict.is_good else Exit.NO
 
 
@@ -81,16 +84,20 @@ async def _run(
         loop.add_signal_handler(number, stopping.set)
     federation.start_nodes()
     async with federation.observer() as observer:
-        with console.status("节点启动中 …"):
+        with console.status(pick("节点启动中 …", "starting the nodes …")):
             await federation.until_up(observer)
         federation.start_parties()
         with Live(console=console, auto_refresh=False, transient=options.is_json) as live:
-            look = partial(_look, federation, observer, ordinary, live)
+            look = partial(_look, federation, observer, ordinary, live, options)
             return await _watch(look, options, stopping)
 
 
 async def _look(
-    federation: Federation, observer: Observer, ordinary: Mapping[str, int], live: Live
+    federation: Federation,
+    observer: Observer,
+    ordinary: Mapping[str, int],
+    live: Live,
+    options: Options,
 ) -> Verdict | None:
     """Show what the nodes say now and return the verdict on it; None while a node is away."""
     federation.check_alive()
@@ -100,7 +107,10 @@ async def _look(
         return None
     copies, verdict = seen
     cases = {item.external_id: item.id for item in expectations}
-    live.update(live_table(copies, cases=cases, names=names_in(federation.topology)), refresh=True)
+    table = live_table(copies, cases=cases, names=names_in(federation.topology))
+    if not options.is_once and verdict.is_settled:
+        table.caption = pick("全部了结，按 Ctrl-C 结束", "all is settled; Ctrl-C ends it")
+    live.update(table, refresh=True)
     return verdict
 
 

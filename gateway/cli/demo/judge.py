@@ -197,7 +197,11 @@ def _place_of(copies: Sequence[Copy]) -> Place:
         return FINAL[held.state]
     if held.case:
         return Place.IN_CASE
-    if held.action == "TRIAGE" and (not held.unit or held.unit.endswith(DESK)):
+    if held.action == "TRIAGE" and not held.unit:
+        return Place.IN_TRIAGE
+    # A desk also gets what a decision could not be carried out for: an unknown matter, an offer
+    # that came back. Only an external referral is still answered by the demonstration itself.
+    if held.unit.endswith(DESK) and held.action != "EXTERNAL":
         return Place.IN_TRIAGE
     return Place.UNSETTLED
 

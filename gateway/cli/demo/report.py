@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.cli.demo.judge import Place, Verdict
+from gateway.cli.output import pick
 
 
 def summary(
@@ -41,20 +42,41 @@ def text_lines(verdict: Verdict, *, seconds: float) -> list[str]:
     """Return the summary in words."""
     count = {place.value: verdict.places.get(place, 0) for place in Place}
     lines = [
-        f"{verdict.tickets} 件工单，{verdict.children} 件子单，用时 {seconds:.1f} 秒",
-        f"办结 {count['completed']} · 即时转接 {count['referred']} · 并单 {count['merged']} · "
-        f"撤回 {count['withdrawn']} · 研判中 {count['in_triage']} · 争议中 {count['in_case']}",
-        f"丢失 {len(verdict.lost)} · 重复 {len(verdict.duplicated)}",
+        pick(
+            f"{verdict.tickets} 件工单，{verdict.children} 件子单，用时 {seconds:.1f} 秒",
+            f"{verdict.tickets} tickets, {verdict.children} children, {seconds:.1f} seconds",
+        ),
+        pick(
+            f"办结 {count['completed']} · 即时转接 {count['referred']} · 并单 {count['merged']} · "
+            f"撤回 {count['withdrawn']} · 研判中 {count['in_triage']} · 争议中 {count['in_case']}",
+            f"completed {count['completed']} · referred {count['referred']} · "
+            f"merged {count['merged']} · withdrawn {count['withdrawn']} · "
+            f"in triage {count['in_triage']} · in a case {count['in_case']}",
+        ),
+        pick(
+            f"丢失 {len(verdict.lost)} · 重复 {len(verdict.duplicated)}",
+            f"lost {len(verdict.lost)} · duplicated {len(verdict.duplicated)}",
+        ),
     ]
+    failed = (
+        pick("不符合", "not as expected")
+        if verdict.is_settled
+        else pick("尚未如预期结束", "has not ended as expected yet")
+    )
     for case in verdict.cases:
-        lines.append(f"案例 {case.id:>2}: {'符合' if case.is_ok else '不符合'}")
+        word = pick("符合", "as expected") if case.is_ok else failed
+        lines.append(f"{pick('案例', 'case')} {case.id:>2}: {word}")
         if not case.is_ok:
-            lines.append(f"    应为 {dict(case.expected)}")
-            lines.append(f"    实际 {dict(case.got)}")
+            lines.append(f"    {pick('应为', 'expected')} {dict(case.expected)}")
+            lines.append(f"    {pick('实际', 'got')} {dict(case.got)}")
     if not verdict.is_settled:
         unsettled = count["unsettled"]
+        unacknowledged, disagreeing = len(verdict.unacknowledged), len(verdict.disagreeing)
         lines.append(
-            f"未了结 {unsettled} · 未确认 {len(verdict.unacknowledged)} · "
-            f"各方不一致 {len(verdict.disagreeing)}"
+            pick(
+                f"未了结 {unsettled} · 未确认 {unacknowledged} · 各方不一致 {disagreeing}",
+                f"unsettled {unsettled} · unacknowledged {unacknowledged} · "
+                f"seen differently {disagreeing}",
+            )
         )
     return lines

@@ -103,7 +103,8 @@ async def test_chains_of_a_ticket_are_those_of_one_authority_in_order(database: 
 async def test_filings_that_wait_are_bounded_and_in_order(database: Database) -> None:
     waiting = [a_chain_row(ticket=ticket, filing_due=True) for ticket in TICKETS[:3]]
     first = a_chain_row(ticket=TICKETS[3], authority="110000", filing_due=True)
-    await put(database, store.CHAINS, *reversed(waiting), first, a_chain_row(ticket=TICKETS[3]))
+    filed = a_chain_row(authority="100001")
+    await put(database, store.CHAINS, *reversed(waiting), first, filed)
     found = await selected(database, store.CHAINS_FILING_DUE, limit=3)
     assert found == [first, *waiting[:2]]
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from gateway.database.idempotency import KEPT, Request, find_answer, purge, remember
+from gateway.database import idempotency
+from gateway.database.idempotency import (
+    KEPT,
+    Request,
+    find_answer,
+    purge,
+    purge_all,
+    remember,
+)
 from gateway.database.uow import Database
 from gateway.kernel.errors import RequestIdReused
 
@@ -64,3 +72,14 @@ async def test_answers_are_kept_seven_days_and_then_purged(database: Database) -
         assert await purge(uow, now=NOW + timedelta(days=7)) == 0
         assert await purge(uow, now=NOW + KEPT + timedelta(seconds=1)) == 1
     assert await answer(database, REQUEST, b"second") == b"second"
+
+
+async def test_a_purge_goes_on_until_nothing_old_is_left(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "PURGE_ROWS_MAX", 2)
+    for number in range(5):
+        await answer(database, replace(REQUEST, request_id=f"{number}"), b"old")
+
+    assert await purge_all(database, now=NOW + KEPT + timedelta(seconds=1)) == 5
+    assert await purge_all(database, now=NOW + KEPT + timedelta(seconds=1)) == 0

@@ -128,6 +128,32 @@ async def test_a_declined_transfer_comes_back_with_reason_clause_and_owner() -> 
     assert (shown.clause, shown.proposed_owner) == ("测试条款", "120000")
 
 
+async def test_who_declines_keeps_nothing_of_the_content_and_never_saw_who_calls() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    transfer = await an_offer(federation, name)
+    tables = federation.node_of("130000").database.tables  # type: ignore[attr-defined] # memory
+    assert [bool(row.case_block) for row in tables["invitations"].values()] == [True]
+    kinds = {row.kind for row in tables["statements"].values()}
+
+    await a_desk(federation, "130000").DeclineTransfer(
+        pb.DeclineTransferRequest(
+            name=transfer,
+            reason=codes_pb2.RETURN_REASON_WRONG_REGION,
+            clause="测试条款",
+            proposed_owner="120000",
+            request_id=an_id(),
+        ),
+        CONTEXT,
+    )
+    await federation.settle()
+
+    assert "Offer" in kinds
+    assert "Release" not in kinds  # the statement that who calls travels beside
+    assert not tables["invitations"]
+    assert not tables.get("ticket_contents")
+
+
 async def test_a_second_refusal_files_a_case_and_the_ticket_stays() -> None:
     federation = a_federation()
     name = await a_ticket_at_the_desk(federation)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.file_drop.formats import Format, Row, parse, render
-from adapters.file_drop.rows import answer_of_row, assignment_row, ticket_of_row
+from adapters.file_drop.rows import answer_of_row, assignment_row, state_row, ticket_of_row
 from gateway.kernel.errors import FieldInvalid
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from tests.unit.adapters.builders import a_row, city_mapping, lines
@@ -93,6 +93,22 @@ def test_answer_with_a_bad_number_is_refused() -> None:
 
     with pytest.raises(FieldInvalid):
         answer_of_row(city_mapping(), row, name="f")
+
+
+def test_state_row_names_the_lead_and_not_who_assists() -> None:
+    ticket = ticket_pb2.Ticket(
+        name="tickets/12000020261121000010008",
+        platform_state=codes_pb2.PLATFORM_STATE_TO_SIGN,
+        channel=codes_pb2.CHANNEL_PHONE,
+        type=codes_pb2.TICKET_TYPE_COMPLAINT,
+        urgency=codes_pb2.URGENCY_NORMAL,
+        assignments=[
+            ticket_pb2.Assignment(unit="units/lead", role=codes_pb2.ASSIGNMENT_ROLE_LEAD),
+            ticket_pb2.Assignment(unit="units/other", role=codes_pb2.ASSIGNMENT_ROLE_ASSIST),
+        ],
+    )
+    row = state_row(city_mapping(), ticket, ticket_pb2.TicketEvent(kind="assignment.assigned"))
+    assert row["承办单位编号"] == "lead"
 
 
 def test_assignment_row_speaks_the_platforms_language() -> None:

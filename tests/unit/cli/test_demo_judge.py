@@ -92,6 +92,13 @@ def test_every_place_counts_once() -> None:
     for unit in ("", "131000-desk"):
         triage = replace(HELD, state="DISPATCHED", action="TRIAGE", unit=unit)
         assert verdict_of(CLOSED, triage).places[Place.IN_TRIAGE] == 1
+    for action, place in (
+        ("ASSIGN", Place.IN_TRIAGE),  # of an unknown matter
+        ("OFFER", Place.IN_TRIAGE),  # that came back
+        ("EXTERNAL", Place.UNSETTLED),  # until its answer is recorded
+    ):
+        at_desk = replace(HELD, state="DISPATCHED", action=action, unit="131000-desk")
+        assert verdict_of(CLOSED, at_desk).places[place] == 1
     in_case = replace(HELD, state="DISPATCHED", case="c1")
     assert verdict_of(CLOSED, in_case).places[Place.IN_CASE] == 1
 

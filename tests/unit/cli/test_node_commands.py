@@ -157,9 +157,30 @@ def test_a_broken_roster_description_names_every_problem(tmp_path: Path, run: Co
 def test_messages_are_chinese_unless_english_is_asked_for(tmp_path: Path, run: Command) -> None:
     chinese = run("ca", "list", tmp_path / "none")
     english = run("--lang", "en", "ca", "list", tmp_path / "none")
-    assert chinese.code == english.code == 1
-    assert "没有您可见的" in chinese.err
-    assert "is visible to you" in english.err
+    assert chinese.code == english.code == 2
+    assert "没有文件" in chinese.err
+    assert "There is no file" in english.err
+
+
+def test_a_node_that_lacks_an_input_leaves_no_folder_behind(tmp_path: Path, run: Command) -> None:
+    command = ("init", tmp_path / "node", "--authority", "120000", "--endpoint", "127.0.0.1:1")
+    for option in ("--roster-key", "--trust", "--ca"):
+        assert run(*command, option, tmp_path / "none").code == 2
+        assert not (tmp_path / "node").exists()
+    run.ok(*command)
+
+
+def test_the_doctor_misses_the_key_of_the_roster(tmp_path: Path, run: Command) -> None:
+    folder = a_node_folder(run, tmp_path)
+    (folder / "roster-key.pem").unlink()
+    answer = run("doctor", folder, "--json")
+    assert answer.code == 1
+    assert levels(answer.out)["roster"] == "FAIL"
+
+
+def test_an_unknown_kind_of_adapter_is_no_defect(tmp_path: Path, run: Command) -> None:
+    answer = run("adapter", "check", "nonsense", tmp_path)
+    assert (answer.code, "nonsense" in answer.err) == (1, True)
 
 
 def test_wrong_usage_has_exit_code_two(run: Command) -> None:

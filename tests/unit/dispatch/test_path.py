@@ -80,3 +80,14 @@ async def test_ticket_reaches_the_unit_and_its_result_the_origin(
     assert at_origin.custody.custodian == "131000"
     assert at_origin.platform_state == codes_pb2.PLATFORM_STATE_CLOSED
     assert at_origin.assignments[0].unit == assignment.unit
+
+
+async def test_every_statement_that_was_taken_leaves_an_audit_row_of_its_issuer() -> None:
+    federation = a_federation()
+    created = await federation.create(a_platform("120000"), a_message())
+    await federation.settle()
+
+    rows = federation.node_of("130000").database.tables["audit_entries"].values()  # type: ignore[attr-defined] # memory
+    offers = [row for row in rows if row.act == "statement.Offer"]
+    assert [row.principal for row in offers] == ["authorities/120000", "authorities/130000"]
+    assert {row.subject for row in offers} == {created.name}

@@ -8,8 +8,16 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
+from gateway.dispatch.codec import Submission
+from gateway.dispatch.intake import Intake
+from gateway.dispatch.once import Call
 from gateway.kernel.errors import BatchTooLarge, FieldInvalid
-from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
+from hotline.ticket.v1 import (
+    codes_pb2,
+    ticket_pb2,
+    ticket_service_pb2,
+    ticket_service_pb2_grpc,
+)
 from tests.fixtures.nodes import IDS, NOW, a_federation, a_message
 
 PB = ticket_service_pb2
@@ -54,6 +62,26 @@ async def test_one_bad_message_of_a_batch_fails_alone() -> None:
         assert not any(item.HasField("content") for item in listed.tickets)
 
 
+async def test_a_defect_at_one_message_of_a_batch_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    create = Intake.create
+
+    async def create_or_break(self: Intake, call: Call, submission: Submission) -> bytes:
+        if submission.external_id == "T-1":
+            raise RuntimeError("测试人员甲")
+        return await create(self, call, submission)
+
+    monkeypatch.setattr(Intake, "create", create_or_break)
+    requests = [a_request(a_message(name, region="120101")) for name in ("T-1", "T-2")]
+    async with a_stub() as stub:
+        response = await stub.BatchCreateTickets(PB.BatchCreateTicketsRequest(requests=requests))
+    broken, taken = response.results
+    assert broken.error.code == grpc.StatusCode.INTERNAL.value[0]
+    assert "测试" not in broken.error.message
+    assert taken.ticket.external_id == "T-2"
+
+
 async def test_batch_has_a_bound_and_a_least() -> None:
     federation = a_federation()
     servicer = federation.nodes["tianjin"].dispatch.servicer
@@ -86,3 +114,30 @@ async def test_client_creates_watches_acknowledges_and_reads() -> None:
         assert read.ticket.citizen.phones == ["13800138000"]
         events = await stub.ListTicketEvents(PB.ListTicketEventsRequest(parent=name))
         assert events.events[0].name.startswith(f"{name}/events/")
+
+
+async def test_unit_and_platform_carry_a_ticket_to_its_rating() -> None:
+    async with a_stub() as stub:
+        created = await stub.CreateTicket(a_request(a_message(region="120101")))
+        name, again = created.ticket.name, IDS.uuid7(NOW)
+        await stub.SignForTicket(PB.SignForTicketRequest(name=name, request_id=IDS.uuid7(NOW)))
+        contacted = await stub.RecordContact(
+            PB.RecordContactRequest(
+                name=name, method=codes_pb2.CONTACT_METHOD_PHONE, request_id=IDS.uuid7(NOW)
+            )
+        )
+        assert contacted.ticket.assignments[0].HasField("contact_time")
+        resolution = ticket_pb2.Resolution(solved=codes_pb2.SOLVED_SOLVED, result="已修补（测试）")
+        asked = PB.ResolveTicketRequest(name=name, resolution=resolution, request_id=again)
+        resolved = await stub.ResolveTicket(asked)
+        assert resolved.ticket.state == ticket_pb2.Ticket.STATE_RESOLVED
+        assert not resolved.ticket.resolution.result  # answers are kept, so they hold no text
+        assert await stub.ResolveTicket(asked) == resolved
+        rating = ticket_pb2.Rating(
+            satisfaction=codes_pb2.SATISFACTION_SATISFIED, solved=True, responded=True
+        )
+        rated = await stub.RateTicket(
+            PB.RateTicketRequest(name=name, rating=rating, request_id=IDS.uuid7(NOW))
+        )
+        assert rated.ticket.state == ticket_pb2.Ticket.STATE_CLOSED
+        assert rated.ticket.rating.HasField("rate_time")

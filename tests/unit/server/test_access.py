@@ -110,3 +110,22 @@ def test_health_is_open_to_everybody_with_a_certificate_even_while_draining() ->
 
 def test_the_least_deadline_is_below_the_default() -> None:
     assert all(access.deadline_min < access.deadline for access in MATRIX.values())
+
+
+@pytest.mark.parametrize(
+    ("verb", "roles"),
+    [
+        ("CreateTicket", {Role.CLERK, Role.DISPATCHER}),
+        ("BatchCreateTickets", {Role.CLERK, Role.DISPATCHER}),
+        ("AcknowledgeTicket", set()),  # a platform's word about its own disk
+        ("AssignTicket", {Role.DISPATCHER}),
+        ("SignForTicket", {Role.HANDLER, Role.DISPATCHER}),
+        ("ResolveTicket", {Role.HANDLER, Role.DISPATCHER, Role.CLERK}),
+        ("RateTicket", {Role.CLERK, Role.DISPATCHER, Role.SUPERVISOR}),
+    ],
+)
+def test_staff_reaches_what_dispatch_lets_it_do(verb: str, roles: set[Role]) -> None:
+    method = f"/hotline.ticket.v1.TicketService/{verb}"
+    assert {role for role in Role if method in allowed(a_principal(PrincipalKind.STAFF, role))} == (
+        roles
+    )

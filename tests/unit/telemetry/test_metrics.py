@@ -26,7 +26,6 @@ def fill(metrics: Metrics) -> str:
     metrics.rpc_ended("/p.S/M", code="OK", latency=timedelta(milliseconds=3))
     metrics.receipt("tianjin", ReceiptOutcome.RECEIVED)
     metrics.outbox("tianjin", depth=3, oldest=timedelta(seconds=9))
-    metrics.tickets({"HANDLING": 4})
     metrics.database_pool(in_use=1, size=5)
     metrics.roster(version=7, is_fresh=False)
     return metrics.exposition().decode()
@@ -48,7 +47,6 @@ def test_every_name_begins_with_the_product_and_counters_end_with_total(metrics:
         'lubiao_delivery_receipts_total{outcome="received",peer="tianjin"} 1.0',
         'lubiao_outbox_envelopes{peer="tianjin"} 3.0',
         'lubiao_outbox_oldest_seconds{peer="tianjin"} 9.0',
-        'lubiao_tickets{state="HANDLING"} 4.0',
         "lubiao_roster_version 7.0",
         "lubiao_roster_alarm 1.0",
     ],

@@ -262,7 +262,9 @@ class DeliverEnvelopesResponse(_message.Message):
     RECEIPTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedReceipt]:
-        """One receipt per envelope, in the order of the request. 中文: 回执"""
+        """One receipt per envelope, in the order of the request; an empty one when nobody here can sign
+        for the target: try again with a newer roster. 中文: 回执
+        """
 
     def __init__(
         self,
