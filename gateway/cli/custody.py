@@ -8,6 +8,7 @@ import typer
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import AsJson, Exit, pick, print_json, print_table, say
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, Number, as_dict
+from gateway.kernel.codes import CustodyHolding
 from hotline.custody.v1 import custody_service_pb2 as custody_pb
 from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
 
@@ -74,7 +75,7 @@ def _print_records(records: list[custody_pb.CustodyRecord]) -> None:
                 record.chain,
                 f"{record.epoch.era}.{record.epoch.count}",
                 record.kind,
-                record.holding,
+                pick(CustodyHolding[record.holding].zh, record.holding),
                 record.record_time.ToJsonString(),
                 record.row_digest.value.hex()[:DIGEST_SHOWN],
             )

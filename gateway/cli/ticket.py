@@ -33,9 +33,10 @@ from gateway.cli.output import (
     print_line,
     print_table,
 )
+from gateway.kernel.codes import AssignmentState, Code, TicketState, Urgency
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
 from gateway.server.status import error_of
-from hotline.ticket.v1 import codes_pb2, ticket_pb2
+from hotline.ticket.v1 import ticket_pb2
 from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
 from hotline.ticket.v1 import ticket_service_pb2_grpc as ticket_grpc
 
@@ -345,7 +346,7 @@ async def _events(
 def _fields(ticket: ticket_pb2.Ticket) -> dict[str, object]:
     fields: dict[str, object] = {
         pick("编号", "number"): _number(ticket.name),
-        pick("状态", "state"): _state(ticket),
+        pick("状态", "state"): _word(TicketState(ticket.state)),
         pick("标题", "title"): ticket.content.title,
         pick("事项", "matter"): ticket.matter,
         pick("区划", "region"): ticket.content.place.region,
@@ -353,14 +354,14 @@ def _fields(ticket: ticket_pb2.Ticket) -> dict[str, object]:
         pick("来源机构", "origin"): ticket.origin,
         pick("保管方", "custodian"): ticket.custody.custodian,
         pick("路径", "path"): " → ".join(ticket.custody.path),
-        pick("紧急程度", "urgency"): codes_pb2.Urgency.Name(ticket.urgency),
+        pick("紧急程度", "urgency"): _word(Urgency(ticket.urgency)),
         pick("办结时限", "due"): _time(ticket, "due_time"),
         pick("逾期", "overdue"): pick("是", "yes") if ticket.overdue else "",
         pick("派单规则", "rule"): ticket.decision.rule,
         pick("派单依据", "explanation"): ticket.decision.explanation,
     }
     for assignment in ticket.assignments:
-        state = ticket_pb2.Assignment.State.Name(assignment.state).removeprefix("STATE_")
+        state = _word(AssignmentState(assignment.state))
         fields[f"{pick('承办', 'assignment')} {assignment.number}"] = (
             f"{assignment.unit} {assignment.unit_name} {state}"
         )
@@ -372,7 +373,7 @@ def _fields(ticket: ticket_pb2.Ticket) -> dict[str, object]:
 def _list_row(ticket: ticket_pb2.Ticket) -> tuple[str, ...]:
     return (
         _number(ticket.name),
-        _state(ticket),
+        _word(TicketState(ticket.state)),
         ticket.matter,
         ticket.custody.custodian,
         _time(ticket, "due_time") + (" !" if ticket.overdue else ""),
@@ -387,12 +388,17 @@ def _print_change(change: ticket_pb.WatchTicketsResponse, *, as_json: bool) -> N
     event, ticket = change.event, change.ticket
     print_line(
         f"{event.event_time.ToJsonString()}  {_number(ticket.name)}  {event.kind}  "
-        f"{_state(ticket)}  {event.actor}"
+        f"{_word(TicketState(ticket.state))}  {event.actor}"
     )
 
 
 def _number(name: str) -> str:
     return name.removeprefix("tickets/")
+
+
+def _word(code: Code) -> str:
+    """Return a code as people read it; `--json` shows the names of the standard."""
+    return pick(code.zh, code.name)
 
 
 def _state(ticket: ticket_pb2.Ticket) -> str:

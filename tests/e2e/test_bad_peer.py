@@ -203,7 +203,9 @@ def test_statement_in_anothers_name_is_refused(federation: Running) -> None:
         federation, envelope(stolen, source=HEBEI, target=TIANJIN), sender="hebei", to="tianjin"
     )
 
-    assert refused(federation, receipt).metadata["check"] == "5"
+    found = refused(federation, receipt)
+    assert (found.reason, found.metadata["check"]) == ("STATEMENT_MALFORMED", "5")
+    assert found.metadata["got"] == "120000 to 130000"
 
 
 def test_envelope_of_an_authority_that_lives_on_another_node_is_not_taken(

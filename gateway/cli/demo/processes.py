@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +16,7 @@ from pathlib import Path
 TERM_SECONDS_MAX = 15.0  # a node drains and stops its PostgreSQL within this
 KILL_SECONDS_MAX = 5.0
 POLL_SECONDS = 0.05
+PORT_MIN, PORT_END = 20_000, 32_768  # Linux gives 32,768 to 60,999 to outgoing connections
 
 
 @dataclass(slots=True)
@@ -96,12 +97,22 @@ class Processes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` loopback ports that nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [int(item.getsockname()[1]) for item in sockets]
+    """Return `count` loopback ports that nobody uses now.
+
+    They lie below those that the kernel gives to outgoing connections: between this answer and the
+    node that listens, any process of the machine could get such a one.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = PORT_MIN + secrets.randbelow(PORT_END - PORT_MIN)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
 
 
 def postmaster_pid(data_folder: Path) -> int | None:
