@@ -77,7 +77,7 @@ def submit(
     async def send(channel: grpc.aio.Channel) -> list[ticket_pb.BatchCreateTicketsResult]:
         stub = ticket_grpc.TicketServiceStub(channel)
         results: list[ticket_pb.BatchCreateTicketsResult] = []
-        for batch in _batches(_requests(tickets)):
+        for batch in batches(_requests(tickets)):
             request = ticket_pb.BatchCreateTicketsRequest(requests=batch)
             response = await stub.BatchCreateTickets(request, timeout=BATCH_SECONDS)
             results += response.results
@@ -291,9 +291,10 @@ def _requests(tickets: Iterable[ticket_pb2.Ticket]) -> Iterator[ticket_pb.Create
         )
 
 
-def _batches(
+def batches(
     requests: Iterable[ticket_pb.CreateTicketRequest],
 ) -> Iterator[list[ticket_pb.CreateTicketRequest]]:
+    """Yield requests in order, in batches that a node takes."""
     batch: list[ticket_pb.CreateTicketRequest] = []
     size = 0
     for request in requests:

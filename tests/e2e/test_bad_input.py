@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,6 @@ import asyncpg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.cli.output import Exit
 from gateway.database.embedded import EmbeddedPostgres
 from gateway.trust.certificates import CertificateAuthority
 from gateway.trust.principal import Role
@@ -476,40 +473,6 @@ def test_destination_that_has_not_joined_is_refused_to_people_and_referred_by_ro
     assert ticket.custody.holding == ticket_pb2.Custody.HOLDING_HELD
     sheet = federation.tickets(TIANJIN, Role.DISPATCHER).GetTicket(getting(ticket.name)).ticket
     assert sheet.external_referral.sheet
-
-
-# --- a broken configuration -----------------------------------------------------------------------
-
-
-def test_broken_configuration_names_every_problem_and_does_not_start(tmp_path: Path) -> None:
-    (tmp_path / "node.toml").write_text(
-        """
-node_id = "天津"
-authority = "12"
-hosts = ["120000"]
-roles = ["custodian"]
-bind = "nowhere"
-misspelt = true
-[database]
-kind = "postgres"
-[limits]
-request_bytes_max = 1
-""",
-        encoding="utf-8",
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "serve", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == Exit.USAGE
-    wrong = ("node_id", "authority", "bind", "endpoint", "misspelt", "database.dsn")
-    for field in (*wrong, "limits.request_bytes_max"):
-        assert f"\n  {field}：" in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
 
 
 # --- afterwards -----------------------------------------------------------------------------------

@@ -361,6 +361,32 @@ def test_node_serves_from_any_postgresql_that_its_dsn_names(
     assert dsn not in log
 
 
+def test_broken_configuration_names_every_problem_and_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(
+        """
+node_id = "天津"
+authority = "12"
+hosts = ["120000"]
+roles = ["custodian"]
+bind = "nowhere"
+misspelt = true
+[database]
+kind = "postgres"
+[limits]
+request_bytes_max = 1
+""",
+        encoding="utf-8",
+    )
+
+    done = lubiao("serve", tmp_path)
+
+    assert done.returncode == Exit.USAGE
+    wrong = ("node_id", "authority", "bind", "endpoint", "misspelt", "database.dsn")
+    for name in (*wrong, "limits.request_bytes_max"):
+        assert f"\n  {name}：" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_production_node_refuses_the_roster_of_a_demonstration(site: Site, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     shutil.copytree(site.folder / PROVINCE, folder, ignore=shutil.ignore_patterns("database"))

@@ -25,8 +25,10 @@ def test_killed_process_is_dead_and_comes_back_without_its_injected_environment(
     assert not processes.started["s"].is_alive
 
 
-def test_free_ports_differ() -> None:
-    assert len(set(free_ports(5))) == 5
+def test_free_ports_differ_and_are_given_to_no_outgoing_connection() -> None:
+    ports = free_ports(5)
+    assert len(set(ports)) == 5
+    assert max(ports) < 32_768  # Linux's default
 
 
 def test_stale_or_missing_postmaster_file_is_no_server(tmp_path: Path) -> None:

@@ -83,6 +83,13 @@ async def test_commit_that_has_begun_ends_although_its_task_is_cancelled(
     assert await found(database, "a") == Note("a", "second")
 
 
+async def test_pool_tells_how_many_of_its_connections_work(database: PostgresDatabase) -> None:
+    async with database.unit() as uow:
+        await uow.lock("a")
+        assert database.connections() == (1, 1)
+    assert database.connections() == (0, 1)
+
+
 async def test_units_beyond_the_pool_wait_for_a_connection(dsn: str) -> None:
     database = await PostgresDatabase.connect(dsn, connections_max=2)
 

@@ -70,6 +70,13 @@ def test_what_looks_like_a_phone_or_an_identity_is_masked_but_not_a_ticket_numbe
     assert found == {"a": f"call {MASK} now", "b": MASK, "c": number}
 
 
+def test_ids_of_requests_and_traces_stay_whole_whatever_digits_they_hold() -> None:
+    trace = "481e9a124862ac13900000000c78bcee"
+    assert redact({"trace": trace}) == {"trace": trace}
+    identity = "110101199003070000"
+    assert redact({"identity": identity}) == {"identity": MASK}
+
+
 def fail() -> None:
     raise ValueError("secret words")
 

@@ -1,0 +1,79 @@
+"""A machine limit names every field that breaks it, and no value."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.validation import NUL_EXPECTED, validate
+from hotline.ticket.v1 import codes_pb2, ticket_pb2
+from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
+
+REQUEST_ID = "0198c0de-0000-7000-8000-000000000001"
+SECRET = "13900000000"
+
+
+def a_request() -> ticket_pb.CreateTicketRequest:
+    return ticket_pb.CreateTicketRequest(
+        request_id=REQUEST_ID,
+        ticket=ticket_pb2.Ticket(
+            external_id="T-1",
+            channel=codes_pb2.CHANNEL_PHONE,
+            type=codes_pb2.TICKET_TYPE_COMPLAINT,
+            matter="041200",
+            urgency=codes_pb2.URGENCY_NORMAL,
+            content=ticket_pb2.TicketContent(
+                title="测试", content="测试", place=ticket_pb2.Place(region="131082")
+            ),
+        ),
+    )
+
+
+def violations(request: ticket_pb.CreateTicketRequest) -> dict[str, str]:
+    with pytest.raises(FieldInvalid) as failure:
+        validate(request)
+    assert SECRET not in failure.value.text() + failure.value.chinese_text()
+    return dict(failure.value.violations)
+
+
+def test_a_good_request_passes() -> None:
+    validate(a_request())
+
+
+def test_every_field_is_named_and_no_value() -> None:
+    request = a_request()
+    request.request_id = SECRET
+    request.ticket.matter = SECRET
+    request.ticket.citizen.phones.extend([SECRET, SECRET * 9])
+
+    assert violations(request) == {
+        "request_id": "a valid UUID",
+        "ticket.matter": "a match of `^[0-9]{6}$`",
+        "ticket.citizen.phones[1]": "at most 30 characters",
+    }
+
+
+def test_the_nul_character_is_refused_in_every_text_at_any_depth() -> None:
+    request = a_request()
+    request.ticket.external_id = "T\0"
+    request.ticket.content.place.address = "\0"
+    request.ticket.citizen.phones.extend([SECRET, f"{SECRET}\0"])
+    request.ticket.content.reported_parties.add(display_name="x")
+    request.ticket.content.reported_parties.add(display_name="\0")
+
+    assert violations(request) == dict.fromkeys(
+        (
+            "ticket.external_id",
+            "ticket.content.place.address",
+            "ticket.citizen.phones[1]",
+            "ticket.content.reported_parties[1].display_name",
+        ),
+        NUL_EXPECTED,
+    )
+
+
+def test_zero_bytes_outside_of_texts_are_no_nul_character() -> None:
+    request = a_request()
+    request.ticket.received_time.seconds = 1 << 40  # its encoding holds no text, whatever its bytes
+
+    validate(request)
