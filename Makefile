@@ -18,7 +18,7 @@ UV ?= $(shell if [ -x $(BIN)/uv ]; then echo $(BIN)/uv; else echo uv; fi)
 ARGS ?=
 SEEDS ?= 200
 
-.PHONY: help demo dev gen format lint types test sim chaos golden bench docs test-peers lock clean
+.PHONY: help baseline demo dev gen format lint types test sim chaos golden bench docs test-peers lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ dev: $(VENV)/.dev ## install everything that development needs into .venv
 
 gen: $(VENV)/.dev ## generate code from proto/
 	@$(BIN)/python proto/generate.py
+
+baseline: $(VENV)/.dev ## write proto/baseline/ anew, after an addition to a stable package
+	@$(BIN)/python proto/baseline.py --write
 
 format: $(VENV)/.dev ## write Python and protos in the one format
 	@$(BIN)/ruff check --quiet --fix . || true
@@ -57,9 +60,7 @@ golden: $(VENV)/.dev ## write the golden files and the generated parts of docs/;
 	@$(BIN)/python docs/tables.py --update
 	@$(BIN)/python docs/check.py --update
 
-bench: ## measure (no benchmark exists yet: issue 3)
-	@if [ ! -d benchmarks ]; then echo "no benchmark exists yet: issue 3" >&2; exit 1; fi
-	@$(MAKE) dev
+bench: $(VENV)/.dev ## measure against peers in the same run; ARGS="submit --json" chooses
 	@$(BIN)/lubiao bench $(ARGS)
 
 docs: $(VENV)/.dev ## check links, tables and shown help texts of README and docs/
@@ -72,11 +73,11 @@ test-peers: $(VENV)/.dev ## run clients that know nothing but proto/
 lock: ## write requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer releases
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		$(if $(UPGRADE),--upgrade) --extra embedded --group dev pyproject.toml \
+		$(if $(UPGRADE),--upgrade) --extra embedded --extra aggregates --extra hub --extra tracing --group dev pyproject.toml \
 		--output-file requirements/dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--constraints requirements/dev.txt --extra embedded --group build pyproject.toml \
+		--constraints requirements/dev.txt --extra embedded --extra aggregates --extra hub --extra tracing --group build pyproject.toml \
 		--output-file requirements/demo.txt
 
 clean: ## remove .venv and everything that was built

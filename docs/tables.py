@@ -16,11 +16,27 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.arbitration.states import CASE
+from gateway.arbitration.states import Step as CaseStep
 from gateway.custody import model as custody
 from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL, Local
-from gateway.kernel.codes import AssignmentState, Code, TicketState
+from gateway.kernel.codes import (
+    AssignmentState,
+    CaseState,
+    Code,
+    ExtensionState,
+    ReturnState,
+    TicketState,
+)
 from gateway.server.access import MATRIX
-from gateway.tickets.states import ASSIGNMENT, EXTERNAL_ANSWER, TICKET, Step
+from gateway.tickets.states import (
+    ASSIGNMENT,
+    EXTENSION,
+    EXTERNAL_ANSWER,
+    RETURN,
+    TICKET,
+    Step,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +46,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 State = TypeVar("State", bound=Code)
+Event = TypeVar("Event", bound=Enum)
 Edges = Iterable[tuple[str, str, str]]
 """(state, event, state after) of a diagram."""
 
@@ -88,7 +105,7 @@ def _custody_bounds() -> str:
     whys = {
         "OFFERS_PENDING_MAX": "two outstanding offers make two custodians in two steps",
         "HOPS_FREE_MAX": "the third hand-over of an era is a case (I5)",
-        "HOPS_CONSENTED_MAX": "with case and Assumption, which come with rulings",
+        "HOPS_CONSENTED_MAX": "with an Assumption of the target",
         "REFUSALS_FREE_MAX": "the second substantive refusal opens a case (I5)",
         "HOMEWARD_MAX": "homeward offers per inner era, then a case",
         "COUNTS_PER_ERA_MAX": "bounds the chain and its tables",
@@ -115,6 +132,22 @@ def _assignment_diagram() -> str:
     return _diagram(_edges(ASSIGNMENT), start=AssignmentState.ASSIGNED.name)
 
 
+def _case_table() -> str:
+    return _machine(CASE, CaseState, CaseStep)
+
+
+def _case_diagram() -> str:
+    return _diagram(_edges(CASE), start=CaseState.FILED.name)
+
+
+def _return_diagram() -> str:
+    return _diagram(_edges(RETURN), start=ReturnState.FILED.name)
+
+
+def _extension_diagram() -> str:
+    return _diagram(_edges(EXTENSION), start=ExtensionState.ASKED.name)
+
+
 def _access_matrix() -> str:
     rows = []
     for method, access in MATRIX.items():
@@ -138,10 +171,14 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "access.matrix": _access_matrix,
     "assignment.diagram": _assignment_diagram,
     "assignment.steps": _assignment_table,
+    "case.diagram": _case_diagram,
+    "case.steps": _case_table,
     "custody.answer": _custody_answer,
     "custody.bounds": _custody_bounds,
     "custody.diagram": _custody_diagram,
     "custody.local": _custody_local,
+    "extension.diagram": _extension_diagram,
+    "return.diagram": _return_diagram,
     "ticket.diagram": _ticket_diagram,
     "ticket.steps": _ticket_table,
 }
@@ -151,7 +188,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def _machine(
-    table: Mapping[tuple[State, Step], State], states: Iterable[State], steps: Iterable[Step]
+    table: Mapping[tuple[State, Event], State], states: Iterable[State], steps: Iterable[Event]
 ) -> str:
     used = {state for state, _ in table}
     columns = [state for state in states if state in used]
@@ -163,7 +200,7 @@ def _machine(
     return _table(["step", *(f"{state.name} {state.zh}" for state in columns)], rows)
 
 
-def _edges(table: Mapping[tuple[State, Step], State]) -> list[tuple[str, str, str]]:
+def _edges(table: Mapping[tuple[State, Event], State]) -> list[tuple[str, str, str]]:
     return [(b.name, step.value, a.name) for (b, step), a in table.items() if b is not a]
 
 

@@ -15,16 +15,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
 import structlog
+from opentelemetry.sdk.trace.export import SpanExporter
 
-from gateway.config import Settings
-from gateway.custodian import Custodian, Ground
+from gateway.custodian import Custodian
 from gateway.database.embedded import EmbeddedPostgres
 from gateway.database.idempotency import purge_all
 from gateway.database.migrations import Phase, migrate
@@ -33,14 +33,18 @@ from gateway.directory.follower import RosterFollower, RosterKeeper
 from gateway.directory.holder import RosterHolder
 from gateway.directory.servicer import FederationServicer
 from gateway.directory.store import RosterFile
+from gateway.ground import Ground, Part, Task
 from gateway.kernel import crashpoints
 from gateway.kernel.errors import LubiaoError, PeerUnreachable
 from gateway.kernel.time import BusinessClock, Clock, SystemClock
+from gateway.nation import Nation
 from gateway.server.access import AccessCheck, services_of
 from gateway.server.client import CertificateFolder, open_channel
 from gateway.server.interceptors import Gate
 from gateway.server.server import Server, Service, build_server, server_credentials
 from gateway.server.traffic import Quota, Traffic
+from gateway.settings import Settings
+from gateway.telemetry import traces
 from gateway.telemetry.http import READY, TelemetryServer
 from gateway.telemetry.logs import LogFormat, configure_logs
 from gateway.telemetry.metrics import Metrics
@@ -105,22 +109,14 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
     parts = await _parts(settings)
     async with AsyncExitStack() as stack:
         stack.callback(parts.metrics.close)
+        _trace(settings)
+        stack.callback(traces.stop)
         database = await stack.enter_async_context(_database(settings, stopping))
-        custodian = None
-        if NodeRole.CUSTODIAN in settings.roles:
-            ground = Ground(
-                settings=settings,
-                database=database,
-                holder=parts.holder,
-                machine_clock=parts.clocks.machine,
-                business_clock=parts.clocks.business,
-                credentials=parts.folder.channel_credentials(),
-                metrics=parts.metrics,
-            )
-            custodian = Custodian(ground)
-            stack.push_async_callback(custodian.close)
-            await custodian.prepare()
-        server = _server(parts, custodian)
+        part = _part(parts, database)
+        if part is not None:
+            stack.push_async_callback(part.close)
+            await part.prepare()
+        server = _server(parts, part)
         telemetry = _telemetry(parts, database)
         await server.start()
         metrics_port = await telemetry.start() if telemetry else 0
@@ -128,7 +124,7 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
             stack.push_async_callback(telemetry.stop)
         _write_addresses(settings, server.port, metrics_port)
         stack.callback(settings.serving_path.unlink, missing_ok=True)
-        tasks = _tasks(parts, stopping, database, custodian)
+        tasks = _tasks(parts, stopping, database, part)
         supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
         try:
             yield server
@@ -140,6 +136,38 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
 
 
 # --- parts, in the order of a start ---------------------------------------------------------
+
+
+def _part(parts: Parts, database: PostgresDatabase) -> Part | None:
+    """Return the rooms of the node's roles; a mere directory has none."""
+    settings = parts.settings
+    ground = Ground(
+        settings=settings,
+        database=database,
+        holder=parts.holder,
+        machine_clock=parts.clocks.machine,
+        business_clock=parts.clocks.business,
+        credentials=parts.folder.channel_credentials(),
+        metrics=parts.metrics,
+    )
+    if NodeRole.CUSTODIAN in settings.roles:
+        return Custodian(ground)
+    if settings.roles & {NodeRole.HUB, NodeRole.ARBITER}:
+        return Nation(ground)
+    return None
+
+
+def _trace(settings: Settings) -> None:
+    """Begin to trace if the settings name somebody who takes the spans."""
+    tracing = settings.tracing
+    exporters: list[SpanExporter] = []
+    if tracing.file:
+        exporters.append(traces.FileExporter(settings.directory_path / tracing.file))
+    if tracing.endpoint:
+        exporters.append(traces.otlp_exporter(tracing.endpoint))
+    if exporters:
+        ratio = 1.0 if settings.demo else tracing.ratio  # a demonstration shows every ticket
+        traces.start(node=settings.node_id, ratio=ratio, exporters=exporters)
 
 
 async def _parts(settings: Settings) -> Parts:
@@ -154,7 +182,7 @@ def _clocks(settings: Settings) -> Clocks:
     machine = SystemClock()
     if settings.clock.start is None:
         return Clocks(machine, BusinessClock.real(machine))
-    anchor = machine.now()
+    anchor = settings.clock.anchor or machine.now()
     start = settings.clock.start
     return Clocks(machine, BusinessClock(machine, anchor, start, settings.clock.rate))
 
@@ -205,7 +233,7 @@ def _authenticator(settings: Settings, folder: CertificateFolder) -> Authenticat
     )
 
 
-def _server(parts: Parts, custodian: Custodian | None) -> Server:
+def _server(parts: Parts, part: Part | None) -> Server:
     settings, folder = parts.settings, parts.folder
     authenticator = _authenticator(settings, folder)
 
@@ -232,8 +260,8 @@ def _server(parts: Parts, custodian: Custodian | None) -> Server:
         FederationServicer(holder=parts.holder),
     )
     services = [federation] if services_of(settings.roles) else []
-    if custodian is not None:
-        services += custodian.services()
+    if part is not None:
+        services += part.services()
     return build_server(
         bind=settings.bind,
         credentials=server_credentials(
@@ -272,14 +300,12 @@ def _write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
 
 # --- what runs beside the server ------------------------------------------------------------
 
-Task = Callable[[], Awaitable[None]]
-
 
 def _tasks(
     parts: Parts,
     stopping: asyncio.Event,
     database: PostgresDatabase,
-    custodian: Custodian | None,
+    part: Part | None,
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {
         "roster keeper": RosterKeeper(holder=parts.holder).run,
@@ -291,9 +317,9 @@ def _tasks(
             open_channel=lambda: _directory_channel(parts.settings, parts.folder),
         )
         tasks["roster follower"] = follower.run
-    if custodian is not None:
-        tasks |= custodian.tasks(stopping)
-        tasks["gauges"] = lambda: _gauges(custodian)
+    if part is not None:
+        tasks |= part.tasks(stopping)
+        tasks["gauges"] = lambda: _gauges(part)
     return tasks
 
 
@@ -331,9 +357,9 @@ async def _purge(database: PostgresDatabase) -> None:
         await asyncio.sleep(PURGE_INTERVAL.total_seconds())
 
 
-async def _gauges(custodian: Custodian) -> None:
+async def _gauges(part: Part) -> None:
     """Show what waits for peers, every few seconds."""
     while True:
         with suppress(LubiaoError):
-            await custodian.measure()
+            await part.measure()
         await asyncio.sleep(GAUGES_INTERVAL.total_seconds())

@@ -8,44 +8,44 @@ delivery, timer handlers into database, and the reactions of dispatch into custo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-import grpc
 import structlog
 
+from gateway.aggregates.closing import CLOSE_TIMER, CloseHandler
+from gateway.aggregates.drawing import NoiseProcess
+from gateway.aggregates.service import Reports
+from gateway.aggregates.servicer import AggregateServicer
+from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.audit.service import SEAL_TIMER, AuditLog, SealHandler, start_sealing
-from gateway.config import Settings
 from gateway.custody import assembly
+from gateway.custody.arbiter import FENCE_TIMER
+from gateway.custody.consent import ASSUMPTION_TIMER
 from gateway.custody.sealer import LEDGER_TIMER, LedgerSealer
 from gateway.custody.service import WINDOW_TIMER
 from gateway.custody.servicer import CustodyServicer
 from gateway.custody.transfers import Transfers
-from gateway.database.postgres import PostgresDatabase
+from gateway.database.once import Once
 from gateway.database.timers import TimerRunner
-from gateway.delivery.inbox import Inbox
-from gateway.delivery.outbox import Outbox
-from gateway.delivery.pump import Pump
+from gateway.delivery.blobs import BlobFetcher, BlobServer
 from gateway.delivery.servicer import PeerServicer
-from gateway.delivery.store import OUTBOX_NODES
-from gateway.delivery.transport import GrpcTransport
-from gateway.directory.holder import RosterHolder
-from gateway.dispatch.assembly import DispatchRoom, build_dispatch, build_tickets
+from gateway.dispatch.assembly import build_dispatch, build_tickets
+from gateway.ground import Ground, Task, build_delivery, measure_queues
 from gateway.kernel.data import data_path
 from gateway.kernel.errors import LubiaoError
-from gateway.kernel.ids import NodeId, SystemIds
-from gateway.kernel.time import Clock
+from gateway.kernel.ids import SystemIds
 from gateway.reference.data import ReferenceData
+from gateway.routing.conditions import cel_conditions
 from gateway.routing.packs import PackSet
 from gateway.routing.service import RoutingService
 from gateway.routing.servicer import RoutingServicer
 from gateway.server.context import principal_of
 from gateway.server.server import Service
-from gateway.telemetry.metrics import Metrics, ReceiptOutcome
 from gateway.tickets.tokens import Tokens
 from gateway.trust.key_ring import KeyRing
+from hotline.aggregate.v1alpha1 import aggregate_service_pb2_grpc as aggregate_grpc
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
 from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 from hotline.routing.v1 import routing_service_pb2_grpc as routing_grpc
@@ -55,139 +55,160 @@ log = structlog.get_logger()
 FILINGS_INTERVAL = timedelta(seconds=30)  # a case that waits for an arbiter is not urgent by itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What the rooms stand on."""
-
-    settings: Settings
-    database: PostgresDatabase
-    holder: RosterHolder
-    machine_clock: Clock
-    business_clock: Clock
-    credentials: grpc.ChannelCredentials
-    metrics: Metrics
-
-    @property
-    def node(self) -> NodeId:
-        """The node's id."""
-        return NodeId(self.settings.node_id)
-
-    def joined(self) -> frozenset[str]:
-        """Return the authorities that can take an offer now."""
-        roster = self.holder.get()
-        return frozenset(code for code in roster.authorities if roster.is_joined(code))
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """The room of delivery, wired."""
-
-    inbox: Inbox
-    outbox: Outbox
-    pump: Pump
-    transport: GrpcTransport
-
-
-def _delivery(ground: Ground, keys: KeyRing) -> Delivery:
-    roster = ground.holder.get
-    inbox = Inbox(
-        node=ground.node,
-        database=ground.database,
-        roster=roster,
-        keys=keys,
-        business_clock=ground.business_clock,
-        machine_clock=ground.machine_clock,
-    )
-    transport = GrpcTransport(roster=roster, credentials=ground.credentials)
-    pump = Pump(
-        database=ground.database, transport=transport, roster=roster, clock=ground.machine_clock
-    )
-    inbox.heard_from = pump.heard_from
-    pump.counted = lambda node, outcome: ground.metrics.receipt(node, ReceiptOutcome[outcome.name])
-    outbox = Outbox(
-        node=ground.node,
-        roster=roster,
-        inbox=inbox,
-        machine_clock=ground.machine_clock,
-        wake=pump.wake,
-    )
-    return Delivery(inbox, outbox, pump, transport)
-
-
 class Custodian:
     """Everything between the server and the database of a node that holds tickets."""
 
     def __init__(self, ground: Ground) -> None:
         """Wire the rooms; nothing runs yet."""
         self._ground = ground
-        ids, audit = SystemIds(), AuditLog()
-        keys = KeyRing.load(ground.settings.keys_path)
-        hosted = frozenset(keys.codes())
+        self._ids, self._audit = SystemIds(), AuditLog()
+        self._keys = KeyRing.load(ground.settings.keys_path)
+        self._hosted = frozenset(self._keys.codes())
         rules = ground.settings.rules or data_path("routing_rules")
-        reference = ReferenceData.load(rules / "reference")
-        packs = PackSet.load(rules / "packs", authorities=hosted, reference=reference)
-
-        self._delivery = _delivery(ground, keys)
-        tickets = build_tickets(keys=keys, ids=ids)
+        self._reference = ReferenceData.load(rules / "reference")
+        self._packs = PackSet.load(
+            rules / "packs",
+            authorities=self._hosted,
+            reference=self._reference,
+            conditions=cel_conditions(),
+        )
+        self._delivery = build_delivery(ground, self._keys)
+        tickets = build_tickets(keys=self._keys, ids=self._ids)
         self._custody = assembly.build(
-            keys=keys,
+            keys=self._keys,
             roster=ground.holder.get,
             outbox=self._delivery.outbox,
             content=tickets.blocks,
-            ids=ids,
+            ids=self._ids,
             machine_clock=ground.machine_clock,
         )
-        dispatch = build_dispatch(
+        self._dispatch = build_dispatch(
             room=tickets,
             database=ground.database,
             custody=self._custody,
-            audit=audit,
-            ids=ids,
+            audit=self._audit,
+            ids=self._ids,
             business_clock=ground.business_clock,
-            reference=lambda: reference,
-            packs=lambda: packs,
-            hosted=lambda: hosted,
+            reference=lambda: self._reference,
+            packs=lambda: self._packs,
+            hosted=lambda: self._hosted,
             joined=ground.joined,
             principal_of=principal_of,
         )
-        self._delivery.inbox.register(dispatch.reactions.handlers())
-        self._custody.recall.react = dispatch.reactions.react
-        routing = RoutingService(
-            packs=packs,
-            reference=reference,
-            hosted=hosted,
-            joined=ground.joined,
-            clock=ground.business_clock,
+        self._delivery.inbox.register(self._dispatch.reactions.handlers())
+        self._custody.recall.react = self._dispatch.reactions.react
+        self._blobs = self._wire_blobs()
+        arbitration = self._wire_arbitration()
+        reports = self._wire_reports()
+        self._ledger = LedgerSealer(keys=self._keys)
+        self._closing = CloseHandler(reports)
+        self._timers = self._wire_timers(arbitration)
+        tokens = Tokens(tickets.token_key)
+        once = Once(
+            database=self._ground.database,
+            clock=self._ground.business_clock,
+            key=tickets.token_key,
         )
-        self._ledger = LedgerSealer(keys=keys)
-        self._timers = TimerRunner(
-            database=ground.database,
-            clock=ground.business_clock,
+        self._services = [
+            *self._wire_tickets(tokens, once),
+            Service(
+                arbitration_grpc.add_ArbitrationServiceServicer_to_server, arbitration.servicer
+            ),
+            Service(
+                aggregate_grpc.add_AggregateServiceServicer_to_server,
+                AggregateServicer(reports=reports, tokens=tokens, principal_of=principal_of),
+            ),
+        ]
+
+    # --- rooms, from the bottom of the house --------------------------------------------------
+
+    def _wire_blobs(self) -> BlobFetcher:
+        fetcher = BlobFetcher(
+            node=self._ground.node,
+            shelf=self._dispatch.attachments,
+            source=self._dispatch.attaching,
+            transport=self._delivery.transport,
+            roster=self._ground.holder.get,
+            keys=self._keys,
+            clock=self._ground.machine_clock,
+        )
+        self._dispatch.attachments.wanted = fetcher.wake
+        return fetcher
+
+    def _wire_arbitration(self) -> ArbitrationRoom:
+        """Let the provinces of this node rule in their own scopes."""
+        room = build_arbitration(
+            database=self._ground.database,
+            ruler=self._custody.arbiter,
+            keys=self._keys,
+            ids=self._ids,
+            roster=self._ground.holder.get,
+            calendar=lambda: self._reference.calendar,
+            audit=self._audit,
+            business_clock=self._ground.business_clock,
+            principal_of=principal_of,
+        )
+        self._dispatch.reactions.arbitration = room.arbitration.react
+        return room
+
+    def _wire_reports(self) -> Reports:
+        """Let the provinces of this node report to the hub."""
+        return Reports(
+            database=self._ground.database,
+            keys=self._keys,
+            outbox=self._delivery.outbox,
+            reference=lambda: self._reference,
+            noise=NoiseProcess(),
+            policy=self._ground.settings.reports.policy(),
+            audit=self._audit,
+            ids=self._ids,
+            clock=self._ground.business_clock,
+        )
+
+    def _wire_timers(self, arbitration: ArbitrationRoom) -> TimerRunner:
+        return TimerRunner(
+            database=self._ground.database,
+            clock=self._ground.business_clock,
             handlers={
                 WINDOW_TIMER: self._custody,
-                SEAL_TIMER: SealHandler(audit),
+                SEAL_TIMER: SealHandler(self._audit),
                 LEDGER_TIMER: self._ledger,
+                FENCE_TIMER: self._custody.arbiter,
+                ASSUMPTION_TIMER: self._custody.consent,
+                CLOSE_TIMER: self._closing,
+                **arbitration.timers,
+                **self._dispatch.timers,
             },
         )
-        self._services = self._wire_services(dispatch, routing, audit, tickets.token_key)
 
-    def _wire_services(
-        self, dispatch: DispatchRoom, routing: RoutingService, audit: AuditLog, token_key: bytes
-    ) -> list[Service]:
+    def _wire_tickets(self, tokens: Tokens, once: Once) -> list[Service]:
         transfers = Transfers(
             database=self._ground.database,
             custody=self._custody,
-            audit=audit,
+            audit=self._audit,
             clock=self._ground.business_clock,
-            react=dispatch.reactions.react,
-            window=dispatch.acting.answer_window,
+            react=self._dispatch.reactions.react,
+            window=self._dispatch.acting.answer_window,
         )
         custody = CustodyServicer(
-            transfers=transfers, tokens=Tokens(token_key), principal_of=principal_of
+            transfers=transfers, once=once, tokens=tokens, principal_of=principal_of
         )
-        peer = PeerServicer(inbox=self._delivery.inbox, principal_of=principal_of)
+        routing = RoutingService(
+            packs=self._packs,
+            reference=self._reference,
+            hosted=self._hosted,
+            joined=self._ground.joined,
+            clock=self._ground.business_clock,
+        )
+        blobs = BlobServer(
+            source=self._dispatch.attaching,
+            roster=self._ground.holder.get,
+            clock=self._ground.machine_clock,
+            ids=self._ids,
+        )
+        peer = PeerServicer(inbox=self._delivery.inbox, principal_of=principal_of, blobs=blobs)
         return [
-            Service(ticket_grpc.add_TicketServiceServicer_to_server, dispatch.servicer),
+            Service(ticket_grpc.add_TicketServiceServicer_to_server, self._dispatch.servicer),
             Service(custody_grpc.add_CustodyServiceServicer_to_server, custody),
             Service(routing_grpc.add_RoutingServiceServicer_to_server, RoutingServicer(routing)),
             Service(peer_grpc.add_PeerServiceServicer_to_server, peer),
@@ -203,29 +224,21 @@ class Custodian:
         async with self._ground.database.unit() as uow:
             start_sealing(uow, now=now)
             self._ledger.start(uow, now=now)
+            await self._closing.start(uow, now=now)
+            self._dispatch.recompute.start(uow, now=now)
 
-    def tasks(self, stopping: asyncio.Event) -> dict[str, Callable[[], Awaitable[None]]]:
+    def tasks(self, stopping: asyncio.Event) -> dict[str, Task]:
         """Return what runs beside the server, by name."""
         return {
             "pump": self._delivery.pump.run,
+            "blobs": self._blobs.run,
             "timers": partial(self._timers.run, stopping),
             "filings": self._file_waiting_cases,
         }
 
     async def measure(self) -> None:
-        """Show how much waits for each peer, and since when, and how busy the database is."""
-        now = self._ground.machine_clock.now()
-        in_use, size = self._ground.database.connections()
-        self._ground.metrics.database_pool(in_use=in_use, size=size)
-        async with self._ground.database.unit() as uow:
-            queues = {queue.node: queue for queue in await uow.select(OUTBOX_NODES)}
-        for node in self._ground.holder.get().nodes:
-            queue = queues.get(node)
-            self._ground.metrics.outbox(
-                node,
-                depth=queue.waiting if queue else 0,
-                oldest=now - queue.oldest if queue else timedelta(0),
-            )
+        """Show what waits for peers."""
+        await measure_queues(self._ground)
 
     async def close(self) -> None:
         """Close the channels to peers."""

@@ -35,6 +35,7 @@ def lint(folder: Path) -> list[Command]:
         (PYTHON, "proto/generate.py", "--check"),
         (PYTHON, "proto/generate.py", "--image", image),
         (f"{BIN}/buf", "lint", image, "--config", "buf.yaml", "--path", "hotline"),
+        (PYTHON, "proto/baseline.py"),
         (f"{BIN}/buf", "format", "proto", "--diff", "--exit-code"),
         (PYTHON, "docs/tables.py"),
         (PYTHON, "docs/check.py"),

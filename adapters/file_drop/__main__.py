@@ -1,4 +1,7 @@
-"""`python -m adapters.file_drop run|check DIR [--json]`: run an adapter, or print its coverage.
+"""`python -m adapters.file_drop init|check|run DIR`: make a folder, try a mapping, run it.
+
+`check` prints how completely the mapping covers the standard; with `--file` it tries an export file
+against the mapping and hands nothing in.
 
 Exit codes are those of `lubiao`: 0 done, 1 the answer is "no", 2 usage, 3 not reachable,
 4 internal.
@@ -17,10 +20,13 @@ from pathlib import Path
 import structlog
 
 from adapters.file_drop.adapter import run_adapter
+from adapters.file_drop.formats import Format, parse
 from adapters.file_drop.settings import load_settings
+from adapters.file_drop.starting import start
+from adapters.file_drop.trial import Trial, try_rows
 from adapters.kit.mapping import Coverage, Mapping, load_mapping
 from adapters.kit.status import is_transient
-from gateway.kernel.errors import FieldInvalid, LubiaoError
+from gateway.kernel.errors import FieldInvalid, LubiaoError, ResourceExists
 
 DONE, NO, NOT_REACHABLE, INTERNAL = 0, 1, 3, 4
 
@@ -28,15 +34,26 @@ DONE, NO, NOT_REACHABLE, INTERNAL = 0, 1, 3, 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m adapters.file_drop", description=__doc__)
-    parser.add_argument("command", choices=("run", "check"))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--json", action="store_true", help="print machine-readable output")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("init", "check", "run"):
+        commands.add_parser(name).add_argument("folder", type=Path)
+    for option in ("--platform", "--authority", "--endpoint"):
+        commands.choices["init"].add_argument(option, required=True)
+    commands.choices["init"].add_argument("--cert", type=Path, required=True)
+    commands.choices["check"].add_argument("--json", action="store_true")
+    commands.choices["check"].add_argument("--file", type=Path, help="an export file to try")
     options = parser.parse_args(arguments)
     configure_logs()
     try:
-        if options.command == "check":
-            return check(options.folder, as_json=options.json)
-        return asyncio.run(_run(options.folder))
+        match options.command:
+            case "init":
+                return init(options)
+            case "check" if options.file is not None:
+                return try_file(options.folder, options.file, as_json=options.json)
+            case "check":
+                return check(options.folder, as_json=options.json)
+            case _:
+                return asyncio.run(_run(options.folder))
     except LubiaoError as error:
         return report(error)
     except ExceptionGroup as group:
@@ -44,6 +61,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if others is not None or typed is None:
             raise
         return max(report(error) for error in _leaves(typed))
+
+
+def init(options: argparse.Namespace) -> int:
+    """Make the folder of an adapter and say what is next."""
+    settings = start(
+        options.folder,
+        platform=options.platform,
+        authority=options.authority,
+        endpoint=options.endpoint,
+        certificates=options.cert,
+    )
+    _say(f"已创建适配器目录 {settings.folder}。请修改 {settings.mapping.name} 中的列名与代码。")
+    return DONE
+
+
+def try_file(folder: Path, file: Path, *, as_json: bool) -> int:
+    """Try an export file against the mapping; hand nothing in."""
+    mapping = load_mapping(load_settings(folder).mapping)
+    kind = Format.of(file)
+    if kind is None or not file.is_file():
+        raise FieldInvalid(field=file, got=file.suffix or "no file", expected="a .csv or .jsonl")
+    trial = try_rows(mapping, parse(file.read_bytes(), kind, name=file.name), name=file.name)
+    if as_json:
+        rows = [
+            {"row": n, "reason": e.reason, "message": e.chinese_text()} for n, e in trial.problems
+        ]
+        body = {
+            "rows": trial.rows,
+            "missing": trial.missing,
+            "unread": trial.unread,
+            "problems": rows,
+        }
+        _say(json.dumps(body, ensure_ascii=False, indent=2))
+    else:
+        for line in trial_lines(trial):
+            _say(line)
+    return DONE if trial.is_good else NO
+
+
+def trial_lines(trial: Trial) -> list[str]:
+    """Return what a trial found as lines of text."""
+    lines = [f"缺少必填列 / missing column: {column}" for column in trial.missing]
+    lines += [f"未使用的列 / nobody reads: {column}" for column in trial.unread]
+    for number, error in trial.problems:
+        hint = f"（{error.hint}）" if error.hint else ""
+        lines.append(f"第 {number} 行 / row {number}: {error.chinese_text()}{hint}")
+    good = trial.rows - len(trial.problems) if not trial.missing else 0
+    return [
+        *lines,
+        f"{trial.rows} 行，其中 {good} 行可以提交 / {good} of {trial.rows} rows are ready",
+    ]
 
 
 def check(folder: Path, *, as_json: bool) -> int:
@@ -74,7 +142,7 @@ def report(error: LubiaoError) -> int:
     sys.stderr.write(f"{error.reason}: {error}\n{error.chinese_text()}\n")
     if is_transient(error):
         return NOT_REACHABLE
-    return NO if isinstance(error, FieldInvalid) else INTERNAL
+    return NO if isinstance(error, FieldInvalid | ResourceExists) else INTERNAL
 
 
 def configure_logs() -> None:

@@ -1,4 +1,4 @@
-"""From `answers/` to the node: the platform signs, contacts, resolves, rates, closes.
+"""From `answers/` to the node: what the platform did, or its citizen, row by row.
 
 Rows are taken in order, each with a request id computed from its content, so a file that is read
 again after a crash changes nothing. A row that the node refuses is rejected alone; a node that
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from adapters.file_drop.acts import request_of
 from adapters.file_drop.formats import Row
 from adapters.file_drop.intake import (
     Rejection,
@@ -28,7 +29,6 @@ from adapters.kit.client import Client, request_id_of
 from adapters.kit.mapping import Mapping
 from adapters.kit.status import is_transient
 from gateway.kernel.errors import FieldInvalid, LubiaoError
-from hotline.ticket.v1 import codes_pb2, ticket_service_pb2
 
 log = structlog.get_logger()
 
@@ -84,35 +84,8 @@ class Answers:
         return None
 
     async def _send(self, answer: Answer) -> None:
-        name = f"tickets/{answer.number}"
         request_id = request_id_of(
             answer.action, self._settings.platform, answer.number, answer.digest
         )
-        tickets, call = self._client.tickets, self._client.call
-        match answer.action:
-            case "sign":
-                sign = ticket_service_pb2.SignForTicketRequest(name=name, request_id=request_id)
-                await call(tickets.SignForTicket, sign)
-            case "contact":
-                contact = ticket_service_pb2.RecordContactRequest(
-                    name=name,
-                    method=codes_pb2.ContactMethod.ValueType(answer.method),
-                    contact_time=answer.contact_time,
-                    request_id=request_id,
-                )
-                await call(tickets.RecordContact, contact)
-            case "done":
-                resolve = ticket_service_pb2.ResolveTicketRequest(
-                    name=name, resolution=answer.resolution, request_id=request_id
-                )
-                await call(tickets.ResolveTicket, resolve)
-            case "rating":
-                rate = ticket_service_pb2.RateTicketRequest(
-                    name=name, rating=answer.rating, request_id=request_id
-                )
-                await call(tickets.RateTicket, rate)
-            case _:
-                close = ticket_service_pb2.CloseTicketRequest(
-                    name=name, basis=answer.basis, request_id=request_id
-                )
-                await call(tickets.CloseTicket, close)
+        method, request = request_of(answer, request_id=request_id)
+        await self._client.call(getattr(self._client.tickets, method), request)

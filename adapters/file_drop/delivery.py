@@ -1,9 +1,10 @@
-"""From the node to `outbox/`: assignments to this platform's units, and how its tickets go on.
+"""From the node to `outbox/`: work for the platform's units, and how its own tickets go on.
 
-An assignment is written whole, then acknowledged to the node (*received*: it is on the platform's
-disk), then the resume token moves on. A crash in between writes the same file again under the same
-name. What this platform did itself is not echoed back to it. Progress of a ticket that the platform
-neither handed in nor handles is none of its business and is not written.
+Questions to a citizen go to the platform that took the message, again whenever a new process finds
+them open. An assignment is written whole, then acknowledged to the node (*received*: it is on the
+platform's disk), then the resume token moves on. A crash in between writes the same file again
+under the same name. What this platform did itself is not echoed back to it. Progress of a ticket
+that the platform neither handed in nor handles is none of its business and is not written.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import structlog
 
 from adapters.file_drop.formats import render
 from adapters.file_drop.intake import Step, no_step
-from adapters.file_drop.rows import assignment_row, state_row
+from adapters.file_drop.rows import assignment_row, question_row, state_row
 from adapters.file_drop.settings import Settings
 from adapters.kit.client import Client, request_id_of
 from adapters.kit.files import write_whole
@@ -35,12 +36,14 @@ class Delivery:
         self._mapping = mapping
         self._client = client
         self._step = step
+        self._asked: set[tuple[str, int]] = set()  # written by this process; a new one repeats
 
     async def handle(self, change: Change) -> None:
         """Write the files of one change; safe to repeat."""
         for assignment in change.ticket.assignments:
             if self._is_new(change.ticket, assignment):
                 await self._deliver(change.ticket, assignment)
+        await self._deliver_questions(change.ticket)
         if change.event.actor != self._settings.principal:
             self._write_state(change)
         self._step("outbox.handled")
@@ -82,6 +85,30 @@ class Delivery:
         except (ResourceNotFound, TransitionNotAllowed) as error:
             log.info("assignment.superseded", ticket=number, reason=error.reason)
         self._step("outbox.acknowledged")
+
+    async def _deliver_questions(self, ticket: ticket_pb2.Ticket) -> None:
+        """Write the open questions to the citizen of a ticket that this platform handed in."""
+        number = ticket.name.removeprefix("tickets/")
+        if ticket.platform != self._settings.platform:
+            return
+        fresh = {
+            item.number
+            for item in ticket.information_requests
+            if not item.HasField("answer_time") and (number, item.number) not in self._asked
+        }
+        if not fresh:
+            return
+        request = ticket_service_pb2.GetTicketRequest(
+            name=ticket.name, purpose=self._settings.purpose
+        )
+        answer = await self._client.call(self._client.tickets.GetTicket, request)
+        kind = self._settings.outbox_format
+        for question in answer.ticket.information_requests:
+            if question.number in fresh:
+                row = question_row(self._mapping, answer.ticket, question)
+                name = f"question-{number}-{question.number}.{kind.value}"
+                write_whole(self._settings.outbox / name, render([row], kind))
+                self._asked.add((number, question.number))
 
     def _write_state(self, change: Change) -> None:
         number = change.ticket.name.removeprefix("tickets/")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.file_drop.formats import Row
-from adapters.kit.mapping import ACTIONS, TABLES, Mapping
+from adapters.kit.mapping import ACTIONS, FACT_REGIONS, TABLES, Mapping
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.time import SHANGHAI
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
@@ -27,6 +27,7 @@ _TRUE = frozenset({"true", "1", "是", "y", "yes"})
 _FALSE = frozenset({"", "false", "0", "否", "n", "no"})
 _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _YEAR = re.compile(r"^[12][0-9]{3}$")
+_COUNT = re.compile(r"^[1-9][0-9]{0,2}$")
 _NUMBER = re.compile(r"^(tickets/)?(?P<number>[1-9][0-9]{21}[0-9X])$")
 
 
@@ -47,9 +48,28 @@ class Cells:
         """Return how an error names the cell."""
         return f"{self.name}:{self.row.number}.{self._key(field)}"
 
-    def word(self, field: str) -> str:
-        """Return the national code of a matter or region."""
-        return self.mapping.read_catalogue(field, self.text(field), location=self.location(field))
+    def word(self, field: str, *, catalogue: str = "") -> str:
+        """Return the national code of a cell that names an entry of a catalogue."""
+        return self.mapping.read_catalogue(
+            catalogue or field, self.text(field), location=self.location(field)
+        )
+
+    def words(self, field: str, *, catalogue: str) -> list[str]:
+        """Return the national codes of a cell that holds a list."""
+        location = self.location(field)
+        return [
+            self.mapping.read_catalogue(catalogue, text, location=location)
+            for text in self.texts(field)
+        ]
+
+    def count(self, field: str) -> int:
+        """Return a number within a ticket; 0 when the cell is empty."""
+        text = self.text(field)
+        if not text:
+            return 0
+        if not _COUNT.match(text):
+            raise FieldInvalid(field=self.location(field), got=text, expected="a number, 1 to 999")
+        return int(text)
 
     def code(self, field: str) -> int:
         """Return the standard code of a cell; 0 when it is empty."""
@@ -171,7 +191,22 @@ def _content(cells: Cells) -> ticket_pb2.TicketContent:
     )
     if party.ByteSize():
         content.reported_parties.append(party)
+    facts = _facts(cells)
+    if facts.ByteSize():
+        content.facts.CopyFrom(facts)
     return content
+
+
+def _facts(cells: Cells) -> ticket_pb2.Facts:
+    regions = {name: cells.word(name, catalogue="region") for name in FACT_REGIONS}
+    return ticket_pb2.Facts(
+        **regions,
+        passing_regions=cells.words("passing_regions", catalogue="region"),
+        noise_source=codes_pb2.NoiseSource.ValueType(cells.code("noise_source")),
+        industry=cells.text("industry"),
+        at_night=cells.flag("at_night"),
+        owner_unknown=cells.flag("owner_unknown"),
+    )
 
 
 def _citizen(cells: Cells) -> ticket_pb2.Citizen:
@@ -203,6 +238,14 @@ class Answer:
     rating: ticket_pb2.Rating
     basis: str
     digest: str
+    return_reason: int = 0
+    clause: str = ""
+    proposed_owner: str = ""
+    question: str = ""
+    question_number: int = 0
+    text: str = ""
+    extension_reason: int = 0
+    new_due_time: Timestamp | None = None
 
 
 def answer_of_row(mapping: Mapping, row: Row, *, name: str) -> Answer:
@@ -246,6 +289,14 @@ def answer_of_row(mapping: Mapping, row: Row, *, name: str) -> Answer:
         ),
         basis=cells.text("basis"),
         digest=hashlib.sha256(canonical.encode()).hexdigest(),
+        return_reason=cells.code("return_reason"),
+        clause=cells.text("clause"),
+        proposed_owner=cells.text("proposed_owner"),
+        question=cells.text("question"),
+        question_number=cells.count("question_number"),
+        text=cells.text("text"),
+        extension_reason=cells.code("extension_reason"),
+        new_due_time=cells.time("new_due_time"),
     )
 
 
@@ -308,6 +359,17 @@ def state_row(
     return _named(mapping, fields)
 
 
+def question_row(
+    mapping: Mapping, ticket: ticket_pb2.Ticket, question: ticket_pb2.InformationRequest
+) -> dict[str, str]:
+    """Return the row that asks the platform of the origin to ask its citizen."""
+    fields = _head(mapping, ticket) | {
+        "question_number": str(question.number),
+        "question": question.question,
+    }
+    return _named(mapping, fields)
+
+
 def receipt_row(mapping: Mapping, *, row: int, external_id: str, number: str) -> dict[str, str]:
     """Return the row that tells a platform under which number its message is kept."""
     return _named(mapping, {"row": str(row), "external_id": external_id, "number": number})
@@ -327,6 +389,7 @@ def _head(mapping: Mapping, ticket: ticket_pb2.Ticket) -> dict[str, str]:
         "urgency": tables["urgency"].write(ticket.urgency),
         "due_time": _time_text(ticket, "due_time"),
         "overdue": _flag_text(is_true=ticket.overdue),
+        "parent": ticket.parent.removeprefix("tickets/"),
     }
 
 

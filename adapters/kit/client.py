@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 
 from adapters.kit.status import error_of_rpc, is_transient
 from gateway.kernel.errors import LubiaoError
+from hotline.custody.v1 import custody_service_pb2_grpc
 from hotline.ticket.v1 import ticket_service_pb2_grpc
 
 DEADLINE = timedelta(seconds=10)
@@ -64,6 +65,7 @@ class Client:
     ) -> None:
         """Take an open channel; `peer` names the node in errors."""
         self.tickets = ticket_service_pb2_grpc.TicketServiceStub(channel)
+        self.custody = custody_service_pb2_grpc.CustodyServiceStub(channel)
         self.peer = peer
         self.backoff = backoff or Backoff()
         self._sleep = sleep

@@ -40,22 +40,30 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MAX = 256 * 1024  # a mapping is written by a person
 STANDARD = "standard"
-ACTIONS = ("sign", "contact", "done", "rating", "close")
+ACTIONS = (
+    "sign", "contact", "done", "rating", "close", "return", "ask", "answer", "extend",
+    "supplement", "urge", "withdraw", "reopen",
+)  # fmt: skip
+FACT_REGIONS = (
+    "registration_region", "seller_region", "insured_region", "receiving_region", "agency_region",
+)  # fmt: skip
 COLUMNS_IN = (
     "external_id", "channel", "type", "matter", "urgency", "subject_kind", "risk_tags", "title",
     "content", "expectation", "region", "as_of_year", "township_code", "address", "zone",
     "on_boundary", "party_name", "party_credit_code", "party_unit", "occurred_time", "citizen_name",
     "certificate_type", "certificate_number", "phones", "email", "special_groups", "contact_hours",
-    "anonymous", "secrecy_required", "received_time",
+    "anonymous", "secrecy_required", "received_time", *FACT_REGIONS, "passing_regions",
+    "noise_source", "industry", "at_night", "owner_unknown",
 )  # fmt: skip
 COLUMNS_OUT = (
     "number", "assignment", "unit", "unit_name", "role", "rule", "legal_basis", "explanation",
     "origin", "custodian", "due_time", "sign_due_time", "contact_due_time", "state", "event",
     "event_time", "actor", "overdue", "solved", "result", "public_reply", "satisfaction", "row",
-    "reason", "message", "hint",
+    "reason", "message", "hint", "parent", "question_number", "question",
 )  # fmt: skip
 COLUMNS_ANSWER = (
-    "action", "method", "contact_time", "responded", "rated_solved", "basis",
+    "action", "method", "contact_time", "responded", "rated_solved", "basis", "return_reason",
+    "clause", "proposed_owner", "text", "extension_reason", "new_due_time",
 )  # fmt: skip
 COLUMNS = frozenset(COLUMNS_IN + COLUMNS_OUT + COLUMNS_ANSWER)
 CATALOGUES = ("matter", "region")
@@ -81,6 +89,9 @@ _ENUMS: AbstractMapping[str, tuple[EnumDescriptor, str]] = {
     "solved": (codes_pb2.Solved.DESCRIPTOR, "SOLVED_"),
     "satisfaction": (codes_pb2.Satisfaction.DESCRIPTOR, "SATISFACTION_"),
     "method": (codes_pb2.ContactMethod.DESCRIPTOR, "CONTACT_METHOD_"),
+    "noise_source": (codes_pb2.NoiseSource.DESCRIPTOR, "NOISE_SOURCE_"),
+    "return_reason": (codes_pb2.ReturnReason.DESCRIPTOR, "RETURN_REASON_"),
+    "extension_reason": (codes_pb2.ExtensionReason.DESCRIPTOR, "EXTENSION_REASON_"),
 }
 TABLES: AbstractMapping[str, AbstractMapping[str, int]] = {
     name: _names(enum, prefix) for name, (enum, prefix) in _ENUMS.items()
@@ -294,7 +305,9 @@ def load_mapping(path: Path) -> Mapping:
         text = path.read_bytes()[: FILE_BYTES_MAX + 1].decode("utf-8-sig")
         raw = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FieldInvalid(field=path, got=type(error).__name__, expected="a YAML file") from error
+        mark = getattr(error, "problem_mark", None)  # of YAML that does not parse
+        place = f"{path}:{mark.line + 1}" if mark is not None else path
+        raise FieldInvalid(field=place, got=type(error).__name__, expected="a YAML file") from error
     return parse_mapping(raw, source=str(path))
 
 

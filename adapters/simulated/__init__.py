@@ -1,5 +1,5 @@
-"""Simulated city platforms and a simulated dispatcher for demonstrations and tests.
+"""Simulated city platforms, dispatchers and a panel for demonstrations and tests.
 
-They stand where a city's people and systems stand: the platform knows only its folders, the
-dispatcher only the RPCs of its node. Neither knows what is expected of a ticket.
+They stand where people and systems of cities and of the arbiter stand: a platform knows only its
+folders, people only the RPCs of their node. None knows what is expected of a ticket.
 """

@@ -1,23 +1,25 @@
-"""What simulated platforms hand in: the samples, and as many ordinary messages as asked for.
+"""What simulated platforms hand in: the samples, and as many variations of them as asked for.
 
-Every person, address and body in them is made up and says so.
+A variation tells the story of its sample again: another number, another channel, another place of
+the same kind. Which cells may differ stands in `samples/variations.yaml`. The same seed gives the
+same variations. Every person, address and body in them is made up and says so.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 SAMPLES = Path(__file__).parent / "samples"
-# Ordinary matters whose kind of body exists in every demonstration region.
-_MATTERS = (
-    ("041200", "驾校退费问题", "投诉"),
-    ("020401", "路面破损待修补", "求助"),
-    ("050501", "路边长期违法停车", "投诉"),
-    ("010405", "小区停车管理混乱", "投诉"),
-    ("170103", "民宿订单纠纷", "投诉"),
-)
+ID, TITLE, CONTENT, CHANNEL = "工单编号", "诉求标题", "诉求内容", "诉求来源"
+PERSON, PHONE = "诉求人", "联系电话"
+CHANNELS = ("电话", "网站", "App", "微信", "领导留言板", "110转入")
+URGED_EVERY = 20  # of this many variations one citizen rings again
 
 
 def sample_messages(platform: str) -> list[dict[str, str]]:
@@ -29,24 +31,58 @@ def sample_messages(platform: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in text.split("\n") if line]
 
 
-def ordinary_messages(platform: str, count: int, regions: Sequence[str]) -> list[dict[str, str]]:
-    """Return `count` made-up messages about `regions` in turn."""
-    return [_ordinary(platform, position, regions) for position in range(count)]
+def variation_messages(
+    platform: str, counts: Mapping[str, int], *, seed: int = 0
+) -> list[dict[str, str]]:
+    """Return so many variations of each sample of a platform, by the number of the sample."""
+    choices = _sample_file("variations.yaml")
+    found: list[dict[str, str]] = []
+    for sample in sample_messages(platform):
+        cells: Mapping[str, Sequence[str]] = choices.get(sample[ID], {})
+        found += [
+            _variation(sample, cells, number, seed=seed)
+            for number in range(1, counts.get(sample[ID], 0) + 1)
+        ]
+    return found
 
 
-def _ordinary(platform: str, position: int, regions: Sequence[str]) -> dict[str, str]:
-    matter, title, kind = _MATTERS[position % len(_MATTERS)]
-    return {
-        "工单编号": f"{platform.upper()}-{position + 1:06d}",
-        "诉求类型": kind,
-        "诉求来源": "电话",
-        "紧急程度": "一般",
-        "诉求主体": "自然人",
-        "事项编码": matter,
-        "诉求标题": title,
-        "诉求内容": f"{title}，请处理。（演示数据第 {position + 1} 件）",
-        "事发区划": regions[position % len(regions)],
-        "事发地址": "示例路（虚构）",
-        "诉求人": f"测试人员{position + 1}",
-        "联系电话": "13800138000",
-    }
+def variation_id(sample: str, number: int) -> str:
+    """Return the number of a variation in its platform."""
+    return f"{sample}-V{number:06d}"
+
+
+def is_urged(external_id: str) -> bool:
+    """Tell whether the citizen of this message rings again while it is handled."""
+    _, mark, number = external_id.rpartition("-V")
+    return bool(mark) and number.isdigit() and int(number) % URGED_EVERY == 0
+
+
+def behaviours_of(platform: str) -> list[dict[str, Any]]:
+    """Return how the people of a platform's units behave (`samples/behaviours.yaml`)."""
+    return list(_sample_file("behaviours.yaml").get(platform, []))
+
+
+def desk_choices(authority: str) -> list[dict[str, str]]:
+    """Return what the people at an authority's desk decide (`samples/desks.yaml`)."""
+    return list(_sample_file("desks.yaml").get(authority, []))
+
+
+def _variation(
+    sample: Mapping[str, str], cells: Mapping[str, Sequence[str]], number: int, *, seed: int
+) -> dict[str, str]:
+    identity = variation_id(sample[ID], number)
+    chance = random.Random(f"{seed}/{identity}")  # noqa: S311 (a demonstration, no secret)
+    row = dict(sample)
+    for column, values in cells.items():
+        row[column] = chance.choice(list(values))
+    row[ID] = identity
+    row[CHANNEL] = chance.choice(CHANNELS)
+    row[CONTENT] = f"{sample[CONTENT]}（演示数据第 {number} 次变化）"
+    row[PERSON] = f"测试人员{number}"
+    row[PHONE] = f"138{chance.randrange(10**8):08d}"
+    return row
+
+
+def _sample_file(name: str) -> dict[str, Any]:
+    raw = yaml.safe_load((SAMPLES / name).read_text(encoding="utf-8"))
+    return raw if isinstance(raw, dict) else {}

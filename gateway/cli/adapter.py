@@ -29,9 +29,43 @@ def run(*, kind: Kind, directory: Folder) -> None:
 
 
 @app.command()
-def check(*, kind: Kind, directory: Folder, as_json: AsJson = False) -> None:
-    """检查映射覆盖程度 / tell how completely a mapping covers the standard."""
-    command = [*_command(kind, "check", directory), *(["--json"] if as_json else [])]
+def init(
+    *,
+    kind: Kind,
+    directory: Folder,
+    platform: Annotated[str, typer.Option(help="平台编号，如证书所载 / id of the platform")],
+    authority: Annotated[str, typer.Option(help="平台所属机构 / authority of the platform")],
+    endpoint: Annotated[str, typer.Option(help="节点地址 / host:port of the node")],
+    cert: Annotated[Path, typer.Option(help="平台证书目录 / certificate folder of the platform")],
+) -> None:
+    """创建适配器目录，含可修改的映射 / make a folder, with a mapping to start from."""
+    given = {
+        "--platform": platform,
+        "--authority": authority,
+        "--endpoint": endpoint,
+        "--cert": str(cert),
+    }
+    _run(kind, "init", directory, *(text for option in given.items() for text in option))
+
+
+@app.command()
+def check(
+    *,
+    kind: Kind,
+    directory: Folder,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="试读一个导出文件，不提交 / try an export file, hand nothing in"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """检查映射覆盖程度或试读文件 / tell how completely a mapping covers the standard, or a file."""
+    tried = ("--file", str(file)) if file is not None else ()
+    _run(kind, "check", directory, *tried, *(("--json",) if as_json else ()))
+
+
+def _run(kind: str, verb: str, directory: Path, *options: str) -> None:
+    command = [*_command(kind, verb, directory), *options]
     raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603 # our own
 
 

@@ -21,13 +21,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.cli.output import pick
-from gateway.config import Settings
 from gateway.database.embedded import EmbeddedPostgres
 from gateway.database.migrations import pending
 from gateway.directory.store import RosterFile
 from gateway.kernel.errors import LubiaoError
 from gateway.kernel.time import Instant
 from gateway.server.client import CertificateFolder, open_channel, typed_errors
+from gateway.settings import Settings
 from gateway.trust.certificates import Certificate, node_host
 from gateway.trust.key_files import load_public_key
 from gateway.trust.key_ring import KeyRing
@@ -242,7 +242,7 @@ async def check_port(patient: Patient) -> list[Finding]:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            if _is_serving(patient.settings):
+            if is_serving(patient.settings):
                 text = pick("节点正在监听", "the node listens there")
                 return [Finding("port", Level.OK, f"{patient.settings.bind} {text}")]
             text = pick(f"{patient.settings.bind} 已被占用", f"{patient.settings.bind} is taken")
@@ -274,7 +274,7 @@ def _validity(check: str, certificate: Certificate, now: Instant) -> Finding:
     return Finding(check, Level.OK, text)
 
 
-def _is_serving(settings: Settings) -> bool:
+def is_serving(settings: Settings) -> bool:
     """Tell whether the process that last served this folder lives."""
     try:
         pid = int(settings.serving_path.read_text(encoding="ascii").split()[-1])

@@ -6,7 +6,7 @@ import grpc
 import typer
 
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
-from gateway.cli.output import AsJson, Exit, pick, print_json, print_table, say
+from gateway.cli.output import AsJson, Exit, beijing, pick, print_json, print_table, say
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, Number, as_dict
 from gateway.kernel.codes import CustodyHolding
 from hotline.custody.v1 import custody_service_pb2 as custody_pb
@@ -14,11 +14,6 @@ from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
 
 app = typer.Typer(no_args_is_help=True, help="保管记录 / custody")
 DIGEST_SHOWN = 12  # hex digits; enough to compare by eye, --json has all
-
-
-@app.callback()
-def group() -> None:
-    """Make `show` a subcommand even while it is the only one."""
 
 
 @app.command()
@@ -76,7 +71,7 @@ def _print_records(records: list[custody_pb.CustodyRecord]) -> None:
                 f"{record.epoch.era}.{record.epoch.count}",
                 record.kind,
                 pick(CustodyHolding[record.holding].zh, record.holding),
-                record.record_time.ToJsonString(),
+                beijing(record.record_time),
                 record.row_digest.value.hex()[:DIGEST_SHOWN],
             )
             for record in records

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from gateway.cli.checks import Finding, Level, Patient, examine
+from gateway.cli.checks import Finding, Level, Patient, examine, is_serving
 from gateway.cli.node import Directory
 from gateway.cli.output import AsJson, Exit, pick, print_json, print_table
 from gateway.config import ConfigInvalid, load_settings
 from gateway.kernel.time import SystemClock
 
+WAIT_SECONDS_MAX = 600.0
+LOOK_SECONDS = 0.2
 
-def doctor(*, directory: Directory, as_json: AsJson = False) -> None:
+
+def doctor(
+    *,
+    directory: Directory,
+    wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=WAIT_SECONDS_MAX,
+            help="先等节点开始服务，最多多少秒 / seconds to wait for it",
+        ),
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> None:
     """检查节点，逐项给出结论与处理办法 / examine a node; exit code 1 if anything FAILs."""
-    findings = _examine(directory)
+    late = _late(directory, seconds=wait) if wait else []
+    findings = _examine(directory) + late
     if as_json:
         print_json(
             [
@@ -35,6 +54,22 @@ def doctor(*, directory: Directory, as_json: AsJson = False) -> None:
         )
     if any(each.level is Level.FAIL for each in findings):
         raise typer.Exit(Exit.NO)
+
+
+def _late(directory: Path, *, seconds: float) -> list[Finding]:
+    """Wait until the node serves; return what to say when the time was not enough."""
+    try:
+        settings = load_settings(directory)
+    except ConfigInvalid:
+        return []  # the examination says so
+    end = time.monotonic() + seconds
+    while not is_serving(settings):
+        if time.monotonic() >= end:
+            text = pick(f"{seconds:g} 秒内未开始服务", f"it does not serve after {seconds:g} s")
+            action = pick("查看节点日志", "look into the node's log")
+            return [Finding("serving", Level.FAIL, text, action)]
+        time.sleep(LOOK_SECONDS)
+    return []
 
 
 def _examine(directory: Directory) -> list[Finding]:

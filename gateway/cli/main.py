@@ -15,15 +15,22 @@ import typer
 
 from gateway.cli import (
     adapter,
+    aggregates,
+    bench,
     ca,
+    case,
+    citizen,
     custody,
     demonstration,
     doctor,
+    handling,
+    hub,
     node,
     reference,
     roster,
     rules,
     ticket,
+    transfers,
 )
 from gateway.cli.output import Exit, Language, errors_in, explain, say, use_language
 from gateway.telemetry.logs import places_of
@@ -41,11 +48,18 @@ app.command()(node.serve)
 app.command()(doctor.doctor)
 app.add_typer(ca.app, name="ca")
 app.add_typer(roster.app, name="roster")
+ticket.app.add_typer(citizen.app)
+ticket.app.add_typer(handling.app)
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(rules.app, name="rules")
 app.add_typer(reference.app, name="reference")
+custody.app.add_typer(transfers.app)
 app.add_typer(custody.app, name="custody")
+app.add_typer(aggregates.app, name="aggregates")
+app.add_typer(hub.app, name="hub")
+app.add_typer(case.app, name="case")
 app.add_typer(adapter.app, name="adapter")
+app.command()(bench.bench)
 
 
 @app.callback()

@@ -15,9 +15,10 @@ import yaml
 from gateway.cli.ca import write_folder
 from gateway.cli.output import pick, print_line, say
 from gateway.cli.roster import public_row
-from gateway.config import NODE_FILE, Settings, load_settings
+from gateway.config import load_settings
 from gateway.kernel.errors import FieldInvalid, ResourceExists
 from gateway.kernel.time import SystemClock
+from gateway.settings import NODE_FILE, Settings
 from gateway.trust.certificates import Certificate, CertificateAuthority
 from gateway.trust.key_files import load_public_key
 from gateway.trust.key_ring import generate_authority, generate_storage_key
@@ -55,6 +56,10 @@ def init(
     directory_node: Annotated[
         str, typer.Option(help="目录节点 编号@地址 / directory, id@host:port")
     ] = "",
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="自有的规则目录（lubiao rules copy）/ folder of rules of one's own"),
+    ] = None,
     demo: Annotated[bool, typer.Option(help="演示节点 / part of a demonstration")] = False,
 ) -> None:
     """创建节点目录：配置、密钥、证书 / create a node: settings, keys, certificate."""
@@ -66,6 +71,8 @@ def init(
         load_public_key(roster_key, Purpose.STATEMENT)  # refuse a file that is no such key
     root = CertificateAuthority.load(ca) if ca is not None else None
     trusted = [_trusted(folder) for folder in trust or ()]
+    if rules is not None and not (rules / "packs").is_dir():
+        raise FieldInvalid(field="--rules", got=rules, expected="a folder of `lubiao rules copy`")
     # Everything that is given has been read: from here on the folder is written.
     text = _settings_text(
         name,
@@ -75,6 +82,7 @@ def init(
         endpoint=endpoint,
         bind=bind or f"0.0.0.0:{endpoint.rpartition(':')[2]}",
         directory_node=directory_node,
+        rules=rules,
         demo=demo,
     )
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,6 +132,7 @@ def _settings_text(
     endpoint: str,
     bind: str,
     directory_node: str,
+    rules: Path | None,
     demo: bool,
 ) -> str:
     """Return a `node.toml`; JSON strings and lists are TOML too."""
@@ -139,6 +148,8 @@ def _settings_text(
         f"bind = {json.dumps(bind)}",
         f"endpoint = {json.dumps(endpoint)}",
     ]
+    if rules is not None:
+        lines.append(f"rules = {json.dumps(str(rules.resolve()))}")
     if demo:
         lines.append("demo = true")
     if directory_node:

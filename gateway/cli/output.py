@@ -14,14 +14,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 from enum import Enum, IntEnum
 from typing import Annotated
 
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
 
 from gateway.kernel.errors import GrpcCode, LubiaoError, ResourceExists, ResourceNotFound
+from gateway.kernel.time import SHANGHAI
 
 LANGUAGE_VARIABLE = "LUBIAO_LANG"
 PLAIN_WIDTH = 160  # of a table that goes into a file or a pipe
@@ -98,6 +101,13 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value not in ("", None, (), []):
             typer.echo(f"{name}: {value}")
+
+
+def beijing(stamp: Timestamp) -> str:
+    """Return an instant as people read it, in Beijing time, or nothing; `--json` has UTC."""
+    if stamp == Timestamp():
+        return ""
+    return stamp.ToDatetime(UTC).astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def exit_code_of(error: LubiaoError) -> Exit:

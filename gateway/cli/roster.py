@@ -9,7 +9,11 @@
       - {id: tianjin, endpoint: "tianjin.example:7443", roles: [custodian]}
     authorities:
       - {code: "120000", name: 天津市, node: tianjin, public: tianjin/public.yaml}
-      - {code: "100000", name: 国家, node: directory, mandate: false}
+      - code: "100000"                  # only the nation lives on more than one node
+        name: 国家
+        node: directory
+        public: directory/public.yaml
+        further: [{node: arbiter, public: arbiter/public.yaml}]
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import AsJson, Exit, pick, print_fields, print_json, print_table, say
 from gateway.directory.store import RosterFile
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
-from gateway.kernel.ids import AuthorityCode, NodeId
+from gateway.kernel.ids import NATION, AuthorityCode, NodeId
 from gateway.kernel.time import Instant, SystemClock
 from gateway.trust.codec import roster_from_bytes, signed_roster_from_bytes
 from gateway.trust.key_files import (
@@ -41,6 +45,8 @@ from gateway.trust.principal import AUTHORITY_CODE
 from gateway.trust.roster import (
     ARBITER_KINDS,
     CUSTODIAN_KINDS,
+    DIRECTORY_KINDS,
+    HUB_KINDS,
     AuthorityEntry,
     KeyEntry,
     NodeEntry,
@@ -55,6 +61,11 @@ app = typer.Typer(no_args_is_help=True, help="名册 / the roster")
 _CLOCK = SystemClock()
 KEY_VALIDITY = timedelta(days=365)
 CALL_SECONDS = 10
+_KINDS_OF_ROLE = {
+    NodeRole.DIRECTORY: DIRECTORY_KINDS,
+    NodeRole.HUB: HUB_KINDS,
+    NodeRole.ARBITER: ARBITER_KINDS,
+}
 PRIVATE, PUBLIC = "roster-key-private.pem", "roster-key.pem"
 
 
@@ -135,6 +146,7 @@ def describe_roster(path: Path, *, now: Instant) -> Roster:
         raise FieldInvalid(field=path, got=type(top).__name__, expected="a mapping")
     reader = _Reader(base=path.parent, now=now)
     nodes = tuple(reader.node(row) for row in reader.rows(top, "nodes"))
+    reader.roles = {node.id: node.roles for node in nodes if node is not None}
     authorities = tuple(reader.authority(row) for row in reader.rows(top, "authorities"))
     version = top.get("version")
     if not isinstance(version, int):
@@ -238,6 +250,7 @@ class _Reader:
     def __init__(self, *, base: Path, now: Instant) -> None:
         self.base = base
         self.now = now
+        self.roles: Mapping[NodeId, frozenset[NodeRole]] = {}
         self.problems: list[str] = []
 
     def rows(self, top: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -265,16 +278,39 @@ class _Reader:
             self.problems.append(f"authority {code or '?'}: expected a six-digit code and a node")
             return None
         is_arbiter = row.get("mandate", code.endswith("0000")) is True
-        kinds = CUSTODIAN_KINDS | ARBITER_KINDS if is_arbiter else frozenset[str]()
-        statement, sealing = self._keys(code, row)
+        further = row.get("further", [])
+        if not isinstance(further, list) or not all(
+            isinstance(each, dict) and "node" in each for each in further
+        ):
+            self.problems.append(f"authority {code}: further: expected a list of node and public")
+            return None
+        places = (row, *further)
+        statement: list[KeyEntry] = []
+        sealing: list[KeyEntry] = []
+        for place in places:
+            kinds = self._kinds(code, NodeId(str(place["node"])), is_arbiter=is_arbiter)
+            signs, opens = self._keys(code, place)
+            statement += [self._entry(key, kinds) for key in signs]
+            sealing += [self._entry(key, frozenset()) for key in opens]
         return AuthorityEntry(
             code=AuthorityCode(code),
             name=str(row.get("name", code)),
             hosted_on=NodeId(str(row["node"])),
-            statement_keys=tuple(self._entry(key, kinds) for key in statement),
-            sealing_keys=tuple(self._entry(key, frozenset()) for key in sealing),
+            further_nodes=tuple(NodeId(str(place["node"])) for place in further),
+            statement_keys=tuple(statement),
+            sealing_keys=tuple(sealing),
             mandate_from=self.now if is_arbiter else None,
         )
+
+    def _kinds(self, code: str, node: NodeId, *, is_arbiter: bool) -> frozenset[str]:
+        """Return what the keys of an authority on one node may sign; empty: what custodians say.
+
+        The nation's keys follow the roles of their node: the hub's key signs no ruling.
+        """
+        if code == NATION:
+            roles = self.roles.get(node, frozenset())
+            return frozenset[str]().union(*(_KINDS_OF_ROLE.get(role, ()) for role in roles))
+        return CUSTODIAN_KINDS | ARBITER_KINDS if is_arbiter else frozenset()
 
     def _keys(
         self, code: str, row: Mapping[str, Any]

@@ -23,10 +23,12 @@ import typer
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.rpc import status_pb2
 
+from gateway.cli import attachment
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import (
     AsJson,
     Exit,
+    beijing,
     pick,
     print_fields,
     print_json,
@@ -41,6 +43,8 @@ from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
 from hotline.ticket.v1 import ticket_service_pb2_grpc as ticket_grpc
 
 app = typer.Typer(no_args_is_help=True, help="工单 / tickets")
+app.command()(attachment.attach)
+app.command()(attachment.fetch)
 CALL_SECONDS = 15
 BATCH_SECONDS = 60
 BATCH_MAX = 500  # of the standard
@@ -65,6 +69,9 @@ def submit(
     form: Annotated[
         Format | None, typer.Option("--format", help="默认按扩展名 / default: by suffix")
     ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="以流方式提交，适合大批量 / as a stream, for many")
+    ] = False,
     node: Endpoint = "",
     cert: Certificates = None,
     host: ServerName = "",
@@ -83,14 +90,23 @@ def submit(
             results += response.results
         return results
 
-    results = target.ask(send)
-    rows = [_result_row(index, result) for index, result in enumerate(results, start=1)]
+    async def send_stream(
+        channel: grpc.aio.Channel,
+    ) -> list[ticket_pb.StreamCreateTicketsResult]:
+        return await attachment.submit_stream(channel, _requests(tickets))
+
+    if stream:
+        rows = [attachment.stream_row(each, refusal=_refusal) for each in target.ask(send_stream)]
+    else:
+        results = target.ask(send)
+        rows = [_result_row(index, result) for index, result in enumerate(results, start=1)]
     if as_json:
         print_json(rows)
     else:
         columns = ("#", pick("编号", "number"), pick("状态", "state"), pick("说明", "remarks"))
         print_table(
-            columns, [(row["index"], row["number"], row["state"], row["text"]) for row in rows]
+            columns,
+            [(row["index"], row["number"], _of_name(row["state"]), row["text"]) for row in rows],
         )
     if any(row["reason"] for row in rows):
         raise typer.Exit(Exit.NO)
@@ -134,10 +150,7 @@ def show(
                 pick("执行者", "actor"),
                 pick("依据", "basis"),
             ),
-            [
-                (event.event_time.ToJsonString(), event.kind, event.actor, event.basis)
-                for event in found
-            ],
+            [(beijing(event.event_time), event.kind, event.actor, event.basis) for event in found],
         )
 
 
@@ -388,7 +401,7 @@ def _print_change(change: ticket_pb.WatchTicketsResponse, *, as_json: bool) -> N
         return
     event, ticket = change.event, change.ticket
     print_line(
-        f"{event.event_time.ToJsonString()}  {_number(ticket.name)}  {event.kind}  "
+        f"{beijing(event.event_time)}  {_number(ticket.name)}  {event.kind}  "
         f"{_word(TicketState(ticket.state))}  {event.actor}"
     )
 
@@ -402,9 +415,13 @@ def _word(code: Code) -> str:
     return pick(code.zh, code.name)
 
 
+def _of_name(name: str) -> str:
+    return _word(TicketState[name]) if name in TicketState.__members__ else name
+
+
 def _state(ticket: ticket_pb2.Ticket) -> str:
     return ticket_pb2.Ticket.State.Name(ticket.state).removeprefix("STATE_")
 
 
 def _time(ticket: ticket_pb2.Ticket, field: str) -> str:
-    return str(getattr(ticket, field).ToJsonString()) if ticket.HasField(field) else ""  # type: ignore[arg-type] # a name of the message
+    return beijing(getattr(ticket, field)) if ticket.HasField(field) else ""  # type: ignore[arg-type] # a name of the message

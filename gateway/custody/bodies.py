@@ -7,6 +7,7 @@ from enum import Enum
 
 from gateway.custody.model import OfferReason, Verdict
 from gateway.delivery.model import SignedBytes
+from gateway.kernel.codes import RulingKind
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 
@@ -40,6 +41,9 @@ class Genesis:
     closed_row: bytes = b""
     header: bytes = b""
     commitments: tuple[Commitment, ...] = ()
+    parent: str = ""
+    split_epoch: Epoch | None = None
+    split_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,9 @@ class Offer:
     commitments: tuple[Commitment, ...] = ()
     attached: tuple[SignedBytes, ...] = ()
     acts: tuple[Act, ...] = ()
+    citizen_act_applied: int = 0
+    assumption: SignedBytes | None = None
+    mandated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,70 @@ class CaseFiling:
     last_record: bytes
     cause: str
     proposed_target: str
+    header: bytes = b""
+    path: tuple[str, ...] = ()
+    attached: tuple[SignedBytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """Say "offer it to me, I shall accept"."""
+
+    case: str
+    expire: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Decision `number` of the arbiter of the scope; opens an era of that number."""
+
+    number: int
+    previous: bytes
+    target: AuthorityCode
+    kind: RulingKind
+    offers_allowed: bool
+    mandates: tuple[str, ...]
+    legal_basis: str
+    effective: Instant
+    last_record: bytes
+    case: str
+    ticket_uid: str
+
+
+class Role(Enum):
+    """What a statement about a ruling says its signer is; the numbers are the standard's."""
+
+    TAKEN = 1
+    YIELDING = 2
+    RELEASED = 3
+    NOT_HELD = 4
+    OUTDATED = 5
+    TOLD = 6
+
+
+@dataclass(frozen=True, slots=True)
+class RulingAck:
+    """The answer to a ruling; `attached` holds the ruling, for whom it must be forwarded to."""
+
+    number: int
+    role: Role
+    ruling_digest: bytes
+    successor: str = ""
+    attached: tuple[SignedBytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StandDown:
+    """What an overruled custodian did in its last term, with the ticket for the new one."""
+
+    part: int
+    final: bool
+    last_epoch: Epoch
+    acts: tuple[Act, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+    header: bytes = b""
+    attached: tuple[SignedBytes, ...] = ()
+    citizen_act_applied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +190,7 @@ class TicketUpdate:
     acts: tuple[Act, ...] = ()
     commitments: tuple[Commitment, ...] = ()
     attached: tuple[SignedBytes, ...] = ()
+    citizen_act_applied: int = 0
 
 
 class UpdateVerdict(Enum):
@@ -136,6 +208,37 @@ class UpdateAnswer:
     sequence: int
     verdict: UpdateVerdict
     update_digest: bytes
+    attached: tuple[SignedBytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CitizenAct:
+    """What the citizen did since, on its way from the origin to the custodian."""
+
+    number: int
+    act: int
+    act_time: Instant
+    commitments: tuple[Commitment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InformationRequest:
+    """A question to the citizen, on its way from the custodian to the origin."""
+
+    number: int
+    asker: AuthorityCode
+    ask_time: Instant
+    commitments: tuple[Commitment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InformationAnswer:
+    """The answer, on its way from the origin to the custodian."""
+
+    number: int
+    asker: AuthorityCode
+    answer_time: Instant
+    commitments: tuple[Commitment, ...] = ()
 
 
 Body = (
@@ -145,7 +248,14 @@ Body = (
     | Revoke
     | Release
     | CaseFiling
+    | Assumption
+    | Ruling
+    | RulingAck
+    | StandDown
     | ChainClosed
     | TicketUpdate
     | UpdateAnswer
+    | CitizenAct
+    | InformationRequest
+    | InformationAnswer
 )

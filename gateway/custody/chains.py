@@ -89,6 +89,22 @@ class TicketChains:
         return any(chain.contact for chain in self.chains)
 
     @property
+    def is_origin(self) -> bool:
+        """Tell whether the widest chain known here began at this authority."""
+        inner = (chain for chain in self.chains if not chain.key.is_outer)
+        first = self.outer or min(inner, key=lambda chain: chain.key.number, default=None)
+        return first is not None and first.origin == self.authority
+
+    @property
+    def may_know_caller(self) -> bool:
+        """Tell whether who calls may be kept here: it came in here, or this authority cares.
+
+        So may a province that a city told of its ticket and that never held it. All others let go.
+        """
+        has_held = any(chain.term_epoch is not None for chain in self.chains)
+        return not has_held or self.is_origin or any(chain.is_caring for chain in self.chains)
+
+    @property
     def case(self) -> str:
         """The open case of the ticket here, or an empty text."""
         return next((chain.case for chain in self.chains if chain.case), "")
@@ -152,3 +168,35 @@ async def find_chain(uow: UnitOfWork, key: ChainKey) -> Chain | None:
     """Read one chain."""
     row = await uow.get(store.CHAINS, key.authority, key.ticket, key.scope, key.number)
     return chain_of(row) if row else None
+
+
+def unknown_chain(key: ChainKey, custodian: AuthorityCode) -> Chain:
+    """Return the row of a chain in which this authority has no part yet."""
+    return Chain(
+        key=key,
+        origin=custodian,
+        genesis_digest=b"",
+        holding=Holding.ABSENT,
+        term_epoch=None,
+        floor=None,
+        custodian=custodian,
+    )
+
+
+def begun_by(key: ChainKey) -> AuthorityCode:
+    """Return the authority that surely has the content of a ticket in this scope.
+
+    Outside it is the province of the number, where the ticket came in; inside it is the province,
+    which follows every inner chain and opened all but the first.
+    """
+    return province_of_number(key.ticket) if key.is_outer else key.scope
+
+
+def followers_of(key: ChainKey) -> tuple[AuthorityCode, ...]:
+    """Return who follows the ticket in this chain whoever holds it: where it came in.
+
+    Records begin with the ruling of an era and do not name them.
+    """
+    city = AuthorityCode(key.ticket[:4] + "00")
+    is_origin = not key.is_outer and key.number == 1 and is_in_scope(city, key.scope)
+    return (begun_by(key), city) if is_origin else (begun_by(key),)

@@ -11,7 +11,14 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 
-from gateway.custody import bodies
+from gateway.custody import bodies, letter_codec, ruling_codec
+from gateway.custody.body_codec import (
+    act_from_pb,
+    act_to_pb,
+    commitments_from_pb,
+    commitments_to_pb,
+    set_digest,
+)
 from gateway.custody.model import OfferReason, Verdict
 from gateway.delivery.codec import (
     digest_to_pb,
@@ -27,7 +34,6 @@ from gateway.kernel.validation import validate
 from hotline.custody.v1 import custody_pb2 as pb
 from hotline.ticket.v1 import codes_pb2 as codes_pb
 from hotline.ticket.v1 import ticket_pb2 as ticket_pb
-from hotline.type.v1 import statement_pb2 as type_pb
 
 _VERDICTS = {
     Verdict.ACCEPTED: pb.Answer.VERDICT_ACCEPTED,
@@ -84,10 +90,14 @@ def _encode_genesis(body: bodies.Genesis) -> pb.Genesis:
         origin=body.origin,
         ticket_uid=body.ticket_uid,
         attached=[signed_to_pb(signed) for signed in body.attached],
-        commitments=_commitments_to_pb(body.commitments),
+        commitments=commitments_to_pb(body.commitments),
+        parent=body.parent,
+        split_index=body.split_index,
     )
-    _set_digest(message.outer_record, body.outer_record)
-    _set_digest(message.closed_row, body.closed_row)
+    if body.split_epoch is not None:
+        message.split_epoch.CopyFrom(epoch_to_pb(body.split_epoch))
+    set_digest(message.outer_record, body.outer_record)
+    set_digest(message.closed_row, body.closed_row)
     if body.header:
         message.ticket.ParseFromString(body.header)
     return message
@@ -101,7 +111,14 @@ def _decode_genesis(message: pb.Genesis) -> bodies.Genesis:
         attached=tuple(signed_from_pb(item) for item in message.attached),
         closed_row=message.closed_row.value,
         header=message.ticket.SerializeToString(deterministic=True),
-        commitments=_commitments_from_pb(message.commitments),
+        commitments=commitments_from_pb(message.commitments),
+        parent=message.parent,
+        split_epoch=(
+            Epoch(message.split_epoch.era, message.split_epoch.count)
+            if message.HasField("split_epoch")
+            else None
+        ),
+        split_index=message.split_index,
     )
 
 
@@ -119,12 +136,16 @@ def _encode_offer(body: bodies.Offer) -> pb.Offer:
         window_end=instant_to_pb(body.window_end),
         reason=cast("pb.OfferReason.ValueType", body.reason.value),
         rule=body.rule,
-        commitments=_commitments_to_pb(body.commitments),
+        commitments=commitments_to_pb(body.commitments),
         attached=[signed_to_pb(signed) for signed in body.attached],
-        acts=[_act_to_pb(act) for act in body.acts],
+        acts=[act_to_pb(act) for act in body.acts],
+        citizen_act_applied=body.citizen_act_applied,
+        mandated=body.mandated,
     )
+    if body.assumption is not None:
+        message.assumption.CopyFrom(signed_to_pb(body.assumption))
     message.ticket.ParseFromString(body.header)
-    _set_digest(message.trace_digest, body.trace_digest)
+    set_digest(message.trace_digest, body.trace_digest)
     return message
 
 
@@ -141,9 +162,12 @@ def _decode_offer(message: pb.Offer) -> bodies.Offer:
         rule=message.rule,
         trace_digest=message.trace_digest.value,
         header=message.ticket.SerializeToString(deterministic=True),
-        commitments=_commitments_from_pb(message.commitments),
+        commitments=commitments_from_pb(message.commitments),
         attached=tuple(signed_from_pb(item) for item in message.attached),
-        acts=tuple(_act_from_pb(act) for act in message.acts),
+        acts=tuple(act_from_pb(act) for act in message.acts),
+        citizen_act_applied=message.citizen_act_applied,
+        assumption=(signed_from_pb(message.assumption) if message.HasField("assumption") else None),
+        mandated=message.mandated,
     )
 
 
@@ -155,7 +179,7 @@ def _encode_answer(body: bodies.Answer) -> pb.Answer:
         proposed_owner=body.proposed_owner,
         attached=[signed_to_pb(signed) for signed in body.attached],
     )
-    _set_digest(message.offer_digest, body.offer_digest)
+    set_digest(message.offer_digest, body.offer_digest)
     return message
 
 
@@ -172,7 +196,7 @@ def _decode_answer(message: pb.Answer) -> bodies.Answer:
 
 def _encode_revoke(body: bodies.Revoke) -> pb.Revoke:
     message = pb.Revoke(reason=body.reason)
-    _set_digest(message.offer_digest, body.offer_digest)
+    set_digest(message.offer_digest, body.offer_digest)
     if body.offer is not None:
         message.offer.CopyFrom(signed_to_pb(body.offer))
     return message
@@ -189,38 +213,18 @@ def _decode_revoke(message: pb.Revoke) -> bodies.Revoke:
 def _encode_release(body: bodies.Release) -> pb.Release:
     return pb.Release(
         acceptance_digest=digest_to_pb(body.acceptance_digest),
-        commitments=_commitments_to_pb(body.commitments),
+        commitments=commitments_to_pb(body.commitments),
     )
 
 
 def _decode_release(message: pb.Release) -> bodies.Release:
     return bodies.Release(
         acceptance_digest=message.acceptance_digest.value,
-        commitments=_commitments_from_pb(message.commitments),
+        commitments=commitments_from_pb(message.commitments),
     )
 
 
-# --- CaseFiling, ChainClosed ------------------------------------------------------------------
-
-
-def _encode_filing(body: bodies.CaseFiling) -> pb.CaseFiling:
-    return pb.CaseFiling(
-        ground=body.ground,
-        case=body.case,
-        last_record=digest_to_pb(body.last_record),
-        cause=body.cause,
-        proposed_target=body.proposed_target,
-    )
-
-
-def _decode_filing(message: pb.CaseFiling) -> bodies.CaseFiling:
-    return bodies.CaseFiling(
-        ground=message.ground,
-        case=message.case,
-        last_record=message.last_record.value,
-        cause=message.cause,
-        proposed_target=message.proposed_target,
-    )
+# --- ChainClosed ------------------------------------------------------------------------------
 
 
 def _encode_closed(body: bodies.ChainClosed) -> pb.ChainClosed:
@@ -239,9 +243,10 @@ def _encode_update(body: bodies.TicketUpdate) -> pb.TicketUpdate:
         sequence=body.sequence,
         state=cast("ticket_pb.Ticket.State.ValueType", body.state),
         custodian=body.custodian,
-        acts=[_act_to_pb(act) for act in body.acts],
-        commitments=_commitments_to_pb(body.commitments),
+        acts=[act_to_pb(act) for act in body.acts],
+        commitments=commitments_to_pb(body.commitments),
         attached=[signed_to_pb(signed) for signed in body.attached],
+        citizen_act_applied=body.citizen_act_applied,
     )
 
 
@@ -250,9 +255,10 @@ def _decode_update(message: pb.TicketUpdate) -> bodies.TicketUpdate:
         sequence=message.sequence,
         state=message.state,
         custodian=AuthorityCode(message.custodian),
-        acts=tuple(_act_from_pb(act) for act in message.acts),
-        commitments=_commitments_from_pb(message.commitments),
+        acts=tuple(act_from_pb(act) for act in message.acts),
+        commitments=commitments_from_pb(message.commitments),
         attached=tuple(signed_from_pb(item) for item in message.attached),
+        citizen_act_applied=message.citizen_act_applied,
     )
 
 
@@ -261,6 +267,7 @@ def _encode_update_answer(body: bodies.UpdateAnswer) -> pb.UpdateAnswer:
         sequence=body.sequence,
         verdict=cast("pb.UpdateAnswer.Verdict.ValueType", body.verdict.value),
         update_digest=digest_to_pb(body.update_digest),
+        attached=[signed_to_pb(item) for item in body.attached],
     )
 
 
@@ -269,6 +276,7 @@ def _decode_update_answer(message: pb.UpdateAnswer) -> bodies.UpdateAnswer:
         sequence=message.sequence,
         verdict=bodies.UpdateVerdict(message.verdict),
         update_digest=message.update_digest.value,
+        attached=tuple(signed_from_pb(item) for item in message.attached),
     )
 
 
@@ -290,52 +298,29 @@ def _parse(message: _Parsed, raw: bytes, kind: str) -> _Parsed:
     return message
 
 
-# --- shared -----------------------------------------------------------------------------------
-
-
-def _set_digest(field: type_pb.Digest, value: bytes) -> None:
-    if value:
-        field.CopyFrom(digest_to_pb(value))
-
-
-def _commitments_to_pb(values: tuple[bodies.Commitment, ...]) -> list[type_pb.Commitment]:
-    return [type_pb.Commitment(kind=item.kind, digest=digest_to_pb(item.digest)) for item in values]
-
-
-def _commitments_from_pb(items: Any) -> tuple[bodies.Commitment, ...]:
-    return tuple(bodies.Commitment(item.kind, item.digest.value) for item in items)
-
-
-def _act_to_pb(act: bodies.Act) -> pb.ActOfTerm:
-    return pb.ActOfTerm(
-        row=act.row, epoch=epoch_to_pb(act.epoch), kind=act.kind, digest=digest_to_pb(act.digest)
-    )
-
-
-def _act_from_pb(message: pb.ActOfTerm) -> bodies.Act:
-    return bodies.Act(
-        row=message.row,
-        epoch=Epoch(message.epoch.era, message.epoch.count),
-        kind=message.kind,
-        digest=message.digest.value,
-    )
-
-
 _ENCODE: dict[type[Any], Callable[[Any], Message]] = {
     bodies.Genesis: _encode_genesis,
     bodies.Offer: _encode_offer,
     bodies.Answer: _encode_answer,
     bodies.Revoke: _encode_revoke,
     bodies.Release: _encode_release,
-    bodies.CaseFiling: _encode_filing,
+    bodies.CaseFiling: ruling_codec.encode_filing,
+    bodies.Assumption: ruling_codec.encode_assumption,
+    bodies.Ruling: ruling_codec.encode_ruling,
+    bodies.RulingAck: ruling_codec.encode_ack,
+    bodies.StandDown: ruling_codec.encode_stand_down,
     bodies.ChainClosed: _encode_closed,
     bodies.TicketUpdate: _encode_update,
     bodies.UpdateAnswer: _encode_update_answer,
+    bodies.CitizenAct: letter_codec.encode_act,
+    bodies.InformationRequest: letter_codec.encode_question,
+    bodies.InformationAnswer: letter_codec.encode_answer,
 }
 _BLOCKS: dict[str, type[Message]] = {
     "case_block": pb.CaseBlock,
     "identity_block": pb.IdentityBlock,
     "state_block": pb.StateBlock,
+    "letter_block": pb.LetterBlock,
 }
 _DECODE: dict[str, tuple[type[Any], Callable[[Any], bodies.Body]]] = {
     "Genesis": (pb.Genesis, _decode_genesis),
@@ -343,8 +328,15 @@ _DECODE: dict[str, tuple[type[Any], Callable[[Any], bodies.Body]]] = {
     "Answer": (pb.Answer, _decode_answer),
     "Revoke": (pb.Revoke, _decode_revoke),
     "Release": (pb.Release, _decode_release),
-    "CaseFiling": (pb.CaseFiling, _decode_filing),
+    "CaseFiling": (pb.CaseFiling, ruling_codec.decode_filing),
+    "Assumption": (pb.Assumption, ruling_codec.decode_assumption),
+    "Ruling": (pb.Ruling, ruling_codec.decode_ruling),
+    "RulingAck": (pb.RulingAck, ruling_codec.decode_ack),
+    "StandDown": (pb.StandDown, ruling_codec.decode_stand_down),
     "ChainClosed": (pb.ChainClosed, _decode_closed),
     "TicketUpdate": (pb.TicketUpdate, _decode_update),
     "UpdateAnswer": (pb.UpdateAnswer, _decode_update_answer),
+    "CitizenAct": (pb.CitizenAct, letter_codec.decode_act),
+    "InformationRequest": (pb.InformationRequest, letter_codec.decode_question),
+    "InformationAnswer": (pb.InformationAnswer, letter_codec.decode_answer),
 }

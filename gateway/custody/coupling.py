@@ -8,33 +8,29 @@ which acceptance and contact are both present (rule 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.custody import bodies, chains, codec, machine, store
+from gateway.custody import bodies, chains, codec, docket, evidence, machine, store
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.guards import is_homeward
 from gateway.custody.model import (
     ACTS_PER_STATEMENT_MAX,
-    CaseOpened,
     Chain,
     ChainKey,
     ContentArrived,
     CustodyEvent,
+    Split,
 )
 from gateway.custody.ports import ContentSource
-from gateway.custody.rows import chain_of, invitation_of, made_of
+from gateway.custody.rows import invitation_of, made_of
 from gateway.custody.writer import Content, StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import InvariantViolated
-from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
-from gateway.trust.roster import Roster
 from gateway.trust.statements import digest
-
-FILINGS_PER_PASS_MAX = 100  # a newly joined arbiter gets waiting cases in bounded transactions
 
 
 def desk_of(authority: str) -> str:
@@ -51,13 +47,11 @@ class Coupling:
         writer: StepWriter,
         opener: BlockOpener,
         content: ContentSource,
-        roster: Callable[[], Roster],
     ) -> None:
         """Make the coupling of one node."""
         self._writer = writer
         self._opener = opener
         self._content = content
-        self._roster = roster
 
     # --- opening and closing ------------------------------------------------------------------
 
@@ -70,6 +64,7 @@ class Coupling:
         uid: str,
         outer: Chain | None,
         now: Instant,
+        split: Split | None = None,
     ) -> None:
         """Write Genesis of the next inner chain, unless one is open already (rule 1)."""
         held = await chains.load(uow, authority, ticket)
@@ -87,6 +82,9 @@ class Coupling:
             ticket_uid=uid,
             outer_record=outer.record_digest if outer else b"",
             closed_row=before.chain_head if before else b"",
+            parent=split.parent if split else "",
+            split_epoch=split.epoch if split else None,
+            split_index=split.index if split else 0,
         )
         contents: tuple[Content, ...] = ()
         if not key.is_home:
@@ -108,7 +106,7 @@ class Coupling:
         inner = held.open_inner
         if inner is None:
             raise InvariantViolated(invariant="an outer chain begins at home", got=held.ticket)
-        attached = await self._signed(uow, held.authority, bytes.fromhex(inner.records[0]))
+        attached = await self._writer.signed(uow, held.authority, inner.genesis_digest)
         genesis = codec.body_from_bytes("Genesis", _body_of(attached))
         if not isinstance(genesis, bodies.Genesis):
             raise InvariantViolated(invariant="records begin with Genesis", got=held.ticket)
@@ -123,7 +121,10 @@ class Coupling:
         """Return the statements that establish the terms of this era, oldest first."""
         authority = chain.key.authority
         return tuple(
-            [await self._signed(uow, authority, bytes.fromhex(item)) for item in chain.records]
+            [
+                await self._writer.signed(uow, authority, bytes.fromhex(item))
+                for item in chain.records
+            ]
         )
 
     async def acts_of_term(self, uow: UnitOfWork, chain: Chain) -> tuple[bodies.Act, ...]:
@@ -172,8 +173,11 @@ class Coupling:
         proven = replace(
             chain,
             contact=chain.contact or held.has_contact,
+            content_due=False,
             records=tuple(_digests(body)),
-        ).with_party(*_earlier_custodians(body))
+        ).with_party(
+            *_earlier_custodians(body), *self._writer.joined(chains.followers_of(chain.key))
+        )
         step = machine.accept(
             proven,
             invitation,
@@ -182,7 +186,13 @@ class Coupling:
             homeward_before=_homeward_before(chain.key, body),
         )
         accepted = await self._writer.write(uow, step, now=now)
-        arrived = ContentArrived(accepted.key, invitation.source, body.header, case_block)
+        arrived = ContentArrived(
+            accepted.key,
+            invitation.source,
+            body.header,
+            case_block,
+            citizen_act_applied=body.citizen_act_applied,
+        )
         if accepted.key.is_outer:
             await self.open_inner(
                 uow,
@@ -246,21 +256,27 @@ class Coupling:
 
     async def released(
         self, uow: UnitOfWork, chain: Chain, step: machine.Step, *, now: Instant
-    ) -> None:
+    ) -> tuple[CustodyEvent, ...]:
         """Follow up the ACCEPTED of an own offer: close the inner chain, hand over who calls."""
+        events: tuple[CustodyEvent, ...] = ()
         if chain.key.is_outer:
-            await self._close_inner(uow, chain, now=now)
+            events = await self.close_inner(uow, chain, now=now)
         if step.released_to is not None:
             self._writer.save(uow, replace(chain, release_due=step.released_to))
-            await self.flush_releases(uow, chain.key.authority, chain.key.ticket, now=now)
+        await self.flush_releases(uow, chain.key.authority, chain.key.ticket, now=now)
+        return events
 
-    async def _close_inner(self, uow: UnitOfWork, outer: Chain, *, now: Instant) -> None:
+    async def close_inner(
+        self, uow: UnitOfWork, outer: Chain, *, now: Instant
+    ) -> tuple[CustodyEvent, ...]:
+        """Close the inner chain of a province that was released outside, and its cases (rule 5)."""
         held = await chains.load(uow, outer.key.authority, outer.key.ticket)
         inner = held.open_inner
         if inner is None or not inner.key.is_home:
-            return
+            return ()
         step = machine.close(inner, outer_record=outer.record_digest)
         await self._writer.write(uow, step, now=now)
+        return await docket.void(uow, inner.key)
 
     async def contact_arrived(
         self,
@@ -292,16 +308,15 @@ class Coupling:
     ) -> bool:
         """Write every Release whose acceptance and contact are both present (rule 6).
 
-        Return whether this authority still keeps who calls.
+        Then forget who calls where the ticket has gone for good; return whether it is still kept.
         """
         held = await chains.load(uow, authority, ticket)
         due = [chain for chain in held.chains if chain.release_due is not None]
-        if not due or not held.has_contact:
-            return True
-        known = identity or await self._content.identity_block(uow, authority, ticket)
-        for chain in due:
-            await self._release(uow, chain, known, now=now)
-        if any(chain.is_caring for chain in held.chains) or _is_origin(held):
+        if due and held.has_contact:
+            known = identity or await self._content.identity_block(uow, authority, ticket)
+            for chain in due:
+                await self._release(uow, chain, known, now=now)
+        if held.may_know_caller or not held.has_contact:
             return True
         await self._forget(uow, authority, ticket)
         return False
@@ -324,96 +339,46 @@ class Coupling:
         contents: tuple[Content, ...] = ()
         if identity:
             contents = (self._writer.content("identity_block", identity),)
+        acceptance, epoch = await self._let_go_by(uow, chain, target)
         body = bodies.Release(
-            acceptance_digest=bytes.fromhex(chain.records[-1]),
+            acceptance_digest=acceptance,
             commitments=tuple(content.commitment() for content in contents),
         )
-        epoch = await self._accepted_epoch(uow, chain, target)
         step = machine.Step(
             chain=replace(chain, release_due=None),
             says=(machine.Say("Release", epoch, (target,), body),),
         )
         await self._writer.write(uow, step, now=now, contents=contents)
 
-    async def _accepted_epoch(self, uow: UnitOfWork, chain: Chain, target: AuthorityCode) -> Epoch:
+    async def _let_go_by(
+        self, uow: UnitOfWork, chain: Chain, target: AuthorityCode
+    ) -> tuple[bytes, Epoch]:
+        """Return digest and epoch of what made the target custodian: its ACCEPTED, or its TAKEN."""
+        key = chain.key
         rows = await uow.select(
-            store.OFFERS_MADE_OF_TICKET,
-            authority=chain.key.authority,
-            ticket=chain.key.ticket,
+            store.OFFERS_MADE_OF_TICKET, authority=key.authority, ticket=key.ticket
         )
-        epochs = [
-            made.epoch
+        accepted = [
+            made
             for made in map(made_of, rows)
-            if made.key == chain.key and made.target == target and made.verdict.value == "ACCEPTED"
+            if made.key == key and made.target == target and made.verdict.value == "ACCEPTED"
         ]
-        return max(epochs)
-
-    # --- cases --------------------------------------------------------------------------------
-
-    async def file_case(
-        self, uow: UnitOfWork, chain: Chain, *, cause: str, target: str, now: Instant
-    ) -> tuple[Chain, CaseOpened]:
-        """File a case at the arbiter of the scope; it waits here until an arbiter has joined."""
-        era = chain.term_epoch.era if chain.term_epoch else 0
-        case = f"{chain.key.ticket}-{chain.key.scope}-{chain.key.number}-{era}"
-        arbiter = self._roster().arbiter_of(chain.key.scope)
-        step = machine.file_case(
-            chain, case=case, cause=cause, target=target, arbiter=chain.key.scope
-        )
-        is_own = arbiter == chain.key.authority
-        if arbiter is None or is_own:
-            step = replace(step, says=tuple(replace(say, audience=()) for say in step.says))
-        filed = await self._writer.write(uow, step, now=now)
-        filed = replace(filed, filing_due=arbiter is None)
-        self._writer.save(uow, filed)
-        return filed, CaseOpened(chain.key, case, cause, AuthorityCode(target or chain.key.scope))
-
-    async def post_waiting_filings(self, uow: UnitOfWork, *, now: Instant) -> int:
-        """File the cases that waited for an arbiter; call after a roster change."""
-        waiting = await uow.select(store.CHAINS_FILING_DUE, limit=FILINGS_PER_PASS_MAX)
-        posted = 0
-        for row in waiting:
-            key = chain_of(row).key
-            if self._roster().arbiter_of(key.scope) is None:
-                continue
-            await uow.lock(f"ticket/{key.ticket}")
-            chain = await chains.find_chain(uow, key)  # as it is now that it is ours
-            if chain is None or not chain.filing_due:
-                continue
-            await self._post_filing(uow, chain, now=now)
-            posted += 1
-        return posted
-
-    async def _post_filing(self, uow: UnitOfWork, chain: Chain, *, now: Instant) -> None:
-        """Say the filing again, as it was signed for nobody, to the arbiter of the scope."""
-        key, epoch = chain.key, chain.term_epoch or GENESIS
-        kept = await uow.select(
-            store.STATEMENT_IDENTITY,
+        newest = max(accepted, key=lambda made: made.epoch, default=None)
+        if newest is not None and newest.epoch.era >= chain.ruling:
+            return newest.answer_digest, newest.epoch
+        said = await uow.select(
+            store.STATEMENTS_SAID,
             authority=key.authority,
             ticket=key.ticket,
             scope=key.scope,
             number=key.number,
-            issuer=key.authority,
-            kind="CaseFiling",
-            epoch=epoch.key(),
+            issuer=target,
+            kind="RulingAck",
         )
-        filed = [
-            body
-            for row in kept
-            if isinstance(
-                body := codec.body_from_bytes(
-                    "CaseFiling", statement_from_bytes(row.statement).body
-                ),
-                bodies.CaseFiling,
-            )
-            and body.case == chain.case
-        ]
-        if not filed:
-            raise InvariantViolated(invariant="a case has its filing", got=f"{chain.case} is lost")
-        say = machine.Say("CaseFiling", epoch, (key.scope,), filed[-1])
-        await self._writer.write(
-            uow, machine.Step(chain=replace(chain, filing_due=False), says=(say,)), now=now
-        )
+        taken = [row for row in said if evidence.is_taken(row)]
+        if not taken:
+            raise InvariantViolated(invariant="a Release follows a hand-over", got=key.ticket)
+        return taken[-1].digest, Epoch.from_key(taken[-1].epoch)
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -425,21 +390,6 @@ class Coupling:
         if identity:
             contents.append(self._writer.content("identity_block", identity))
         return tuple(contents)
-
-    async def _signed(
-        self, uow: UnitOfWork, authority: AuthorityCode, statement_digest: bytes
-    ) -> SignedBytes:
-        row = await uow.get(store.STATEMENTS, authority, statement_digest)
-        if row is None:
-            raise InvariantViolated(
-                invariant="records of a chain are kept", got=statement_digest.hex()
-            )
-        return SignedBytes(row.statement, row.key_id, row.signature)
-
-
-def _is_origin(held: chains.TicketChains) -> bool:
-    first = [chain for chain in held.chains if chain.key.number == 1]
-    return all(chain.origin == held.authority for chain in first)
 
 
 def _body_of(signed: SignedBytes) -> bytes:
@@ -455,7 +405,8 @@ def _earlier_custodians(body: bodies.Offer) -> list[str]:
 
     That is more than the path, off which a homeward offer takes its sender.
     """
-    return [statement_from_bytes(signed.statement).issuer for signed in body.attached]
+    said = [statement_from_bytes(signed.statement) for signed in body.attached]
+    return [statement.issuer for statement in said if statement.kind != "Ruling"]
 
 
 def _uid_of(body: bodies.Offer) -> str:

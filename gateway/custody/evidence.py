@@ -7,18 +7,25 @@ is kept as long as the ticket.
 
 from __future__ import annotations
 
-from gateway.custody import chains, store
-from gateway.custody.model import ChainKey
-from gateway.custody.proofs import Proof
+from gateway.custody import bodies, chains, codec, store
+from gateway.custody.model import Chain, ChainKey
+from gateway.custody.proofs import Attached, Proof
 from gateway.custody.writer import keep
 from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Statement
-from gateway.kernel.errors import ChainForked, InvariantViolated
+from gateway.kernel.errors import ChainForked, InvariantViolated, StatementMalformed
 from gateway.kernel.ids import GENESIS
 from gateway.kernel.time import Instant
 
 # One statement per (issuer, kind, epoch) for ever; the others are identified by their own id.
-IDENTITY_KINDS = frozenset({"Genesis", "Offer", "Answer", "Revoke", "Release"})
+IDENTITY_KINDS = frozenset(
+    {"Genesis", "Offer", "Answer", "Revoke", "Release", "Ruling", "RulingAck"}
+)
+# What only passes a ruling on, or says that it came too late, answers nothing: it may be repeated.
+PASSING_ROLES = frozenset({bodies.Role.OUTDATED, bodies.Role.TOLD})
+
+ARBITER_TAKES = frozenset({"CaseFiling", "RulingAck", "StandDown"})
 
 
 async def check_identity(
@@ -29,7 +36,7 @@ async def check_identity(
     Raises:
         ChainForked: one was.
     """
-    if statement.kind not in IDENTITY_KINDS:
+    if not has_identity(statement):
         return
     seen = await uow.select(
         store.STATEMENT_IDENTITY,
@@ -41,12 +48,35 @@ async def check_identity(
         kind=statement.kind,
         epoch=statement.epoch.key(),
     )
-    if any(row.digest != digest for row in seen):
+    if any(
+        row.digest != digest and has_identity(statement_from_bytes(row.statement)) for row in seen
+    ):
         raise ChainForked(signer=statement.issuer, kind=statement.kind, epoch=statement.epoch)
 
 
-async def learn(uow: UnitOfWork, key: ChainKey, proof: Proof, now: Instant) -> None:
-    """Hold a proof against what was seen before, and keep what is new of it.
+def has_identity(statement: Statement) -> bool:
+    """Tell whether its issuer can make such a statement only once an epoch."""
+    if statement.kind != "RulingAck":
+        return statement.kind in IDENTITY_KINDS
+    body = codec.body_from_bytes(statement.kind, statement.body)
+    return isinstance(body, bodies.RulingAck) and body.role not in PASSING_ROLES
+
+
+def is_taken(row: store.StatementRow) -> bool:
+    """Tell whether a kept statement is the answer of a ruling's target that it holds."""
+    body = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
+    return isinstance(body, bodies.RulingAck) and body.role is bodies.Role.TAKEN
+
+
+async def learn(
+    uow: UnitOfWork,
+    key: ChainKey,
+    items: tuple[Attached, ...],
+    now: Instant,
+    *,
+    proof: Proof | None = None,
+) -> None:
+    """Hold attached statements against what was seen before, and keep what is new of them.
 
     Raises:
         ChainForked: its Genesis or one of its statements is not the one that was seen.
@@ -54,10 +84,10 @@ async def learn(uow: UnitOfWork, key: ChainKey, proof: Proof, now: Instant) -> N
             forgot what we said, or somebody else has our key. A person must look.
     """
     chain = await chains.find_chain(uow, key)
-    if chain is not None and chain.genesis_digest not in (b"", proof.genesis_digest):
-        raise ChainForked(signer=proof.origin, kind="Genesis", epoch=GENESIS)
+    if proof is not None and proof.genesis_digest and chain is not None:
+        _check_genesis(chain, proof)
     known = frozenset(chain.records) if chain is not None else frozenset()
-    for item in proof.attached:
+    for item in items:
         if item.digest.hex() in known:
             continue
         if await uow.get(store.STATEMENTS, key.authority, item.digest) is not None:
@@ -69,3 +99,27 @@ async def learn(uow: UnitOfWork, key: ChainKey, proof: Proof, now: Instant) -> N
             )
         await check_identity(uow, key, item.statement, item.digest)
         keep(uow, key.authority, item.signed, item.statement, now)
+
+
+def _check_genesis(chain: Chain, proof: Proof) -> None:
+    if chain.genesis_digest not in (b"", proof.genesis_digest):
+        raise ChainForked(signer=proof.origin, kind="Genesis", epoch=GENESIS)
+
+
+def check_members(key: ChainKey, statement: Statement) -> None:
+    """Return if signer and receiver belong to the scope, or are its arbiter where it has a part.
+
+    Raises:
+        StatementMalformed: check 5.
+    """
+    from_arbiter = statement.kind in ("Ruling", "RulingAck") and statement.issuer == key.scope
+    to_arbiter = statement.kind in ARBITER_TAKES and key.authority == key.scope
+    members = (
+        *(() if from_arbiter else (statement.issuer,)),
+        *(() if to_arbiter else (key.authority,)),
+    )
+    for code in members:
+        if not chains.is_in_scope(code, key.scope):
+            raise StatementMalformed(
+                check=5, got=f"{code} in scope {key.scope}", expected="a member"
+            )

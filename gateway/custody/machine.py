@@ -2,8 +2,8 @@
 
 **Theory of operation** (docs/custody.md). An offer leaves custody where it is; only the target's
 ACCEPTED moves it. An epoch is answered once and for ever. A revoke is a request whose reply is the
-answer of that epoch, whatever it is. Silence changes nothing. A ruling (a later chapter) opens a
-new era, and what carries an older era than a known ruling has no force.
+answer of that epoch, whatever it is. Silence changes nothing. A ruling (`rulings.py`) opens a new
+era, and what carries an older era than a known ruling has no force.
 
 A step never does I/O and reads no clock. An illegal local event raises and changes nothing; a
 repeat is a legal event with the stored answer. What a step says is signed by the caller in the same
@@ -13,8 +13,9 @@ transaction: a `Say` that makes a row carries it, to be completed with the diges
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from gateway.custody import bodies, guards
+from gateway.custody import bodies, guards, steps
 from gateway.custody.model import (
     AUTOMATIC_DECLINES,
     COUNTS_PER_ERA_MAX,
@@ -22,7 +23,6 @@ from gateway.custody.model import (
     BecameCustodian,
     Chain,
     ChainKey,
-    CustodyEvent,
     Holding,
     Invitation,
     Invited,
@@ -33,6 +33,7 @@ from gateway.custody.model import (
     Verdict,
 )
 from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL, Local
+from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import (
     CasePending,
     ChainForked,
@@ -48,31 +49,8 @@ from gateway.kernel.time import Instant
 LOOP, HOPS = 15, 16  # ReturnReason numbers of the answers that no person gave
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
-    """A statement to make: sign `body` for `audience`; complete `row` with its digest."""
-
-    kind: str
-    epoch: Epoch
-    audience: tuple[AuthorityCode, ...]
-    body: bodies.Body
-    row: OfferMade | OfferAnswered | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The outcome of one event in one chain."""
-
-    chain: Chain
-    says: tuple[Say, ...] = ()
-    made: tuple[OfferMade, ...] = ()
-    invitation: Invitation | None = None
-    ends_invitation: bool = False
-    resend: bytes = b""  # digest of a stored answer that goes out again
-    records: bool = True  # whether the received statement becomes a ledger row
-    established: tuple[bytes, bytes] | None = None  # (prior record, offer digest) of a new term
-    released_to: AuthorityCode | None = None
-    events: tuple[CustodyEvent, ...] = ()
+Say: TypeAlias = steps.Say
+Step: TypeAlias = steps.Step
 
 
 # --- local events -----------------------------------------------------------------------------
@@ -105,7 +83,7 @@ def offer(chain: Chain, terms: guards.OfferTerms, *, acts: tuple[bodies.Act, ...
         QuotaExceeded: the counts of this era are used up.
     """
     after = require(chain, Local.OFFER)
-    if chain.case:
+    if chain.case and terms.assumption is None:
         raise CasePending(ticket=chain.key.ticket, case=chain.case, event="offer")
     epoch = chain.next_epoch()
     if epoch.count > COUNTS_PER_ERA_MAX:
@@ -129,6 +107,8 @@ def offer(chain: Chain, terms: guards.OfferTerms, *, acts: tuple[bodies.Act, ...
         trace_digest=terms.trace_digest,
         header=terms.header,
         acts=acts,
+        assumption=terms.assumption,
+        mandated=terms.target in chain.mandates,
     )
     row = OfferMade(
         key=chain.key,
@@ -157,6 +137,7 @@ def file_case(chain: Chain, *, case: str, cause: str, target: str, arbiter: Auth
         last_record=chain.record_digest,
         cause=cause,
         proposed_target=target,
+        path=chain.path,
     )
     epoch = chain.term_epoch or GENESIS
     return Step(chain=replace(chain, case=case), says=(Say("CaseFiling", epoch, (arbiter,), body),))
@@ -203,7 +184,7 @@ def accept(
         update_sequence=0,
         release_due=None,
     )
-    say = _answer(chain.key, invitation, bodies.Answer(Verdict.ACCEPTED, invitation.offer_digest))
+    say = answer(chain.key, invitation, bodies.Answer(Verdict.ACCEPTED, invitation.offer_digest))
     overseer = () if chain.key.is_outer else (chain.key.scope,)  # follows every inner chain
     return Step(
         chain=held.with_party(*offer_body.path, invitation.source, *overseer),
@@ -242,6 +223,8 @@ class ReceivedOffer:
     body: bodies.Offer
     answered: OfferAnswered | None
     invitation: Invitation | None
+    consented: bool = False  # by an Assumption of ours, or a mandate of the ruling
+    newest: tuple[SignedBytes, ...] = ()  # the newest ruling known here, if there is one
 
 
 def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step:
@@ -274,15 +257,16 @@ def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step
         or (chain.floor is not None and epoch <= chain.floor)
         or chain.closed
     ):
-        return _refused(chain, invitation, bodies.Answer(Verdict.SUPERSEDED, offered.digest))
+        body = bodies.Answer(Verdict.SUPERSEDED, offered.digest, attached=offered.newest)
+        return _refused(chain, invitation, body)
     if chain.is_caring or offered.invitation is not None:
         # The custodian of an era offers one at a time: either we are it, or it has two offers out.
         raise ChainForked(signer=offered.source, kind="Offer", epoch=epoch)
     homeward = guards.is_homeward(chain.key, offered.body)
-    automatic = None
-    if not homeward and chain.key.authority in offered.body.path:
+    automatic, is_free = None, homeward or offered.consented
+    if not is_free and chain.key.authority in offered.body.path:
         automatic = LOOP
-    elif not homeward and offered.body.hops >= HOPS_FREE_MAX:
+    elif not is_free and offered.body.hops >= HOPS_FREE_MAX:
         automatic = HOPS
     if automatic is not None:
         body = bodies.Answer(
@@ -380,19 +364,20 @@ def receive_answer(
 
 
 def _released(chain: Chain, made: OfferMade) -> Step:
+    is_news = chain.is_caring  # one that TAKEN released knows a later custodian
     released = replace(
         chain,
         holding=_after(ANSWER_ACCEPTED, chain),
         pending_epoch=None,
         desk=None,
-        custodian=made.target,
+        custodian=made.target if is_news else chain.custodian,
     )
     return Step(
         chain=released.with_party(made.target),
         made=(made,),
         established=(chain.record_digest, made.statement_digest),
         released_to=made.target if made.epoch.era >= chain.ruling else None,
-        events=(Released(chain.key, made.epoch, made.target),),
+        events=(Released(chain.key, made.epoch, made.target),) if is_news else (),
     )
 
 
@@ -428,7 +413,7 @@ def _after(table: dict[Holding, Holding], chain: Chain) -> Holding:
 def close(chain: Chain, *, outer_record: bytes) -> Step:
     """Close an inner chain of a province that was released outside; nobody cares in it any more."""
     body = bodies.ChainClosed(outer_record=outer_record)
-    closed = replace(chain, holding=Holding.RELEASED, closed=True, desk=None, pending_epoch=None)
+    closed = _closed(chain, Holding.RELEASED)
     audience = tuple(AuthorityCode(code) for code in chain.parties)
     return Step(
         chain=closed, says=(Say("ChainClosed", chain.term_epoch or GENESIS, audience, body),)
@@ -440,12 +425,25 @@ def receive_closed(chain: Chain, invitation: Invitation | None) -> Step:
     says: tuple[Say, ...] = ()
     if invitation is not None:
         body = bodies.Answer(Verdict.SUPERSEDED, invitation.offer_digest)
-        says = (_answer(chain.key, invitation, body),)
+        says = (answer(chain.key, invitation, body),)
     holding = Holding.RELEASED if chain.is_caring else chain.holding
     return Step(
-        chain=replace(chain, holding=holding, closed=True, desk=None, pending_epoch=None),
+        chain=_closed(chain, holding),
         says=says,
         ends_invitation=invitation is not None,
+    )
+
+
+def _closed(chain: Chain, holding: Holding) -> Chain:
+    """Return the chain as nobody moves it any more; a case about it has no object."""
+    return replace(
+        chain,
+        holding=holding,
+        closed=True,
+        desk=None,
+        pending_epoch=None,
+        case="",
+        filing_due=False,
     )
 
 
@@ -476,11 +474,12 @@ def _refused(chain: Chain, invitation: Invitation, body: bodies.Answer) -> Step:
     """Answer an offer without taking it: its epoch is used up."""
     return Step(
         chain=replace(chain, floor=chain.raised(invitation.epoch)),
-        says=(_answer(chain.key, invitation, body),),
+        says=(answer(chain.key, invitation, body),),
     )
 
 
-def _answer(key: ChainKey, invitation: Invitation, body: bodies.Answer) -> Say:
+def answer(key: ChainKey, invitation: Invitation, body: bodies.Answer) -> Say:
+    """Return the one answer of an epoch, to be stored for ever."""
     row = OfferAnswered(
         key=key,
         epoch=invitation.epoch,

@@ -18,6 +18,7 @@ HOPS_CONSENTED_MAX = 6  # with case and Assumption; keeps attached records small
 REFUSALS_FREE_MAX = 2  # the second substantive refusal opens a case
 HOMEWARD_MAX = 2  # homeward offers per inner era, then a case
 COUNTS_PER_ERA_MAX = 32  # bounds chain and tables
+RULINGS_PER_TICKET_MAX = 16  # beyond: a person, and a final ruling only; HOME rulings do not count
 ACTS_PER_STATEMENT_MAX = 32  # the standard's bound; each act is told when it happens
 OUTER_CHAIN_NUMBER = 1  # a ticket has one chain among provinces, for ever
 PROTOCOL_VERSION = 1
@@ -117,6 +118,7 @@ class Chain:
     contact: bool = False
     release_due: AuthorityCode | None = None
     filing_due: bool = False
+    content_due: bool = False
     closed: bool = False
     parties: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
@@ -145,6 +147,15 @@ class Chain:
         known = dict.fromkeys((*self.parties, *authorities))
         known.pop(self.key.authority, None)
         return replace(self, parties=tuple(known))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Of which act of which parent a ticket is the child; its Genesis cites it."""
+
+    parent: TicketNumber
+    epoch: Epoch
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +284,7 @@ class ContentArrived:
     header: bytes
     case_block: bytes
     followed: bool = False
+    citizen_act_applied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +300,100 @@ class ProgressArrived:
     state: int
     custodian: AuthorityCode
     state_block: bytes
+    citizen_act_applied: int = 0
+
+
+class LetterKind(Enum):
+    """What goes between origin and custodian; the values are the statement kinds."""
+
+    ACT = "CitizenAct"
+    QUESTION = "InformationRequest"
+    ANSWER = "InformationAnswer"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An act of the citizen, a question to the citizen, or its answer; `block` is the plaintext.
+
+    An act is known by its number, a question and its answer by asker and number. `act` is the
+    standard's number of the kind of act.
+    """
+
+    kind: LetterKind
+    number: int
+    at: Instant
+    block: bytes
+    act: int = 0
+    asker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterArrived:
+    """A letter came from the neighbour `source`; it may be a repeat."""
+
+    key: ChainKey
+    source: AuthorityCode
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """A ruling gave the ticket to another: no exclusive act here any more, care until TAKEN."""
+
+    key: ChainKey
+    ruling: int
+    target: AuthorityCode
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRuled:
+    """A ruling of this chain is known here; told to every party, once a ruling.
+
+    `case` is empty for a HOME ruling; a case that was only ordered meanwhile stays open.
+    """
+
+    key: ChainKey
+    case: str
+    ruling: int
+    target: AuthorityCode
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFiled:
+    """At the arbiter of a scope: a party filed a case; `header` is a serialised TicketHeader.
+
+    `custodian` is who holds the ticket as the filing proves: a party that let go may file too.
+    """
+
+    key: ChainKey
+    case: str
+    cause: str
+    filer: AuthorityCode
+    proposed_target: AuthorityCode | None
+    header: bytes
+    path: tuple[AuthorityCode, ...]
+    custodian: AuthorityCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RulingTaken:
+    """At the arbiter of a scope: the target of a ruling holds the ticket."""
+
+    key: ChainKey
+    case: str
+    ruling: int
+    target: AuthorityCode
+
+
+@dataclass(frozen=True, slots=True)
+class CaseVoid:
+    """At the arbiter of a scope: the chain of a case went home or closed; nothing is left to rule.
+
+    It may be told again, and of a case that was ruled long ago.
+    """
+
+    key: ChainKey
+    case: str
 
 
 CustodyEvent = (
@@ -300,4 +406,10 @@ CustodyEvent = (
     | IdentityArrived
     | ContentArrived
     | ProgressArrived
+    | LetterArrived
+    | Overruled
+    | CaseRuled
+    | CaseFiled
+    | RulingTaken
+    | CaseVoid
 )

@@ -35,6 +35,12 @@ class ContentSource(Protocol):
         """Return the number of the ticket's state and the serialised StateBlock."""
         ...
 
+    async def citizen_act_applied(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> int:
+        """Return up to which number the citizen's acts are carried out or refused."""
+        ...
+
     async def forget_identity(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
     ) -> None:

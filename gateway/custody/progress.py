@@ -61,7 +61,7 @@ class Progress:
         """
         held = await chains.load(uow, authority, ticket)
         for chain in held.chains:
-            if chain.parties and _may_speak(held, chain):
+            if chain.parties and _may_speak(chain):
                 await self._send(uow, held, chain, now=now)
 
     async def _send(
@@ -71,7 +71,8 @@ class Progress:
         state, block = await self._content.state_block(uow, key.authority, key.ticket)
         content = self._writer.content("state_block", block)
         inner = held.open_inner
-        custodian = inner.custodian if inner is not None else chain.custodian
+        # Inside a closed chain a province tells what it learned outside.
+        custodian = (inner or held.outer or chain).custodian
         is_acting = chain.holding is Holding.HELD and not key.is_outer and not key.is_home
         body = bodies.TicketUpdate(
             sequence=chain.update_sequence + 1,
@@ -80,6 +81,9 @@ class Progress:
             acts=await self._coupling.acts_of_term(uow, chain) if is_acting else (),
             commitments=(content.commitment(),),
             attached=await self._coupling.records(uow, chain),
+            citizen_act_applied=await self._content.citizen_act_applied(
+                uow, key.authority, key.ticket
+            ),
         )
         told = replace(chain, update_sequence=body.sequence)
         # A follower that left the federation must not keep the custodian from acting.
@@ -134,7 +138,13 @@ class Progress:
                 shown_sequence=body.sequence,
                 custodian=body.custodian,
             )
-        answer = bodies.UpdateAnswer(body.sequence, verdict, delivered.digest)
+        is_stale = verdict is bodies.UpdateVerdict.STALE and chain.ruling_statement
+        newest = (
+            (await self._writer.signed(uow, key.authority, chain.ruling_statement),)
+            if is_stale
+            else ()
+        )
+        answer = bodies.UpdateAnswer(body.sequence, verdict, delivered.digest, newest)
         say = machine.Say("UpdateAnswer", statement.epoch, (statement.issuer,), answer)
         step = machine.Step(chain=chain, says=(say,), records=False)
         await self._writer.write(uow, step, now=now, received=delivered)
@@ -148,7 +158,10 @@ class Progress:
             kind="state_block",
             commitments=body.commitments,
         )
-        return (ProgressArrived(key, statement.epoch, body.state, body.custodian, block),)
+        progress = ProgressArrived(
+            key, statement.epoch, body.state, body.custodian, block, body.citizen_act_applied
+        )
+        return (progress,)
 
     async def answered(
         self,
@@ -187,19 +200,12 @@ def _verdict(chain: Chain, epoch: Epoch, sequence: int) -> bodies.UpdateVerdict:
     return bodies.UpdateVerdict.APPLIED
 
 
-def _may_speak(held: chains.TicketChains, chain: Chain) -> bool:
+def _may_speak(chain: Chain) -> bool:
     """Tell whether this authority tells the parties of a chain about the ticket.
 
-    Its custodian does. So does a province inside for what it learned outside, when its inner chain
-    is closed; there its own term is the last word.
+    Its custodian does. So does a province in a closed inner chain for what it learned outside or in
+    a later chain: there its own term is the last word.
     """
     if chain.holding is Holding.HELD:
         return True
-    outer = held.outer
-    return (
-        chain.key.is_home
-        and chain.closed
-        and chain.term_epoch is not None
-        and outer is not None
-        and outer.holding is Holding.RELEASED
-    )
+    return chain.key.is_home and chain.closed and chain.term_epoch is not None

@@ -1,9 +1,11 @@
 """Proofs: the attached statements that establish the terms of an era (checks 8 and 9).
 
-An Offer, a Revoke and a TicketUpdate rest on the signer's term. They carry the statements that
-established it: the Genesis, then for each hand-over the Offer and its ACCEPTED. The reader verifies
-each signature over the exact bytes, recomputes the records and follows the holders. Nothing here
-trusts the statement that carries them, and the Genesis must be of one who may begin such a chain.
+An Offer, a Revoke, a TicketUpdate, a CaseFiling and a StandDown rest on the signer's term. They
+carry the statements that established it: the Genesis, or the Ruling of the era and its TAKEN; then
+for each hand-over the Offer and its ACCEPTED. The reader verifies each signature over the exact
+bytes, recomputes the records and follows the holders. Nothing here trusts the statement that holds
+them: the Genesis must be of one who may begin such a chain, the Ruling of the scope's arbiter and
+for an authority of the scope.
 
 What the reader must still check: that the Genesis is the one it knows, and that none of the signers
 said something else at the same epoch (`evidence.py`).
@@ -13,18 +15,18 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
 from gateway.custody import bodies, codec
-from gateway.custody.chains import may_begin
+from gateway.custody.chains import is_in_scope, may_begin
 from gateway.custody.guards import is_homeward
 from gateway.custody.model import ChainKey, Verdict
 from gateway.delivery.codec import statement_from_pb
 from gateway.delivery.model import SignedBytes, Statement
 from gateway.kernel.errors import FieldInvalid, KeyUnknown, StatementMalformed
-from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
+from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, province_of_number
 from gateway.kernel.validation import validate
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest, record, verify
@@ -55,6 +57,10 @@ class Proof:
     homeward: int
     path: tuple[str, ...]
     attached: tuple[Attached, ...]
+    terms: tuple[tuple[AuthorityCode, Epoch], ...]
+    ruling: Attached | None = None
+    offers_allowed: bool = True
+    mandates: tuple[str, ...] = ()
 
     def digests(self) -> tuple[str, ...]:
         """Return the digests of the attached statements, oldest first, hexadecimal."""
@@ -112,12 +118,91 @@ def prove(
         KeyUnknown: a signer's key is not in our roster.
     """
     items = tuple(open_attached(signed, key, roster=roster) for signed in attached)
-    if len(items) % 2 == 0:
-        raise _broken("an even number of records", "a Genesis and pairs of Offer and Answer")
-    proof = _genesis(items[0], items, key)
-    for offer, answer in zip(items[1::2], items[2::2], strict=True):
+    is_ruled = len(items) > 1 and items[0].statement.kind == "Ruling"
+    if len(items) % 2 != (not is_ruled):
+        raise _broken(
+            f"{len(items)} records",
+            "a Genesis, or a Ruling and TAKEN; then pairs of Offer and Answer",
+        )
+    first = 2 if is_ruled else 1
+    arbiter = roster().arbiter_of(key.scope)
+    proof = _ruled(items, key, arbiter) if is_ruled else _genesis(items[0], items, key)
+    for offer, answer in zip(items[first::2], items[first + 1 :: 2], strict=True):
         proof = _hand_over(proof, offer, answer, key)
     return proof
+
+
+def check_ruling(item: Attached, key: ChainKey, arbiter: AuthorityCode | None) -> bodies.Ruling:
+    """Return the body of a ruling that its signer may make.
+
+    Raises:
+        StatementMalformed: check 8, the signer is not the arbiter, or the target is not inside.
+    """
+    body = item.body
+    is_sound = (
+        isinstance(body, bodies.Ruling)
+        and item.statement.issuer == arbiter
+        and item.statement.epoch == Epoch(body.number, 0)
+        and is_in_scope(body.target, key.scope)
+    )
+    if not isinstance(body, bodies.Ruling) or not is_sound:
+        raise StatementMalformed(
+            check=8,
+            got=f"{item.statement.kind} of {item.statement.issuer} at {item.statement.epoch}",
+            expected=f"a ruling of the arbiter of {key.scope} for an authority of that scope",
+        )
+    return body
+
+
+def check_taken(item: Attached, ruling: Attached) -> bodies.RulingAck:
+    """Return the body of the TAKEN of a verified ruling.
+
+    Raises:
+        StatementMalformed: check 8, it is not the target's answer to that very ruling.
+    """
+    body, given = item.body, ruling.body
+    if (
+        not isinstance(body, bodies.RulingAck)
+        or not isinstance(given, bodies.Ruling)
+        or body.role is not bodies.Role.TAKEN
+        or body.number != given.number
+        or item.statement.issuer != given.target
+        or item.statement.epoch != Epoch(given.number, 0)
+        or not hmac.compare_digest(body.ruling_digest, ruling.digest)
+    ):
+        raise StatementMalformed(
+            check=8,
+            got=f"{item.statement.kind} of {item.statement.issuer} at {item.statement.epoch}",
+            expected="TAKEN of the ruling's target",
+        )
+    return body
+
+
+def _ruled(items: tuple[Attached, ...], key: ChainKey, arbiter: AuthorityCode | None) -> Proof:
+    ruling, taken = items[0], items[1]
+    body = check_ruling(ruling, key, arbiter)
+    check_taken(taken, ruling)
+    epoch = Epoch(body.number, 0)
+    return Proof(
+        origin=province_of_number(key.ticket) if key.is_outer else key.scope,
+        genesis_digest=b"",
+        holder=body.target,
+        epoch=epoch,
+        record=record(
+            previous_record=body.last_record or None,
+            first_digest=ruling.digest,
+            second_digest=taken.digest,
+        ),
+        ticket_uid=body.ticket_uid,
+        hops=0,
+        homeward=0,
+        path=(body.target,),
+        attached=items,
+        terms=((body.target, epoch),),
+        ruling=ruling,
+        offers_allowed=body.offers_allowed,
+        mandates=body.mandates,
+    )
 
 
 def _genesis(first: Attached, items: tuple[Attached, ...], key: ChainKey) -> Proof:
@@ -142,6 +227,7 @@ def _genesis(first: Attached, items: tuple[Attached, ...], key: ChainKey) -> Pro
         homeward=0,
         path=(body.origin,),
         attached=items,
+        terms=((body.origin, GENESIS),),
     )
 
 
@@ -164,23 +250,23 @@ def _hand_over(proof: Proof, offer: Attached, answer: Attached, key: ChainKey) -
         raise _broken(f"a hand-over at {epoch} that does not fit", f"one after {proof.epoch}")
     homeward = is_homeward(key, given)
     path = tuple(code for code in proof.path if not (homeward and code == proof.holder))
-    return Proof(
-        origin=proof.origin,
-        genesis_digest=proof.genesis_digest,
+    return replace(
+        proof,
         holder=given.target,
         epoch=epoch,
         record=record(
             previous_record=proof.record, first_digest=offer.digest, second_digest=answer.digest
         ),
-        ticket_uid=proof.ticket_uid,
         hops=proof.hops + (not homeward),
         homeward=proof.homeward + homeward,
         path=path if given.target in path else (*path, given.target),
-        attached=proof.attached,
+        terms=(*proof.terms, (given.target, epoch)),
     )
 
 
-def check_offer(proof: Proof, *, issuer: AuthorityCode, epoch: Epoch, body: bodies.Offer) -> None:
+def check_offer(
+    proof: Proof, key: ChainKey, *, issuer: AuthorityCode, epoch: Epoch, body: bodies.Offer
+) -> None:
     """Return if the offer rests on the proven term of its signer.
 
     Raises:
@@ -195,6 +281,13 @@ def check_offer(proof: Proof, *, issuer: AuthorityCode, epoch: Epoch, body: bodi
         and body.path == proof.path
         and codec.header_uid(body.header) == proof.ticket_uid
         and all(act.epoch == proof.epoch for act in body.acts)
+        and body.mandated == (body.target in proof.mandates)
+        and (
+            proof.offers_allowed
+            or body.mandated
+            or (body.assumption is not None and bool(body.case))
+            or is_homeward(key, body)
+        )
     )
     if not sound:
         raise _broken(

@@ -2,7 +2,7 @@
 SELECT authority, ticket, scope, number, origin, genesis_digest, holding, term_epoch, floor_epoch,
        ruling, ruling_target, ruling_statement, offers_allowed, mandates, pending_epoch, path,
        hops, refusals, homeward, case_id, desk, chain_head, ledger_rows, record_digest, custodian,
-       contact, release_due, filing_due, closed, parties, records, update_sequence, shown_epoch,
+       contact, release_due, filing_due, content_due, closed, parties, records, update_sequence, shown_epoch,
        shown_sequence
 FROM chains
 WHERE authority = :authority AND ticket = :ticket
@@ -12,7 +12,7 @@ ORDER BY scope, number;
 SELECT authority, ticket, scope, number, origin, genesis_digest, holding, term_epoch, floor_epoch,
        ruling, ruling_target, ruling_statement, offers_allowed, mandates, pending_epoch, path,
        hops, refusals, homeward, case_id, desk, chain_head, ledger_rows, record_digest, custodian,
-       contact, release_due, filing_due, closed, parties, records, update_sequence, shown_epoch,
+       contact, release_due, filing_due, content_due, closed, parties, records, update_sequence, shown_epoch,
        shown_sequence
 FROM chains
 WHERE filing_due
@@ -85,3 +85,32 @@ FROM ledger_entries
 WHERE authority = :authority
 ORDER BY sequence DESC
 LIMIT 1;
+
+-- name: statements_said
+SELECT authority, digest, statement, key_id, signature, kind, issuer, ticket, scope, number, epoch,
+       recorded
+FROM statements
+WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
+  AND issuer = :issuer AND kind = :kind
+ORDER BY epoch, recorded, digest;
+
+-- name: statements_of_kind
+SELECT authority, digest, statement, key_id, signature, kind, issuer, ticket, scope, number, epoch,
+       recorded
+FROM statements
+WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
+  AND kind = :kind
+ORDER BY epoch, recorded, digest;
+
+-- name: rulings_of_chain
+SELECT scope, ticket, chain, number, kind, case_id, target, ticket_uid, last_record,
+       statement_digest, taken_digest, told, fenced, issued
+FROM rulings
+WHERE scope = :scope AND ticket = :ticket AND chain = :chain
+ORDER BY number;
+
+-- name: ruling_answers_of_chain
+SELECT scope, ticket, chain, number, authority, role, successor, answer_digest
+FROM ruling_answers
+WHERE scope = :scope AND ticket = :ticket AND chain = :chain
+ORDER BY number, authority;

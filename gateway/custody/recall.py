@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from gateway.custody import bodies, chains, machine, store
-from gateway.custody.coupling import Coupling
+from gateway.custody.filings import Filings
 from gateway.custody.model import Chain, ChainKey, CustodyEvent, Holding, OfferMade, Verdict
 from gateway.custody.rows import made_of
 from gateway.custody.writer import StepWriter
@@ -40,10 +40,10 @@ class React(Protocol):
 class Recall:
     """Takes offers back; the `database.TimerHandler` of their windows."""
 
-    def __init__(self, *, writer: StepWriter, coupling: Coupling) -> None:
+    def __init__(self, *, writer: StepWriter, filings: Filings) -> None:
         """Make it; the composition root sets `react`, which is told what a timer did."""
         self._writer = writer
-        self._coupling = coupling
+        self._filings = filings
         self.react: React = _nothing
 
     async def revoke(
@@ -118,7 +118,7 @@ class Recall:
             )
         elif chain.holding is Holding.REVOKING and not chain.case:
             made = await self._made(uow, chain, epoch)
-            _, opened = await self._coupling.file_case(
+            _, opened = await self._filings.file_case(
                 uow, chain, cause="silence", target=made.target, now=now
             )
             await self.react(uow, (opened,), now=now)

@@ -2,10 +2,11 @@
 
 Delivery has done checks 1–4, who may speak for whom, and the exact repeats (6). Here a statement is
 held against its chain: (5) it belongs to the scope and to this authority; (7) the same identity
-with another digest is fork evidence; (8) what is attached verifies and is applied first; (9) an
-offer, a revoke or an update rests on a proven term of its signer; (10) the tables of `machine.py`
-decide. A failed check raises, changes nothing, and becomes a refused receipt with evidence. What
-came before that on which it rests raises ResourceNotFound and comes again.
+with another digest is fork evidence; (8) what is attached verifies and is applied first, rulings
+before all; (9) an offer, a revoke or an update rests on a proven term of its signer; (10) the
+tables of `machine.py` and `rulings.py` decide. A failed check raises, changes nothing, and becomes
+a refused receipt with evidence. What came before that on which it rests raises ResourceNotFound and
+comes again.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from gateway.custody import bodies, chains, codec, evidence, guards, machine, proofs, store
+from gateway.custody.arbiter import Arbiter
 from gateway.custody.blocks import IDENTITY, BlockOpener, stored_form
+from gateway.custody.consent import Consent
 from gateway.custody.coupling import Coupling
+from gateway.custody.filings import Filings
+from gateway.custody.letters import Letters
 from gateway.custody.model import (
-    CaseOpened,
     Chain,
     ChainKey,
-    ContentArrived,
     CustodyEvent,
     Holding,
     IdentityArrived,
@@ -30,12 +33,15 @@ from gateway.custody.model import (
     Verdict,
 )
 from gateway.custody.progress import Progress
+from gateway.custody.reports import Reports
 from gateway.custody.rows import answered_of, invitation_of, made_of
+from gateway.custody.ruled import Ruled
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered, SignedBytes, Statement
+from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import ChainForked, ResourceNotFound, StatementMalformed
-from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
+from gateway.kernel.ids import Epoch
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
 
@@ -52,24 +58,41 @@ class Receiver:
         coupling: Coupling,
         progress: Progress,
         opener: BlockOpener,
+        letters: Letters,
+        filings: Filings,
+        ruled: Ruled,
+        arbiter: Arbiter,
+        reports: Reports,
+        consent: Consent,
         roster: Callable[[], Roster],
     ) -> None:
         """Make the receiver."""
+        self._filings = filings
+        self._ruled = ruled
+        self._arbiter = arbiter
+        self._consent = consent
         self._writer = writer
         self._coupling = coupling
         self._progress = progress
         self._opener = opener
         self._roster = roster
         self._takers: dict[type, Callable[..., Awaitable[Events]]] = {
-            bodies.Genesis: self._genesis,
+            bodies.Genesis: reports.taken,
             bodies.Offer: self._offer,
             bodies.Answer: self._answer,
             bodies.Revoke: self._revoke,
             bodies.Release: self._release,
-            bodies.CaseFiling: self._filing,
+            bodies.CaseFiling: self._arbiter.filed,
+            bodies.Ruling: self._ruling,
+            bodies.RulingAck: self._ruling_ack,
+            bodies.StandDown: self._ruled.stood_down,
+            bodies.Assumption: consent.taken,
             bodies.ChainClosed: self._closed,
             bodies.TicketUpdate: self._update,
-            bodies.UpdateAnswer: self._progress.answered,
+            bodies.UpdateAnswer: self._update_answer,
+            bodies.CitizenAct: letters.taken,
+            bodies.InformationRequest: letters.taken,
+            bodies.InformationAnswer: letters.taken,
         }
 
     @property
@@ -89,62 +112,11 @@ class Receiver:
         statement = delivered.statement
         key = ChainKey(delivered.target, statement.ticket, statement.scope, statement.chain)
         body = codec.body_from_bytes(statement.kind, statement.body)
-        is_to_arbiter = isinstance(body, bodies.CaseFiling) and key.authority == key.scope
-        members = (statement.issuer,) if is_to_arbiter else (statement.issuer, key.authority)
-        for code in members:  # (5)
-            if not chains.is_in_scope(code, key.scope):
-                raise StatementMalformed(
-                    check=5, got=f"{code} in scope {key.scope}", expected="a member"
-                )
+        evidence.check_members(key, statement)  # (5)
         await evidence.check_identity(uow, key, statement, delivered.digest)  # (7)
         return await self._takers[type(body)](uow, key, delivered, body, now)
 
     # --- one method a kind --------------------------------------------------------------------
-
-    async def _genesis(
-        self,
-        uow: UnitOfWork,
-        key: ChainKey,
-        delivered: Delivered,
-        body: bodies.Genesis,
-        now: Instant,
-    ) -> Events:
-        """Take a city's report of a ticket of its own, also when its offer came first."""
-        statement = delivered.statement
-        source = statement.issuer
-        is_report = (
-            key.is_home
-            and body.origin == source
-            and statement.epoch == GENESIS
-            and bool(body.header)
-            and chains.may_begin(source, key)
-            and codec.header_uid(body.header) == body.ticket_uid
-        )
-        if not is_report:
-            raise StatementMalformed(
-                check=10, got="a Genesis that is no report", expected="a city's report at home"
-            )
-        case_block, identity = (
-            self._opener.open(
-                delivered.block(kind),
-                key=key,
-                epoch=statement.epoch,
-                source=source,
-                kind=kind,
-                commitments=body.commitments,
-            )
-            for kind in ("case_block", IDENTITY)
-        )
-        chain = await chains.find_chain(uow, key) or _unknown(key, source)
-        if chain.genesis_digest not in (b"", delivered.digest):
-            raise ChainForked(signer=source, kind="Genesis", epoch=GENESIS)
-        known = replace(chain, origin=source, genesis_digest=delivered.digest).with_party(source)
-        await self._writer.write(uow, machine.Step(chain=known), now=now, received=delivered)
-        keeps = await self._coupling.contact_arrived(
-            uow, key.authority, key.ticket, identity=identity or None, now=now
-        )
-        arrived = ContentArrived(key, source, body.header, case_block, followed=True)
-        return (arrived, IdentityArrived(key, identity)) if identity and keeps else (arrived,)
 
     async def _offer(
         self,
@@ -158,7 +130,10 @@ class Receiver:
         if body.target != key.authority:
             raise StatementMalformed(check=5, got=body.target, expected=key.authority)
         proof, events = await self._learn(uow, key, delivered, body.attached, now)  # (8)
-        proofs.check_offer(proof, issuer=statement.issuer, epoch=statement.epoch, body=body)  # (9)
+        proofs.check_offer(  # (9)
+            proof, key, issuer=statement.issuer, epoch=statement.epoch, body=body
+        )
+        is_assumed = await self._consent.is_ours(uow, key, body, now)
         held = await chains.load(uow, key.authority, key.ticket)
         chain = _with_genesis(held.find(key), key, proof)
         if held.is_closed_from(key):
@@ -179,6 +154,8 @@ class Receiver:
             body=body,
             answered=await self._answered(uow, key, statement.epoch),
             invitation=await self._invitation(uow, key),
+            consented=(is_assumed and bool(body.case)) or body.mandated,
+            newest=await self._ruled.attached(uow, chain),
         )
         step = machine.receive_offer(chain, offered, now=now)
         await self._writer.write(
@@ -188,6 +165,10 @@ class Receiver:
             received=delivered,
             case_block=stored_form(block) if block else b"",
         )
+        if step.invitation is not None and (is_assumed or body.mandated):
+            row = await uow.get(store.INVITATIONS, key.authority, key.ticket, key.scope, key.number)
+            if row is not None:
+                return (*events, *await self._coupling.accept(uow, row, now=now))
         return (*events, *step.events)
 
     async def _learn(
@@ -198,13 +179,17 @@ class Receiver:
         attached: tuple[SignedBytes, ...],
         now: Instant,
     ) -> tuple[proofs.Proof, Events]:
-        """Verify what is attached, and apply answers to own pending offers as if received alone."""
+        """Verify what is attached, and apply it first as if received alone.
+
+        Rulings and TAKENs come before answers to own pending offers: an answer below a ruling that
+        is known releases nobody.
+        """
         proof = proofs.prove(attached, key, roster=self._roster)
-        await evidence.learn(uow, key, proof, now)
-        events: list[CustodyEvent] = []
+        await evidence.learn(uow, key, proof.attached, now, proof=proof)
+        events = list(await self._ruled.learn(uow, key, proof.attached, now))
         chain = await chains.find_chain(uow, key)
         if chain is None or chain.pending_epoch is None:
-            return proof, ()
+            return proof, tuple(events)
         for item in proof.answers():
             body = item.body
             is_mine = item.statement.epoch == chain.pending_epoch
@@ -228,6 +213,7 @@ class Receiver:
         now: Instant,
     ) -> Events:
         statement = delivered.statement
+        first = await self._ruled.learn_signed(uow, key, body.attached, now)  # (8)
         chain = await chains.find_chain(uow, key)
         if chain is None:
             raise ChainForked(signer=statement.issuer, kind="Answer", epoch=statement.epoch)
@@ -241,11 +227,13 @@ class Receiver:
             body=body,
         )
         after = await self._writer.write(uow, step, now=now, received=delivered)
-        events: Events = step.events
+        events: Events = (*first, *step.events)
+        if body.verdict is Verdict.ACCEPTED and statement.epoch.era < after.ruling:
+            await self._ruled.forward(uow, after, statement.issuer, now)
         if body.verdict is Verdict.ACCEPTED and step.records and after.holding is Holding.RELEASED:
-            await self._coupling.released(uow, after, step, now=now)
+            events = (*events, *await self._coupling.released(uow, after, step, now=now))
         elif guards.must_file(after):
-            _, opened = await self._coupling.file_case(
+            _, opened = await self._filings.file_case(
                 uow, after, cause="refusals", target=body.proposed_owner, now=now
             )
             events = (*events, opened)
@@ -262,7 +250,9 @@ class Receiver:
         statement = delivered.statement
         given = self._offer_asked_back(key, statement, body)
         proof, events = await self._learn(uow, key, delivered, given.attached, now)  # (8)
-        proofs.check_offer(proof, issuer=statement.issuer, epoch=statement.epoch, body=given)  # (9)
+        proofs.check_offer(  # (9)
+            proof, key, issuer=statement.issuer, epoch=statement.epoch, body=given
+        )
         chain = _with_genesis(await chains.find_chain(uow, key), key, proof)
         step = machine.receive_revoke(
             chain,
@@ -317,16 +307,20 @@ class Receiver:
         statement = delivered.statement
         chain = await chains.find_chain(uow, key)
         answered = await self._answered(uow, key, statement.epoch)
-        if (
-            chain is None
-            or answered is None
-            or answered.verdict is not Verdict.ACCEPTED
-            or answered.answer_digest != body.acceptance_digest
-            or answered.source != statement.issuer
-        ):
+        is_answered = (
+            answered is not None
+            and answered.verdict is Verdict.ACCEPTED
+            and answered.answer_digest == body.acceptance_digest
+            and answered.source == statement.issuer
+        )
+        is_ruled = await self._is_own_taken(uow, key, body.acceptance_digest)
+        if chain is None or not (is_answered or is_ruled):
             raise StatementMalformed(
                 check=10, got="a Release of another hand-over", expected="the accepted one"
             )
+        if is_ruled and statement.issuer not in (*chain.parties, chains.begun_by(key)):
+            # Its StandDown proves that it held the ticket; the two may overtake each other.
+            raise ResourceNotFound(kind="StandDown", name=f"{key.ticket} of {statement.issuer}")
         identity = self._opener.open(
             delivered.block(IDENTITY),
             key=key,
@@ -341,28 +335,66 @@ class Receiver:
         )
         return (IdentityArrived(key, identity),) if identity and keeps else ()
 
-    async def _filing(
+    async def _ruling(
         self,
         uow: UnitOfWork,
         key: ChainKey,
         delivered: Delivered,
-        body: bodies.CaseFiling,
+        body: bodies.Ruling,
         now: Instant,
     ) -> Events:
-        """Keep a filing at the arbiter of the scope; a person rules in a later chapter."""
-        source = delivered.statement.issuer
-        if key.authority != self._roster().arbiter_of(key.scope):
-            raise StatementMalformed(
-                check=10, got=f"a filing at {key.authority}", expected=f"arbiter of {key.scope}"
-            )
+        item = self._ruled.as_attached(delivered, body)
+        await self._check_mandate(uow, key, item, body)
+        return await self._ruled.apply(uow, key, item, now, received=delivered)
+
+    async def _check_mandate(
+        self, uow: UnitOfWork, key: ChainKey, item: proofs.Attached, body: bodies.Ruling
+    ) -> None:
+        """Judge the arbiter's mandate when its ruling first comes from itself, and never later.
+
+        What comes attached was received by others before. A roster that is older than the mandate
+        must not refuse the ruling for ever: it comes again.
+        """
+        arbiter = item.statement.issuer
+        if body.kind is RulingKind.HOME or self._writer.has_mandate(arbiter):
+            return
+        if await uow.get(store.STATEMENTS, key.authority, item.digest) is None:
+            raise ResourceNotFound(kind="mandate", name=f"authorities/{arbiter}")
+
+    async def _ruling_ack(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        delivered: Delivered,
+        body: bodies.RulingAck,
+        now: Instant,
+    ) -> Events:
+        """Take an answer to a ruling: what it carries counts here, what it says at the arbiter."""
+        events = await self._ruled.learn_signed(uow, key, body.attached, now)  # (8)
         chain = await chains.find_chain(uow, key)
-        if chain is None and not key.is_outer:
-            # A province follows every inner chain, so it will know this one, if there is one.
-            raise ResourceNotFound(kind="chain", name=f"{key.ticket} {key.scope}-{key.number}")
-        known = chain or _unknown(key, source)
-        await self._writer.write(uow, machine.Step(chain=known), now=now, received=delivered)
-        target = AuthorityCode(body.proposed_target or source)
-        return (CaseOpened(key, body.case, body.cause, target),)
+        if chain is None:
+            return events  # it carries no ruling, so it says nothing to one that knows none
+        is_own = delivered.statement.issuer == key.authority
+        step = machine.Step(chain=chain, records=not is_own)
+        await self._writer.write(uow, step, now=now, received=delivered)
+        if body.role is bodies.Role.TAKEN:
+            item = self._ruled.as_attached(delivered, body)
+            events = (*events, *await self._ruled.taken(uow, key, item, now))
+        if key.authority != key.scope:
+            return events
+        told = await self._arbiter.acknowledged(uow, key, delivered, body, now)
+        return (*events, *told)
+
+    async def _update_answer(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        delivered: Delivered,
+        body: bodies.UpdateAnswer,
+        now: Instant,
+    ) -> Events:
+        events = await self._ruled.learn_signed(uow, key, body.attached, now)  # (8)
+        return (*events, *await self._progress.answered(uow, key, delivered, body, now))
 
     async def _closed(
         self,
@@ -378,7 +410,7 @@ class Receiver:
             )
         # Who knows a chain closed cares in no chain up to it and takes nothing there (rule 5).
         held = await chains.load(uow, key.authority, key.ticket)
-        unknown = () if held.find(key) else (_unknown(key, key.scope),)
+        unknown = () if held.find(key) else (chains.unknown_chain(key, key.scope),)
         for chain in (*held.chains, *unknown):
             is_earlier = chain.key.scope == key.scope and chain.key.number <= key.number
             if is_earlier and not chain.closed:
@@ -388,6 +420,16 @@ class Receiver:
         return ()
 
     # --- parts --------------------------------------------------------------------------------
+
+    async def _is_own_taken(self, uow: UnitOfWork, key: ChainKey, digest: bytes) -> bool:
+        """Tell whether a digest is that of our TAKEN of a ruling on this chain."""
+        row = await uow.get(store.STATEMENTS, key.authority, digest)
+        return (
+            row is not None
+            and row.issuer == key.authority
+            and (row.ticket, row.scope, row.number) == (key.ticket, key.scope, key.number)
+            and evidence.is_taken(row)
+        )
 
     async def _answered(self, uow: UnitOfWork, key: ChainKey, epoch: Epoch) -> OfferAnswered | None:
         row = await uow.get(
@@ -409,20 +451,7 @@ class Receiver:
 def _with_genesis(chain: Chain | None, key: ChainKey, proof: proofs.Proof) -> Chain:
     """Return the chain with the Genesis that is proven, absent if it was not known here."""
     if chain is None:
-        chain = _unknown(key, proof.holder).with_party(*proof.path)
+        chain = chains.unknown_chain(key, proof.holder).with_party(*proof.path)
     if chain.genesis_digest:
         return chain
     return replace(chain, origin=proof.origin, genesis_digest=proof.genesis_digest)
-
-
-def _unknown(key: ChainKey, custodian: AuthorityCode) -> Chain:
-    """Return the row of a chain in which this authority has no part yet."""
-    return Chain(
-        key=key,
-        origin=custodian,
-        genesis_digest=b"",
-        holding=Holding.ABSENT,
-        term_epoch=None,
-        floor=None,
-        custodian=custodian,
-    )

@@ -11,7 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.custody import bodies, chains, guards, machine, recall, store
+from gateway.custody.arbiter import Arbiter
+from gateway.custody.consent import Consent
 from gateway.custody.coupling import Coupling
+from gateway.custody.filings import Filings
+from gateway.custody.letters import Letters
 from gateway.custody.model import (
     OUTER_CHAIN_NUMBER,
     BecameCustodian,
@@ -20,6 +24,7 @@ from gateway.custody.model import (
     CustodyEvent,
     Holding,
     OfferReason,
+    Split,
     Verdict,
 )
 from gateway.custody.ports import ContentSource
@@ -31,6 +36,7 @@ from gateway.custody.writer import StepWriter
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import (
+    CasePending,
     DestinationNotJoined,
     FieldInvalid,
     ResourceNotFound,
@@ -85,19 +91,28 @@ class CustodyService:
         coupling: Coupling,
         progress: Progress,
         receiver: Receiver,
+        filings: Filings,
+        arbiter: Arbiter,
+        consent: Consent,
+        letters: Letters,
         content: ContentSource,
         roster: Callable[[], Roster],
     ) -> None:
         """Make the service; `assembly.build` wires it."""
         self._writer = writer
         self._coupling = coupling
+        self._filings = filings
+        self.arbiter = arbiter
+        self.consent = consent
+        self.assume = consent.assume
         self.publish = progress.publish
+        self.letters = letters
         self.receive = receiver.receive
         self.kinds = receiver.kinds
-        self.post_waiting_filings = coupling.post_waiting_filings
+        self.post_waiting_filings = filings.post_waiting_filings
         self._content = content
         self._roster = roster
-        self.recall = recall.Recall(writer=writer, coupling=coupling)
+        self.recall = recall.Recall(writer=writer, filings=filings)
         self.revoke = self.recall.revoke
         self.locks = self.recall.locks
         self.handle = self.recall.handle
@@ -110,10 +125,11 @@ class CustodyService:
         ticket: TicketNumber,
         uid: str,
         now: Instant,
+        split: Split | None = None,
     ) -> tuple[CustodyEvent, ...]:
         """Open the inner chain of a new ticket; a city reports it to its province."""
         await self._coupling.open_inner(
-            uow, authority=authority, ticket=ticket, uid=uid, outer=None, now=now
+            uow, authority=authority, ticket=ticket, uid=uid, outer=None, now=now, split=split
         )
         key = ChainKey(authority, ticket, chains.province_of(authority), 1)
         return (BecameCustodian(key, GENESIS, None),)
@@ -153,8 +169,12 @@ class CustodyService:
             header=await self._content.header(uow, authority, ticket),
         )
         cause = None if chain.case else guards.failed_guard(chain, terms)
+        if chain.case or cause is not None:
+            terms = replace(terms, assumption=await self.consent.of(uow, chain, target, now))
+            if terms.assumption is not None:
+                cause = guards.failed_guard(chain, terms)
         if cause is not None:
-            _, opened = await self._coupling.file_case(
+            _, opened = await self._filings.file_case(
                 uow, chain, cause=cause, target=target, now=now
             )
             return CaseFiled(chain.key, opened.case, cause)
@@ -210,6 +230,33 @@ class CustodyService:
         await self._writer.write(uow, step, now=now)
         return ()
 
+    async def file_case(
+        self,
+        uow: UnitOfWork,
+        *,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        cause: str,
+        target: str,
+        now: Instant,
+    ) -> tuple[CustodyEvent, ...]:
+        """File a case in the widest scope that the ticket has a chain in; the ticket stays.
+
+        Its custodian may, and one that held it before.
+
+        Raises:
+            CasePending: a case of this chain is open.
+            TransitionNotAllowed: this authority had no part in it.
+        """
+        held = await chains.load(uow, authority, ticket)
+        chain = held.outer or held.inner
+        if chain is None:
+            raise ResourceNotFound(kind="ticket", name=f"tickets/{ticket}")
+        if chain.case:
+            raise CasePending(ticket=ticket, case=chain.case, event="file a case")
+        _, opened = await self._filings.file_case(uow, chain, cause=cause, target=target, now=now)
+        return (opened,)
+
     async def exclusive_act(
         self,
         uow: UnitOfWork,
@@ -241,6 +288,18 @@ class CustodyService:
         if desk is not None:
             chain = replace(chain, desk=desk)
         self._writer.act(uow, chain, kind=f"act.{kind}", subject=digest, now=now)
+
+    async def acting_term(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> tuple[ChainKey, Epoch]:
+        """Return the chain and epoch at which an exclusive act of this authority would stand.
+
+        Raises:
+            NotCustodian: the ticket is not held here, freely and with force.
+        """
+        chain = (await chains.load(uow, authority, ticket)).acting()
+        machine.require(chain, Local.EXCLUSIVE_ACT)
+        return chain.key, chain.term_epoch or GENESIS
 
     async def care_act(
         self,
@@ -362,7 +421,14 @@ class CustodyService:
         if not isinstance(body, bodies.Offer):
             raise TypeError("an offer step says an Offer")
         attached = await self._coupling.records(uow, chain)
-        full = replace(body, attached=attached, commitments=(content.commitment(),))
+        full = replace(
+            body,
+            attached=attached,
+            commitments=(content.commitment(),),
+            citizen_act_applied=await self._content.citizen_act_applied(
+                uow, key.authority, key.ticket
+            ),
+        )
         step = replace(step, says=(replace(say, body=full),))
         await self._writer.write(uow, step, now=now, contents=(content,))
         schedule(uow, kind=WINDOW_TIMER, key=recall.timer_key(key, say.epoch), due=terms.window_end)

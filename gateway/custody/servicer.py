@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -13,12 +12,14 @@ from gateway.custody import store
 from gateway.custody.model import OfferReason
 from gateway.custody.service import CaseFiled
 from gateway.custody.transfers import Transfer, Transfers
-from gateway.database.idempotency import Request, find_answer, remember
+from gateway.database.once import Once
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import digest_to_pb, epoch_to_pb, instant_to_pb, signed_to_pb
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.time import Instant
 from gateway.tickets.tokens import Tokens
+from gateway.trust.call import Call
 from gateway.trust.principal import Principal
 from hotline.custody.v1 import custody_service_pb2 as pb
 from hotline.custody.v1 import custody_service_pb2_grpc as pb_grpc
@@ -37,11 +38,13 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
         self,
         *,
         transfers: Transfers,
+        once: Once,
         tokens: Tokens,
         principal_of: Callable[[Context], Principal],
     ) -> None:
         """Make the servicer."""
         self._transfers = transfers
+        self._once = once
         self._tokens = tokens
         self._principal_of = principal_of
 
@@ -90,9 +93,7 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
                 return pb.CreateTransferResponse(case=outcome.case)
             return pb.CreateTransferResponse(transfer=_transfer_to_pb(outcome))
 
-        return await self._once(
-            principal, "CreateTransfer", request, act, pb.CreateTransferResponse
-        )
+        return await self._run(principal, "CreateTransfer", request, act, pb.CreateTransferResponse)
 
     async def AcceptTransfer(
         self, request: pb.AcceptTransferRequest, context: Context
@@ -104,9 +105,7 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
             transfer = await self._transfers.accept(uow, principal, request.name)
             return pb.AcceptTransferResponse(transfer=_transfer_to_pb(transfer))
 
-        return await self._once(
-            principal, "AcceptTransfer", request, act, pb.AcceptTransferResponse
-        )
+        return await self._run(principal, "AcceptTransfer", request, act, pb.AcceptTransferResponse)
 
     async def DeclineTransfer(
         self, request: pb.DeclineTransferRequest, context: Context
@@ -125,7 +124,7 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
             )
             return pb.DeclineTransferResponse(transfer=_transfer_to_pb(transfer))
 
-        return await self._once(
+        return await self._run(
             principal, "DeclineTransfer", request, act, pb.DeclineTransferResponse
         )
 
@@ -139,9 +138,24 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
             transfer = await self._transfers.revoke(uow, principal, request.name)
             return pb.RevokeTransferResponse(transfer=_transfer_to_pb(transfer))
 
-        return await self._once(
-            principal, "RevokeTransfer", request, act, pb.RevokeTransferResponse
-        )
+        return await self._run(principal, "RevokeTransfer", request, act, pb.RevokeTransferResponse)
+
+    async def AssumeTicket(
+        self, request: pb.AssumeTicketRequest, context: Context
+    ) -> pb.AssumeTicketResponse:
+        """Ask the custodian for a ticket."""
+        principal = self._principal_of(context)
+        ticket = TicketNumber(request.name.removeprefix("tickets/"))
+
+        async def act(uow: UnitOfWork) -> pb.AssumeTicketResponse:
+            asked = await self._transfers.assume(uow, principal, ticket=ticket)
+            return pb.AssumeTicketResponse(
+                custodian=asked.custodian,
+                case=asked.case,
+                expire_time=instant_to_pb(asked.expire),
+            )
+
+        return await self._run(principal, "AssumeTicket", request, act, pb.AssumeTicketResponse)
 
     async def ListCustodyRecords(
         self, request: pb.ListCustodyRecordsRequest, context: Context
@@ -178,7 +192,7 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
         binding = (authority, request.parent)
         return self._tokens.open(binding, request.page_token, field="page_token")
 
-    async def _once(
+    async def _run(
         self,
         principal: Principal,
         method: str,
@@ -187,20 +201,17 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
         response_type: type[Response],
     ) -> Response:
         """Run `act` once per request id; a repeat gets the stored answer."""
-        known = Request(
-            principal=principal.name,
-            request_id=request.request_id,
+        call = Call(
+            principal=principal,
             method=method,
-            body_digest=hashlib.sha256(request.SerializeToString(deterministic=True)).digest(),
+            request_id=request.request_id,
+            body=request.SerializeToString(deterministic=True),
         )
-        async with self._transfers.database.unit() as uow:
-            stored = await find_answer(uow, known)
-            if stored is not None:
-                return response_type.FromString(stored)
-            response = await act(uow)
-            now = self._transfers.clock.now()
-            remember(uow, known, response=response.SerializeToString(), now=now)
-        return response
+
+        async def step(uow: UnitOfWork, _now: Instant) -> bytes:
+            return (await act(uow)).SerializeToString()
+
+        return response_type.FromString(await self._once.run(call, step, locks=()))
 
 
 def _transfer_to_pb(transfer: Transfer) -> pb.Transfer:

@@ -37,6 +37,7 @@ LOCAL: dict[tuple[Holding, Local], Holding] = {
     (_H.HELD, Local.FILE_CASE): _H.HELD,
     (_H.OFFERED, Local.FILE_CASE): _H.OFFERED,
     (_H.REVOKING, Local.FILE_CASE): _H.REVOKING,
+    (_H.RELEASED, Local.FILE_CASE): _H.RELEASED,  # a party against one that is silent or unwilling
     (_H.ABSENT, Local.ACCEPT): _H.HELD,
     (_H.RELEASED, Local.ACCEPT): _H.HELD,
     (_H.ABSENT, Local.DECLINE): _H.ABSENT,

@@ -45,6 +45,7 @@ class ChainRow:
     contact: bool
     release_due: str | None
     filing_due: bool
+    content_due: bool
     closed: bool
     parties: Json
     records: Json
@@ -175,6 +176,40 @@ class LedgerEntryRow:
     recorded: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class RulingRow:
+    """A ruling at the arbiter of its scope: whom it told, and whether the target took."""
+
+    scope: str
+    ticket: str
+    chain: int
+    number: int
+    kind: int
+    case_id: str
+    target: str
+    ticket_uid: str
+    last_record: bytes
+    statement_digest: bytes
+    taken_digest: bytes
+    told: Json
+    fenced: bool
+    issued: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class RulingAnswerRow:
+    """What one authority answered to a ruling."""
+
+    scope: str
+    ticket: str
+    chain: int
+    number: int
+    authority: str
+    role: int
+    successor: str
+    answer_digest: bytes
+
+
 _CHAIN_KEY = ("authority", "ticket", "scope", "number")
 CHAINS = Table("chains", ChainRow, key=_CHAIN_KEY)
 OFFERS_MADE = Table("offers_made", OfferMadeRow, key=(*_CHAIN_KEY, "epoch"))
@@ -183,6 +218,10 @@ INVITATIONS = Table("invitations", InvitationRow, key=_CHAIN_KEY)
 CUSTODY_ROWS = Table("custody_rows", CustodyRow, key=(*_CHAIN_KEY, "sequence"), transaction="txid")
 STATEMENTS = Table("statements", StatementRow, key=("authority", "digest"))
 ACTS = Table("acts_recorded", ActRow, key=(*_CHAIN_KEY, "actor", "epoch", "act_row"))
+RULINGS = Table("rulings", RulingRow, key=("scope", "ticket", "chain", "number"))
+RULING_ANSWERS = Table(
+    "ruling_answers", RulingAnswerRow, key=("scope", "ticket", "chain", "number", "authority")
+)
 LEDGER_ENTRIES = Table("ledger_entries", LedgerEntryRow, key=("authority", "sequence"))
 
 
@@ -241,6 +280,45 @@ def _identity(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[StatementRow]:
         for row in rows(STATEMENTS)
         if all(getattr(row, name) == given[name] for name in _IDENTITY)
     ]
+
+
+_SAID = ("authority", "ticket", "scope", "number", "issuer", "kind")
+
+
+def _said(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[StatementRow]:
+    found = (
+        row for row in rows(STATEMENTS) if all(getattr(row, name) == given[name] for name in _SAID)
+    )
+    return sorted(found, key=lambda row: (row.epoch, row.recorded, row.digest))
+
+
+_FILED = ("authority", "ticket", "scope", "number", "kind")
+
+
+def _of_kind(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[StatementRow]:
+    found = (
+        row for row in rows(STATEMENTS) if all(getattr(row, name) == given[name] for name in _FILED)
+    )
+    return sorted(found, key=lambda row: (row.epoch, row.recorded, row.digest))
+
+
+_RULED = ("scope", "ticket", "chain")
+
+
+def _rulings(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[RulingRow]:
+    found = (
+        row for row in rows(RULINGS) if all(getattr(row, name) == given[name] for name in _RULED)
+    )
+    return sorted(found, key=lambda row: row.number)
+
+
+def _ruling_answers(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[RulingAnswerRow]:
+    found = (
+        row
+        for row in rows(RULING_ANSWERS)
+        if all(getattr(row, name) == given[name] for name in _RULED)
+    )
+    return sorted(found, key=lambda row: (row.number, row.authority))
 
 
 _TERM = ("authority", "ticket", "scope", "number", "epoch")
@@ -302,6 +380,15 @@ INVITATIONS_OF_AUTHORITY = Query(
 ROWS_OF_TICKET = Query("rows_of_ticket", CustodyRow, _SQL["rows_of_ticket"], _ledger)
 STATEMENT_IDENTITY = Query(
     "statement_identity", StatementRow, _SQL["statement_identity"], _identity
+)
+STATEMENTS_SAID = Query("statements_said", StatementRow, _SQL["statements_said"], _said)
+STATEMENTS_OF_KIND = Query("statements_of_kind", StatementRow, _SQL["statements_of_kind"], _of_kind)
+RULINGS_OF_CHAIN = Query("rulings_of_chain", RulingRow, _SQL["rulings_of_chain"], _rulings)
+ANSWERS_OF_CHAIN = Query(
+    "ruling_answers_of_chain",
+    RulingAnswerRow,
+    _SQL["ruling_answers_of_chain"],
+    _ruling_answers,
 )
 ACTS_OF_TERM = Query("acts_of_term", CustodyRow, _SQL["acts_of_term"], _acts_of_term)
 ACTS_OF_ACTOR = Query("acts_of_actor", ActRow, _SQL["acts_of_actor"], _acts_of_actor)

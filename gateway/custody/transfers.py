@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
-from gateway.custody import chains, store
+from gateway.custody import chains, consent, store
 from gateway.custody.model import (
     CaseOpened,
     ChainKey,
@@ -265,6 +265,16 @@ class Transfers:
         )
         self._record(uow, principal, "transfer.revoke", name, now)
         return await self._one(uow, key.authority, key, epoch)
+
+    async def assume(
+        self, uow: UnitOfWork, principal: Principal, *, ticket: TicketNumber
+    ) -> consent.Asked:
+        """Ask the custodian for a ticket by a person's decision; it binds the own authority."""
+        now, authority = self.clock.now(), principal.authority
+        await self._begin(uow, authority, ticket)
+        asked = await self._custody.assume(uow, authority=authority, ticket=ticket, now=now)
+        self._record(uow, principal, "ticket.assume", f"tickets/{ticket}", now)
+        return asked
 
     # --- parts --------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ Everything happens in the caller's unit of work, so state, ledger, statements an
 together or not at all. The order is that of the ledger: first the row of the received statement,
 then a row for each statement said. A statement names the ledger head before it.
 
-Updates of a ticket's progress and their answers move no custody; they are signed and posted but are
-no rows of the ledger (docs/custody.md#ledger).
+Updates of a ticket's progress, their answers, and letters move no custody; they are signed and
+posted but are no rows of the ledger (docs/custody.md#ledger).
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from gateway.trust.roster import Roster
 from gateway.trust.sealing import SealingContext, seal_block
 from gateway.trust.statements import digest, record, sign
 
-UNRECORDED_KINDS = frozenset({"TicketUpdate", "UpdateAnswer"})
+UNRECORDED_KINDS = frozenset(
+    {"TicketUpdate", "UpdateAnswer", "CitizenAct", "InformationRequest", "InformationAnswer"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,22 @@ class StepWriter:
             now=now,
         )
 
+    async def signed(
+        self, uow: UnitOfWork, authority: AuthorityCode, statement_digest: bytes
+    ) -> SignedBytes:
+        """Return the exact bytes of a statement that is kept here."""
+        row = await uow.get(store.STATEMENTS, authority, statement_digest)
+        if row is None:
+            raise InvariantViolated(
+                invariant="what a chain rests on is kept", got=statement_digest.hex()
+            )
+        return SignedBytes(row.statement, row.key_id, row.signature)
+
+    def joined(self, codes: tuple[AuthorityCode, ...]) -> tuple[AuthorityCode, ...]:
+        """Return those of the authorities to whom something can be sent now."""
+        roster = self._roster()
+        return tuple(code for code in codes if roster.is_joined(code))
+
     def can_reach(self, target: AuthorityCode) -> bool:
         """Tell whether content can be sealed and sent to an authority now."""
         roster = self._roster()
@@ -166,6 +184,11 @@ class StepWriter:
         except KeyUnknown:
             return False
         return roster.is_joined(target)
+
+    def has_mandate(self, arbiter: AuthorityCode) -> bool:
+        """Tell whether the roster lets an authority rule in its scope now."""
+        entry = self._roster().authority(arbiter)
+        return entry is not None and entry.has_mandate_at(self._machine.now())
 
     # --- saying -------------------------------------------------------------------------------
 
@@ -183,7 +206,7 @@ class StepWriter:
             signed, statement = self._sign(chain, say, now=now)
             said[say.kind] = digest(signed.statement)
             keep(uow, chain.key.authority, signed, statement, now)
-            if say.kind not in UNRECORDED_KINDS:
+            if say.records and say.kind not in UNRECORDED_KINDS:
                 chain = self._append(
                     uow,
                     chain,
@@ -193,7 +216,8 @@ class StepWriter:
                     now=now,
                 )
             _put_completed(uow, say, said[say.kind])
-            for target in say.audience:
+            for target in say.audience if say.post_to is None else say.post_to:
+                beside = contents if say.content_for in (None, target) else ()
                 self._outbox.post(
                     uow,
                     source=chain.key.authority,
@@ -201,7 +225,7 @@ class StepWriter:
                     ticket=chain.key.ticket,
                     kind=say.kind,
                     signed=signed,
-                    blocks=self._seal(chain.key, say.epoch, target, contents),
+                    blocks=self._seal(chain.key, say.epoch, target, beside),
                     now=now,
                 )
         return chain, said
@@ -345,6 +369,15 @@ def _established(
     if step.established is None:
         return chain
     prior, offer_digest = step.established
+    if step.opens_era:
+        taken = said["RulingAck"]
+        return replace(
+            chain,
+            record_digest=record(
+                previous_record=prior or None, first_digest=offer_digest, second_digest=taken
+            ),
+            records=(offer_digest.hex(), taken.hex()),
+        )
     answer_digest = said.get("Answer") or (received.digest if received else b"")
     return replace(
         chain,

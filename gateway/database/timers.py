@@ -14,12 +14,13 @@ business timers and machine timers have a runner each.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
+
+import structlog
 
 from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.database.uow import Database, UnitOfWork
@@ -30,7 +31,7 @@ POLL_INTERVAL = timedelta(seconds=1)  # another process may have scheduled a tim
 RETRY_FIRST = timedelta(seconds=1)
 RETRY_MAX = timedelta(minutes=5)
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 _SQL = load_queries(Path(__file__).parent / "queries.sql")
 
 
@@ -142,7 +143,9 @@ class TimerRunner:
             self._failures[place] = _Failure(times=times, retry=self._clock.now() + pause)
             _log.warning(
                 "timer.failed",
-                extra={"kind": timer.kind, "error": type(error).__name__, "times": times},
+                kind=timer.kind,
+                reason=getattr(error, "reason", type(error).__name__),
+                times=times,
             )
             return False
         self._failures.pop(place, None)
@@ -164,7 +167,7 @@ class TimerRunner:
         try:
             return await self.run_due()
         except Exception as error:  # the database may be away; timers wait in it
-            _log.warning("timers.unreachable", extra={"error": type(error).__name__})
+            _log.warning("timers.unreachable", reason=type(error).__name__)
             return 0
 
     async def _pause(self, stopping: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.delivery.blobs import BlobSeal, Part, Wanted
 from gateway.delivery.model import (
     BACKOFF_FIRST,
     BACKOFF_MAX,
@@ -22,6 +23,8 @@ from gateway.delivery.model import (
 from gateway.kernel.errors import FieldInvalid, LubiaoError, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+from gateway.trust.keys import KeyId
+from gateway.trust.sealing import Sealed
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
 from hotline.type.v1 import statement_pb2 as type_pb
 
@@ -164,7 +167,12 @@ def block_from_pb(message: type_pb.Block) -> SealedBlock:
 
 
 def envelope_to_bytes(
-    *, source: str, target: str, signed: SignedBytes, blocks: Iterable[SealedBlock]
+    *,
+    source: str,
+    target: str,
+    signed: SignedBytes,
+    blocks: Iterable[SealedBlock],
+    traceparent: str = "",
 ) -> bytes:
     """Serialise an envelope without its sequence, which is given at the first sending."""
     message = peer_pb.Envelope(
@@ -172,6 +180,7 @@ def envelope_to_bytes(
         target=target,
         statement=signed_to_pb(signed),
         blocks=[block_to_pb(block) for block in blocks],
+        traceparent=traceparent,
     )
     return message.SerializeToString(deterministic=True)
 
@@ -264,6 +273,65 @@ def receipt_from_bytes(raw: bytes) -> tuple[str, Receipt]:
         reason = reason_of_status(message.deferred.error)
         return message.issuer, Receipt(Outcome.DEFERRED, digest, reason, delay)
     return message.issuer, Receipt(Outcome.RECEIVED, digest)
+
+
+def blob_request_to_pb(wanted: Wanted) -> peer_pb.FetchBlobRequest:
+    """Return the request for a file."""
+    return peer_pb.FetchBlobRequest(
+        ticket=wanted.ticket,
+        digest=digest_to_pb(bytes.fromhex(wanted.digest)),
+        source=wanted.source,
+        target=wanted.target,
+        offset=wanted.offset,
+    )
+
+
+def blob_request_from_pb(message: peer_pb.FetchBlobRequest) -> Wanted:
+    """Return which file is asked for; its size is the source's to say.
+
+    Raises:
+        FieldInvalid: files are named by another algorithm.
+    """
+    if message.digest.algorithm != type_pb.DIGEST_ALGORITHM_SHA256:
+        raise FieldInvalid(
+            field="digest.algorithm", got=message.digest.algorithm, expected="SHA256"
+        )
+    return Wanted(
+        ticket=TicketNumber(message.ticket),
+        digest=message.digest.value.hex(),
+        size=0,
+        offset=message.offset,
+        source=AuthorityCode(message.source),
+        target=AuthorityCode(message.target),
+    )
+
+
+def blob_part_to_pb(part: Part) -> peer_pb.FetchBlobResponse:
+    """Return a part of a sealed file as it travels."""
+    if isinstance(part, bytes):
+        return peer_pb.FetchBlobResponse(chunk=part)
+    sealed = part.sealed_key
+    return peer_pb.FetchBlobResponse(
+        seal=peer_pb.BlobSeal(
+            size=part.size,
+            suite=sealed.suite,
+            key_id=sealed.key_id,
+            sealed_key=sealed.ciphertext,
+        )
+    )
+
+
+def blob_part_from_pb(message: peer_pb.FetchBlobResponse) -> Part:
+    """Return a part of a sealed file."""
+    if not message.HasField("seal"):
+        return message.chunk
+    found = message.seal
+    return BlobSeal(
+        size=found.size,
+        sealed_key=Sealed(
+            ciphertext=found.sealed_key, suite=found.suite, key_id=KeyId(found.key_id)
+        ),
+    )
 
 
 def duration_to_pb(delay: timedelta) -> Duration:

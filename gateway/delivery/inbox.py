@@ -50,6 +50,7 @@ from gateway.kernel.errors import (
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Clock, Instant
 from gateway.kernel.validation import validate
+from gateway.telemetry.traces import ticket_span
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import Roster
 from gateway.trust.statements import RECEIPT_PAYLOAD_TYPE, digest, sign, verify
@@ -75,8 +76,10 @@ class _Place:
 
     @property
     def lock(self) -> str:
-        """The lock under which the envelope is answered."""
-        return f"ticket/{self.ticket}" if self.ticket else f"statement/{self.digest.hex()}"
+        """The lock under which the envelope is answered; reports of one issuer take turns."""
+        if self.ticket:
+            return f"ticket/{self.ticket}"
+        return f"issuer/{self.source}" if self.kind else f"statement/{self.digest.hex()}"
 
 
 class Inbox:
@@ -150,8 +153,11 @@ class Inbox:
         signed: SignedBytes,
         blocks: Iterable[SealedBlock],
         now: Instant,
+        cause: str = "",
     ) -> None:
         """Handle a statement between two authorities of this node inside the sender's unit.
+
+        `cause` is the trace context of the step that said it.
 
         Raises:
             InvariantViolated: one of our own authorities broke the protocol. The whole step fails:
@@ -166,7 +172,18 @@ class Inbox:
                 digest=digest(signed.statement),
                 blocks=tuple(blocks),
             )
-            await self._handler(delivered.statement.kind)(uow, delivered, now)
+            statement = delivered.statement
+            with ticket_span(
+                statement.ticket,
+                "statement.take",
+                parent=cause,
+                kind=statement.kind,
+                issuer=source,
+                target=target,
+                scope=statement.scope,
+                epoch=str(statement.epoch),
+            ):
+                await self._handler(statement.kind)(uow, delivered, now)
         except RemoteProtocolError as error:
             raise InvariantViolated(
                 invariant="a hosted authority keeps the protocol", got=error.text()
@@ -257,7 +274,17 @@ class Inbox:
             delivered = self._open(place, signed, envelope)  # (4), (5)
             statement = delivered.statement
             place = replace(place, kind=statement.kind, ticket=statement.ticket)
-            receipt = await self._apply(place, delivered)
+            with ticket_span(
+                statement.ticket,
+                "statement.take",
+                parent=envelope.traceparent,
+                kind=statement.kind,
+                issuer=statement.issuer,
+                target=place.target,
+                scope=statement.scope,
+                epoch=str(statement.epoch),
+            ):
+                receipt = await self._apply(place, delivered)
         except LubiaoError as error:
             if not _is_for_ever(error):
                 _log.error("envelope.deferred", reason=error.reason, kind=place.kind)

@@ -18,6 +18,7 @@ from gateway.delivery.store import OUTBOX, OutboxRow
 from gateway.kernel.errors import DestinationNotJoined, InvariantViolated
 from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
 from gateway.kernel.time import Clock, Instant
+from gateway.telemetry.traces import traceparent
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest
 
@@ -64,19 +65,29 @@ class Outbox:
                 invariant=f"a statement has at most {STATEMENT_BYTES_MAX} bytes",
                 got=f"{len(signed.statement)} of {kind}",
             )
-        entry = self._roster().node_of(target)
+        entry = self._roster().node_for(target, kind)
         if entry is None:
             raise DestinationNotJoined(authority=target)
-        sealed = tuple(blocks)
+        sealed, cause = tuple(blocks), traceparent()
         if entry.id == self._node:
             uow.before_commit(
                 lambda: self._inbox.take_local(
-                    uow, source=source, target=target, signed=signed, blocks=sealed, now=now
+                    uow,
+                    source=source,
+                    target=target,
+                    signed=signed,
+                    blocks=sealed,
+                    now=now,
+                    cause=cause,
                 )
             )
             return
         envelope = codec.envelope_to_bytes(
-            source=source, target=target, signed=signed, blocks=sealed
+            source=source,
+            target=target,
+            signed=signed,
+            blocks=sealed,
+            traceparent=cause,
         )
         posted = self._machine.now()
         row = OutboxRow(

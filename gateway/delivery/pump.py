@@ -206,7 +206,7 @@ class Pump:
 
     def _moved(self, uow: UnitOfWork, row: OutboxRow, node: NodeId) -> bool:
         """Hand a row to another sender when its target lives on another node by now."""
-        entry = self._roster().node_of(row.target)
+        entry = self._roster().node_for(row.target, row.kind)
         if entry is None or entry.id == node:
             return False
         uow.put(OUTBOX, replace(row, node=entry.id))

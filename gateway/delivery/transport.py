@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 
 import grpc
 
+from gateway.delivery import codec
+from gateway.delivery.blobs import Part, Wanted
 from gateway.kernel.errors import PeerUnreachable
 from gateway.kernel.ids import NodeId
 from gateway.trust.certificates import node_host
@@ -15,6 +17,7 @@ from hotline.peer.v1 import peer_service_pb2 as peer_pb
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 
 DELIVERY_DEADLINE = timedelta(seconds=15)  # 100 envelopes, each a transaction, on a slow node
+FETCH_DEADLINE = timedelta(minutes=10)  # 50 MiB over a county's line; the rest is resumed
 
 
 class GrpcTransport:
@@ -41,6 +44,20 @@ class GrpcTransport:
         except grpc.aio.AioRpcError as error:
             raise PeerUnreachable(peer=f"node/{node}", got=error.code().name) from error
         return [receipt.SerializeToString() for receipt in response.receipts]
+
+    async def fetch(self, node: NodeId, wanted: Wanted) -> AsyncGenerator[Part, None]:
+        """Call FetchBlob; see `BlobTransport`."""
+        stub = peer_grpc.PeerServiceStub(self._channel(node))
+        call = stub.FetchBlob(
+            codec.blob_request_to_pb(wanted), timeout=FETCH_DEADLINE.total_seconds()
+        )
+        try:
+            async for response in call:
+                yield codec.blob_part_from_pb(response)
+        except grpc.aio.AioRpcError as error:
+            raise PeerUnreachable(peer=f"node/{node}", got=error.code().name) from error
+        finally:
+            call.cancel()  # no effect on one that has ended
 
     async def close(self) -> None:
         """Close all channels."""

@@ -9,10 +9,13 @@ would send straight back to where it came from goes to the desk instead of turni
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.custody.chains import province_of
 from gateway.custody.model import OfferReason, OfferSent
 from gateway.custody.service import CaseFiled, CustodyService
 from gateway.database.uow import UnitOfWork
+from gateway.dispatch.barred import offer_bar
 from gateway.dispatch.codec import (
     Content,
     content_from_bytes,
@@ -22,6 +25,7 @@ from gateway.dispatch.codec import (
 )
 from gateway.dispatch.router import Router
 from gateway.dispatch.sheet import SheetFacts, sheet_text
+from gateway.dispatch.splitting import Splitting
 from gateway.kernel.codes import AssignmentRole, DispatchMode, EmergencyLine, RouteDecisionAction
 from gateway.kernel.errors import (
     CasePending,
@@ -56,8 +60,11 @@ _Action = RouteDecisionAction
 class Acting:
     """Routes the tickets that the authorities of this node hold."""
 
-    def __init__(self, *, tickets: Tickets, custody: CustodyService, router: Router) -> None:
+    def __init__(
+        self, *, tickets: Tickets, custody: CustodyService, router: Router, splitting: Splitting
+    ) -> None:
         """Act with these."""
+        self._splitting = splitting
         self._tickets = tickets
         self._custody = custody
         self._router = router
@@ -71,9 +78,13 @@ class Acting:
         decision = self._router.decide(ticket.authority, facts, now=now)
         ticket = machine.decided(ticket, shown_decision(decision, now=now))
         act = self.act_of(ticket.authority, _basis(decision), now)
+        is_offer = decision.action is _Action.OFFER
+        bar = await offer_bar(uow, ticket, decision.target) if is_offer else ""
         match decision.action:
             case _Action.ASSIGN if self._can_assign(ticket, decision):
                 saved = await self._assign_by_rule(uow, ticket, act, decision)
+            case _Action.OFFER if bar:
+                saved = self.to_desk(uow, ticket, act, reason=bar)
             case _Action.OFFER if decision.target != f"authorities/{source}":
                 saved = await self._offer(uow, ticket, act, decision)
             case _Action.REFER:
@@ -92,6 +103,9 @@ class Acting:
     ) -> Instant:
         """Fix the clocks of a ticket that a person offers now; return the end of its window."""
         ticket = await self._tickets.get(uow, authority, number)
+        if not ticket.followed:  # custody itself says who may offer
+            machine.check_offer(ticket)
+        await self._splitting.require_done(uow, ticket, "offer")
         act = self.act_of(authority, "transfer by a person", now)
         # The header of the offer carries the due time that a first dispatch fixes.
         clocks = self._clocks(ticket, now, cross_region=True)
@@ -111,8 +125,7 @@ class Acting:
 
     def to_desk(self, uow: UnitOfWork, ticket: Ticket, act: Act, *, reason: str) -> Ticket:
         """Put a ticket before a person; one whose state does not allow it only keeps the note."""
-        is_full = len(ticket.assignments) >= ASSIGNMENTS_MAX
-        if ticket.followed or is_full or (ticket.state, Step.TRIAGE) not in TICKET:
+        if ticket.followed or (ticket.state, Step.TRIAGE) not in TICKET:
             return self._tickets.save(
                 uow, machine.note(ticket, act, "ticket.needs_person", ("reason", reason))
             )
@@ -129,6 +142,15 @@ class Acting:
         name = found.name if found is not None else "研判席"
         return UnitPlace(f"units/{desk_id(authority)}", name, "")
 
+    def was_timed_abroad(self, ticket: Ticket) -> bool:
+        """Tell whether the cross-region profile timed it: it left its province, or was to."""
+        decision = ticket.decision
+        if self._is_abroad(ticket) or decision is None or decision.action is not _Action.OFFER:
+            return self._is_abroad(ticket)
+        is_outbound = decision.offer_reason == OfferReason.OUTBOUND.name.lower()
+        target = decision.target.removeprefix("authorities/")
+        return is_outbound or province_of(target) != province_of(ticket.origin)
+
     # --- what a decision becomes --------------------------------------------------------------
 
     async def commission(
@@ -143,18 +165,13 @@ class Acting:
     ) -> Ticket:
         """Assign to a lead unit and assisting ones; the change of lead is an exclusive act."""
         units = (lead, *assisting)
-        cross = self._is_abroad(ticket)
-        profile = profile_of(
-            ticket, self._router.reference, region=ticket.authority, cross_region=cross
-        )
-        calendar = self._router.reference.calendar
         commissions = tuple(
-            Commission(
-                place=self._place(unit),
+            self.commission_of(
+                ticket,
+                unit,
                 role=AssignmentRole.ASSIST if position else AssignmentRole.LEAD,
                 mode=mode,
-                sign_due=profile.sign.end(act.now, calendar).instant,
-                contact_due=profile.contact.end(act.now, calendar).instant,
+                now=act.now,
             )
             for position, unit in enumerate(units)
         )
@@ -162,7 +179,7 @@ class Acting:
             ticket,
             act,
             commissions=commissions,
-            clocks=self._clocks(ticket, act.now, cross_region=cross),
+            clocks=self._clocks(ticket, act.now, cross_region=self._is_abroad(ticket)),
         )
         await self.exclusive(
             uow,
@@ -173,6 +190,22 @@ class Acting:
             now=act.now,
         )
         return self._tickets.save(uow, change)
+
+    def commission_of(
+        self, ticket: Ticket, unit: str, *, role: AssignmentRole, mode: DispatchMode, now: Instant
+    ) -> Commission:
+        """Return the assignment to make for a unit, with its limits from now on."""
+        reference = self._router.reference
+        profile = profile_of(
+            ticket, reference, region=ticket.authority, cross_region=self._is_abroad(ticket)
+        )
+        return Commission(
+            place=self._place(unit),
+            role=role,
+            mode=mode,
+            sign_due=profile.sign.end(now, reference.calendar).instant,
+            contact_due=profile.contact.end(now, reference.calendar).instant,
+        )
 
     async def exclusive(
         self,
@@ -198,7 +231,7 @@ class Acting:
     async def _assign_by_rule(
         self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision
     ) -> Ticket:
-        return await self.commission(
+        saved = await self.commission(
             uow,
             ticket,
             act,
@@ -206,6 +239,12 @@ class Acting:
             assisting=decision.assisting,
             mode=DispatchMode.RULE,
         )
+        if not decision.help_regions or saved.parent is not None:
+            return saved
+        _, born = await self._splitting.ask_help(uow, saved, act, decision.help_regions)
+        for child in born:
+            await self.route(uow, child, source=None, now=act.now)
+        return await self._tickets.get(uow, saved.authority, saved.number)
 
     async def _offer(self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision) -> Ticket:
         target = AuthorityCode(decision.target.removeprefix("authorities/"))
@@ -217,6 +256,7 @@ class Acting:
         # The header of the offer carries the due time that this first dispatch fixes.
         self._tickets.save(uow, machine.started(ticket, act, clocks=clocks))
         try:
+            await self._splitting.require_done(uow, ticket, "offer")
             outcome = await self._custody.offer(
                 uow,
                 authority=ticket.authority,
@@ -248,7 +288,9 @@ class Acting:
         await self.exclusive(
             uow, ticket, "ticket.referred", subject=line.name.encode(), now=act.now
         )
-        return self._tickets.save(uow, change)
+        saved = self._tickets.save(uow, change)
+        await self._splitting.settled(uow, saved, act.now)
+        return saved
 
     async def _refer_externally(
         self, uow: UnitOfWork, ticket: Ticket, act: Act, *, target: str, content: bytes
@@ -286,9 +328,12 @@ class Acting:
     # --- parts --------------------------------------------------------------------------------
 
     def _clocks(self, ticket: Ticket, now: Instant, *, cross_region: bool) -> Clocks:
-        return clocks_at_dispatch(
+        clocks = clocks_at_dispatch(
             ticket, self._router.reference, now=now, cross_region=cross_region
         )
+        if ticket.parent is None:
+            return clocks
+        return replace(clocks, due=min(clocks.due, ticket.due_time))  # never later than its parent
 
     def _answer_due(self, ticket: Ticket, now: Instant, *, cross_region: bool) -> Instant:
         reference = self._router.reference

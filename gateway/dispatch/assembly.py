@@ -6,26 +6,39 @@ Custody needs the content of tickets, and dispatch needs custody; so the tickets
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.audit.service import AuditLog
 from gateway.custody.service import CustodyService
+from gateway.database.once import Once
+from gateway.database.timers import TimerHandler
 from gateway.database.uow import Database
 from gateway.dispatch.acting import Acting
+from gateway.dispatch.asking import Asking
+from gateway.dispatch.attaching import Attaching
+from gateway.dispatch.citizen import CitizenDesk
+from gateway.dispatch.citizen_servicer import CitizenRoom
+from gateway.dispatch.correspondence import Correspondence
+from gateway.dispatch.extending import Extending
 from gateway.dispatch.handling import Handling
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.numbers import NumberMint
-from gateway.dispatch.once import Once
 from gateway.dispatch.reactions import Reactions
+from gateway.dispatch.recomputing import RECOMPUTE_TIMER, Recompute
 from gateway.dispatch.rendering import Render
+from gateway.dispatch.returning import RETURN_TIMER, ReturnAlarm, Returning
+from gateway.dispatch.returning_servicer import UnitRoom
 from gateway.dispatch.router import Router
 from gateway.dispatch.servicer import TicketServicer
+from gateway.dispatch.split_desk import SplitDesk
+from gateway.dispatch.splitting import Splitting
 from gateway.kernel.ids import Ids
 from gateway.kernel.time import Clock
 from gateway.privacy.vault import ContentVault
 from gateway.reference.data import ReferenceData
 from gateway.routing.packs import PackSet
+from gateway.tickets.attachments import Attachments
 from gateway.tickets.blocks import TicketBlocks
 from gateway.tickets.reader import TicketReader
 from gateway.tickets.service import ChangeSignal, Tickets
@@ -46,14 +59,23 @@ class TicketRoom:
 
 @dataclass(frozen=True, slots=True)
 class DispatchRoom:
-    """The dispatch side: register `reactions.handlers()` with the inbox, serve `servicer`."""
+    """The dispatch side: register `reactions.handlers()` with the inbox, serve `servicer`.
+
+    Run `timers`, and let `recompute` start its walk when the node starts.
+    """
 
     intake: Intake
     handling: Handling
+    citizens: CitizenRoom
+    units: UnitRoom
     acting: Acting
     reactions: Reactions
     reader: TicketReader
     servicer: TicketServicer
+    attachments: Attachments
+    attaching: Attaching
+    recompute: Recompute
+    timers: Mapping[str, TimerHandler]
 
 
 def build_tickets(*, keys: KeyRing, ids: Ids) -> TicketRoom:
@@ -84,43 +106,177 @@ def build_dispatch(
     """
     tickets = room.tickets
     router = Router(reference=reference, packs=packs, hosted=hosted, joined=joined)
-    acting = Acting(tickets=tickets, custody=custody, router=router)
-    reactions = Reactions(
-        tickets=tickets, custody=custody, acting=acting, router=router, audit=audit
+    attachments = Attachments(database=database, tickets=tickets, audit=audit, clock=business_clock)
+    deciding = _deciding(
+        tickets=tickets, custody=custody, router=router, attachments=attachments, audit=audit
     )
+    acting, reactions = deciding.acting, deciding.reactions
     once = Once(database=database, clock=business_clock, key=room.token_key)
-    render = Render(custody=custody)
-    intake = Intake(
-        tickets=tickets,
-        custody=custody,
-        reactions=reactions,
-        router=router,
-        audit=audit,
-        once=once,
-        mint=NumberMint(),
-        render=render,
-        ids=ids,
-    )
-    handling = Handling(
-        tickets=tickets,
-        custody=custody,
-        acting=acting,
-        router=router,
-        audit=audit,
-        once=once,
-        render=render,
-    )
-    reader = TicketReader(
+    attaching = Attaching(
         database=database,
         tickets=tickets,
+        attachments=attachments,
+        custody=custody,
+        audit=audit,
+        once=once,
+        clock=business_clock,
+    )
+    render = Render(tickets=tickets, custody=custody)
+    handed = _Handed(tickets, custody, router, audit, once, render)
+    intake, handling = _intake(deciding, handed, ids=ids), _handling(deciding, handed)
+    citizens = _citizens(deciding, tickets=tickets, custody=custody, handling=handling)
+    units = _units(handed, acting=acting, handling=handling, principal_of=principal_of)
+    recompute = Recompute(tickets=tickets, custody=custody, acting=acting, router=router)
+    reader = _reader(room, database=database, custody=custody, audit=audit, clock=business_clock)
+    reading = TicketReadServicer(reader=reader, principal_of=principal_of, clock=business_clock)
+    servicer = TicketServicer(
+        intake=intake,
+        handling=handling,
+        citizens=citizens,
+        units=units,
+        reading=reading,
+        principal_of=principal_of,
+        attaching=attaching,
+    )
+    return DispatchRoom(
+        intake=intake,
+        handling=handling,
+        citizens=citizens,
+        units=units,
+        acting=acting,
+        reactions=reactions,
+        reader=reader,
+        servicer=servicer,
+        attachments=attachments,
+        attaching=attaching,
+        recompute=recompute,
+        timers={
+            RETURN_TIMER: ReturnAlarm(tickets=tickets, acting=acting, audit=audit),
+            RECOMPUTE_TIMER: recompute,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """What decides and reacts, below the verbs of units, people and platforms."""
+
+    mint: NumberMint
+    splitting: Splitting
+    acting: Acting
+    correspondence: Correspondence
+    reactions: Reactions
+
+
+def _deciding(
+    *,
+    tickets: Tickets,
+    custody: CustodyService,
+    router: Router,
+    attachments: Attachments,
+    audit: AuditLog,
+) -> _Deciding:
+    mint = NumberMint()
+    splitting = Splitting(tickets=tickets, custody=custody, router=router, mint=mint)
+    acting = Acting(tickets=tickets, custody=custody, router=router, splitting=splitting)
+    correspondence = Correspondence(
+        tickets=tickets, custody=custody, acting=acting, splitting=splitting
+    )
+    reactions = Reactions(
+        tickets=tickets,
+        attachments=attachments,
+        custody=custody,
+        acting=acting,
+        correspondence=correspondence,
+        splitting=splitting,
+        router=router,
+        audit=audit,
+    )
+    return _Deciding(mint, splitting, acting, correspondence, reactions)
+
+
+def _citizens(
+    deciding: _Deciding, *, tickets: Tickets, custody: CustodyService, handling: Handling
+) -> CitizenRoom:
+    correspondence = deciding.correspondence
+    return CitizenRoom(
+        desk=CitizenDesk(handling=handling, correspondence=correspondence),
+        asking=Asking(
+            tickets=tickets, custody=custody, handling=handling, correspondence=correspondence
+        ),
+        splitting=SplitDesk(
+            tickets=tickets,
+            handling=handling,
+            acting=deciding.acting,
+            splitting=deciding.splitting,
+        ),
+    )
+
+
+def _reader(
+    room: TicketRoom,
+    *,
+    database: Database,
+    custody: CustodyService,
+    audit: AuditLog,
+    clock: Clock,
+) -> TicketReader:
+    return TicketReader(
+        database=database,
+        tickets=room.tickets,
         custody=custody.view,
         audit=audit,
         tokens=Tokens(room.token_key),
-        clock=business_clock,
+        clock=clock,
         signal=room.signal,
     )
-    reading = TicketReadServicer(reader=reader, principal_of=principal_of, clock=business_clock)
-    servicer = TicketServicer(
-        intake=intake, handling=handling, reading=reading, principal_of=principal_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """What every verb works with."""
+
+    tickets: Tickets
+    custody: CustodyService
+    router: Router
+    audit: AuditLog
+    once: Once
+    render: Render
+
+
+def _intake(deciding: _Deciding, handed: _Handed, *, ids: Ids) -> Intake:
+    return Intake(
+        tickets=handed.tickets,
+        custody=handed.custody,
+        reactions=deciding.reactions,
+        router=handed.router,
+        audit=handed.audit,
+        once=handed.once,
+        mint=deciding.mint,
+        render=handed.render,
+        ids=ids,
     )
-    return DispatchRoom(intake, handling, acting, reactions, reader, servicer)
+
+
+def _handling(deciding: _Deciding, handed: _Handed) -> Handling:
+    return Handling(
+        tickets=handed.tickets,
+        custody=handed.custody,
+        acting=deciding.acting,
+        splitting=deciding.splitting,
+        router=handed.router,
+        audit=handed.audit,
+        once=handed.once,
+        render=handed.render,
+    )
+
+
+def _units(
+    handed: _Handed, *, acting: Acting, handling: Handling, principal_of: PrincipalOf
+) -> UnitRoom:
+    tickets, router = handed.tickets, handed.router
+    return UnitRoom(
+        returning=Returning(tickets=tickets, handling=handling, acting=acting, router=router),
+        extending=Extending(tickets=tickets, handling=handling, acting=acting, router=router),
+        principal_of=principal_of,
+    )

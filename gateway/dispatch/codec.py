@@ -12,6 +12,7 @@ from gateway.kernel.codes import (
     Channel,
     Solved,
     SubjectKind,
+    TicketPurpose,
     TicketState,
     TicketType,
     Urgency,
@@ -19,6 +20,7 @@ from gateway.kernel.codes import (
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.routing.model import Decision, RoutingFacts
+from gateway.tickets.attachment_codec import declared
 from gateway.tickets.model import RouteDecision, Ticket
 from gateway.tickets.rows import known_code
 from gateway.tickets.standard import Stated
@@ -51,6 +53,7 @@ class Submission:
 def submission_from_pb(message: ticket_pb2.Ticket) -> Submission:
     """Read the input fields of a ticket; output-only ones are ignored."""
     has_citizen = message.HasField("citizen") and not message.anonymous
+    content = declared(message.content)
     inputs = ticket_pb2.Ticket(
         channel=message.channel,
         type=message.type,
@@ -60,7 +63,7 @@ def submission_from_pb(message: ticket_pb2.Ticket) -> Submission:
         risk_tags=message.risk_tags,
         anonymous=message.anonymous,
         secrecy_required=message.secrecy_required,
-        content=message.content,
+        content=content,
     )
     if message.HasField("citizen"):
         inputs.citizen.CopyFrom(message.citizen)
@@ -81,7 +84,7 @@ def submission_from_pb(message: ticket_pb2.Ticket) -> Submission:
             if message.HasField("received_time")
             else None
         ),
-        content=to_bytes(message.content),
+        content=to_bytes(content),
         citizen=to_bytes(message.citizen) if has_citizen else None,
         identity=to_bytes(inputs),
     )
@@ -93,6 +96,7 @@ def stated_of(submission: Submission, *, received: Instant) -> Stated:
     citizen = ticket_pb2.Citizen.FromString(submission.citizen or b"")
     return Stated(
         region=content.place.region,
+        zone=content.place.zone,
         as_of_year=content.place.as_of_year,
         matter=submission.matter,
         title=content.title,
@@ -188,6 +192,17 @@ def facts_of(ticket: Ticket, content: bytes) -> RoutingFacts:
         on_boundary=message.place.on_boundary,
         origin=ticket.origin,
         secrecy_required=ticket.secrecy_required,
+        registration_region=message.facts.registration_region,
+        seller_region=message.facts.seller_region,
+        insured_region=message.facts.insured_region,
+        receiving_region=message.facts.receiving_region,
+        agency_region=message.facts.agency_region,
+        passing_regions=tuple(message.facts.passing_regions),
+        noise_source=int(message.facts.noise_source),
+        industry=message.facts.industry,
+        at_night=message.facts.at_night,
+        owner_unknown=message.facts.owner_unknown,
+        parent=ticket.parent is not None,
     )
 
 
@@ -203,6 +218,10 @@ def shown_decision(decision: Decision, *, now: Instant) -> RouteDecision:
         trace_digest=decision.trace_digest,
         decide_time=now,
         reference_version=decision.reference_version,
+        leading_region=decision.leading_region,
+        help_regions=decision.help_regions,
+        offer_reason=decision.offer_reason.name.lower() if decision.offer_reason else "",
+        assisting=decision.assisting,
     )
 
 
@@ -262,6 +281,9 @@ def arrival_from_bytes(
             else None
         ),
         custodian=custodian,
+        parent=TicketNumber(message.parent) if message.parent else None,
+        purpose=known_code(TicketPurpose, message.purpose),
+        depth=1 if message.parent else 0,
     )
     return Arrival(ticket, to_bytes(content))
 
@@ -272,9 +294,9 @@ def citizen_from_identity(block: bytes) -> bytes:
 
 
 def header_of_offer(body: bytes) -> tuple[str, int]:
-    """Return the region that an offer's header names, and the offer's reason."""
+    """Return the region that leads as an offer's header says, and the offer's reason."""
     offer = custody_pb2.Offer.FromString(body)
-    return offer.ticket.region, offer.reason
+    return offer.ticket.leading_region or offer.ticket.region, offer.reason
 
 
 def to_bytes(message: Message) -> bytes:

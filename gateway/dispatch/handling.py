@@ -14,13 +14,14 @@ from datetime import timedelta
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.service import CustodyService
+from gateway.database.once import Once
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
 from gateway.dispatch.codec import Result, answered_referral, facts_of, result_to_bytes
-from gateway.dispatch.once import Call, Once
 from gateway.dispatch.rendering import Render
 from gateway.dispatch.router import Router
-from gateway.kernel.codes import ContactMethod, DispatchMode
+from gateway.dispatch.splitting import Splitting
+from gateway.kernel.codes import ContactMethod, DispatchMode, TicketPurpose
 from gateway.kernel.errors import (
     EtagMismatch,
     FieldInvalid,
@@ -30,16 +31,19 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Instant
+from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
+from gateway.tickets.children import CLOSED_BASIS
 from gateway.tickets.model import Act, Assignment, Rating, Ticket
 from gateway.tickets.reader import role_of
 from gateway.tickets.service import Scope, Tickets
+from gateway.trust.call import Call
 from gateway.trust.principal import Principal, PrincipalKind, Role
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of a platform and of the node differ by less
 UNIT_ROLES = (Role.HANDLER, Role.DISPATCHER)
 RATING_ROLES = (Role.CLERK, Role.DISPATCHER, Role.SUPERVISOR)  # never who did the work
-_Step = Callable[[UnitOfWork, Ticket, Act], Awaitable[Ticket]]
+Step = Callable[[UnitOfWork, Ticket, Act], Awaitable[Ticket]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,7 @@ class Handling:
         tickets: Tickets,
         custody: CustodyService,
         acting: Acting,
+        splitting: Splitting,
         router: Router,
         audit: AuditLog,
         once: Once,
@@ -69,6 +74,7 @@ class Handling:
         self._tickets = tickets
         self._custody = custody
         self._acting = acting
+        self._splitting = splitting
         self._router = router
         self._audit = audit
         self._once = once
@@ -77,16 +83,16 @@ class Handling:
     async def acknowledge(self, call: Call, target: Target, *, external_id: str) -> bytes:
         """Note that the caller's platform has its assignment on disk (received)."""
         if call.principal.kind is not PrincipalKind.PLATFORM:
-            raise _missing(call, "platform")
+            raise role_missing(call, "platform")
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            assignment = _assignment_of(call, ticket)
+            assignment = assignment_of(call, ticket)
             change = machine.acknowledge(
                 ticket, act, number=assignment.number, external_id=external_id
             )
             return self._tickets.save(uow, change) if change.events else ticket
 
-        return await self._act(call, target, step, name="ticket.acknowledge")
+        return await self.run(call, target, step, name="ticket.acknowledge")
 
     async def assign(self, call: Call, target: Target, *, unit: str) -> bytes:
         """Assign a ticket that waits at the desk to a unit, by a person.
@@ -97,7 +103,7 @@ class Handling:
         """
         principal = call.principal
         if not principal.has_role(Role.DISPATCHER) or principal.is_outsourced:
-            raise _missing(call, "dispatcher (not outsourced)")
+            raise role_missing(call, "dispatcher (not outsourced)")
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
             lead = ticket.lead
@@ -108,21 +114,21 @@ class Handling:
                     event="assign",
                     allowed="only a ticket that waits at the desk is assigned by a person",
                 )
-            await self._check_unit(uow, ticket, unit, act.now)
+            await self.check_unit(uow, ticket, unit, act.now)
             return await self._acting.commission(
                 uow, ticket, act, lead=unit, assisting=(), mode=DispatchMode.MANUAL
             )
 
-        return await self._act(call, target, step, name="ticket.assign")
+        return await self.run(call, target, step, name="ticket.assign")
 
     async def sign(self, call: Call, target: Target) -> bytes:
         """Let a unit take its assignment over."""
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            number = _assignment_of(call, ticket).number
+            number = assignment_of(call, ticket).number
             return self._tickets.save(uow, machine.sign(ticket, act, number=number))
 
-        return await self._act(call, target, step, name="ticket.sign")
+        return await self.run(call, target, step, name="ticket.sign")
 
     async def contact(
         self, call: Call, target: Target, *, method: ContactMethod, at: Instant | None
@@ -138,7 +144,7 @@ class Handling:
             change = machine.contact(
                 ticket,
                 act,
-                number=_assignment_of(call, ticket).number,
+                number=assignment_of(call, ticket).number,
                 method=method.name,
                 contact_time=moment,
             )
@@ -152,53 +158,68 @@ class Handling:
             )
             return self._tickets.save(uow, change)
 
-        return await self._act(call, target, step, name="ticket.contact")
+        return await self.run(call, target, step, name="ticket.contact")
 
     async def resolve(self, call: Call, target: Target, *, result: Result) -> bytes:
         """Record the result of the lead unit, or the answer of an external referral."""
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            referral = ticket.external_referral
-            if referral is not None and referral.answer_time is None:
+            referral, lead = ticket.external_referral, ticket.lead
+            is_ours = lead is not None and not lead.is_desk  # a unit got it after all
+            if referral is not None and referral.answer_time is None and not is_ours:
                 return await self._record_answer(uow, call, ticket, act, result)
-            number = _assignment_of(call, ticket, is_lead=True).number
+            number = assignment_of(call, ticket, is_lead=True).number
             change = machine.resolve(ticket, act, number=number, solved=result.solved)
             text = result_to_bytes(result, resolved=act.now)
             await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
             await self._tickets.write_text(uow, ticket, "resolution", text)
-            return self._tickets.save(uow, change)
+            return await self._finished(uow, self._tickets.save(uow, change), act)
 
-        return await self._act(call, target, step, name="ticket.resolve")
+        return await self.run(call, target, step, name="ticket.resolve")
 
     async def rate(self, call: Call, target: Target, *, rating: Rating) -> bytes:
         """Record what the citizen said when called back; that closes the ticket."""
-        _require_platform_or(call, RATING_ROLES)
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            change = machine.rate(ticket, act, rating=replace(rating, rate_time=act.now))
-            await self._acting.exclusive(
-                uow, ticket, "ticket.closed", subject=_rating_subject(rating), now=act.now
-            )
-            return self._tickets.save(uow, change)
+            return await self.rate_as(call, uow, ticket, act, rating=rating)
 
-        return await self._act(call, target, step, name="ticket.rate")
+        return await self.run(call, target, step, name="ticket.rate")
+
+    async def rate_as(
+        self, call: Call, uow: UnitOfWork, ticket: Ticket, act: Act, *, rating: Rating
+    ) -> Ticket:
+        """Record a rating of a ticket that is held here."""
+        require_closer(call, ticket)
+        change = machine.rate(ticket, act, rating=replace(rating, rate_time=act.now))
+        await self._splitting.require_done(uow, ticket, "rate")
+        await self._acting.exclusive(
+            uow, ticket, "ticket.closed", subject=_rating_subject(rating), now=act.now
+        )
+        return self._tickets.save(uow, change)
 
     async def close(self, call: Call, target: Target) -> bytes:
         """Close a resolved ticket without a rating."""
-        _require_platform_or(call, RATING_ROLES)
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+            require_closer(call, ticket)
             change = machine.close(ticket, act)
+            await self._splitting.require_done(uow, ticket, "close")
             await self._acting.exclusive(
                 uow, ticket, "ticket.closed", subject=act.basis.encode(), now=act.now
             )
             return self._tickets.save(uow, change)
 
-        return await self._act(call, target, step, name="ticket.close")
+        return await self.run(call, target, step, name="ticket.close")
 
     # --- parts --------------------------------------------------------------------------------
 
-    async def _act(self, call: Call, target: Target, step: _Step, *, name: str) -> bytes:
+    async def run(self, call: Call, target: Target, step: Step, *, name: str) -> bytes:
+        """Run one act in one unit of work; return the serialised ticket.
+
+        Raises:
+            ResourceNotFound: there is no such ticket for this caller.
+            EtagMismatch: the caller saw another revision.
+        """
         principal = call.principal
 
         async def once(uow: UnitOfWork, now: Instant) -> bytes:
@@ -207,7 +228,15 @@ class Handling:
                 raise EtagMismatch(name=ticket.name, got=target.etag, expected=ticket.etag)
             basis = (target.basis or f"requests/{call.request_id}")[:NAME_LENGTH_MAX]
             act = Act(principal.name, role_of(principal), basis, now)
-            saved = await step(uow, ticket, act)
+            with ticket_span(
+                ticket.number, name, is_late=ticket.is_overdue(now), authority=ticket.authority
+            ):
+                saved = await step(uow, ticket, act)
+                if saved.is_final and not ticket.is_final:
+                    await self._splitting.settled(uow, saved, now)
+                await self._custody.publish(
+                    uow, authority=saved.authority, ticket=saved.number, now=now
+                )
             self._audit.append(
                 uow,
                 AuditEntry(
@@ -218,9 +247,6 @@ class Handling:
                     subject=ticket.name,
                     basis=basis,
                 ),
-            )
-            await self._custody.publish(
-                uow, authority=saved.authority, ticket=saved.number, now=now
             )
             return await self._render(uow, saved, now=now)
 
@@ -236,7 +262,7 @@ class Handling:
     ) -> Ticket:
         """Record what the body outside the federation answered; only a person does."""
         if not call.principal.has_role(Role.DISPATCHER, Role.CLERK):
-            raise _missing(call, "dispatcher, clerk")
+            raise role_missing(call, "dispatcher, clerk")
         change = machine.record_answer(ticket, act, solved=result.solved)
         text = result_to_bytes(result, resolved=act.now)
         await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
@@ -244,9 +270,24 @@ class Handling:
         referral = answered_referral(texts.referral or b"", result.result)
         await self._tickets.write_text(uow, ticket, "referral", referral)
         await self._tickets.write_text(uow, ticket, "resolution", text)
+        return await self._finished(uow, self._tickets.save(uow, change), act)
+
+    async def _finished(self, uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
+        """Close a resolved ticket that helps another one: nobody rates it."""
+        if ticket.purpose is not TicketPurpose.ASSIST:
+            return ticket
+        change = machine.close(ticket, replace(act, basis=CLOSED_BASIS))
+        subject = CLOSED_BASIS.encode()
+        await self._acting.exclusive(uow, ticket, "ticket.closed", subject=subject, now=act.now)
         return self._tickets.save(uow, change)
 
-    async def _check_unit(self, uow: UnitOfWork, ticket: Ticket, name: str, now: Instant) -> None:
+    async def check_unit(self, uow: UnitOfWork, ticket: Ticket, name: str, now: Instant) -> None:
+        """Return if a person may assign the ticket to a unit.
+
+        Raises:
+            FieldInvalid: it is no unit of this authority.
+            GuardViolated: a guard forbids it.
+        """
         unit = self._router.reference.units.find(name.removeprefix("units/"))
         if unit is None or unit.authority != ticket.authority:
             raise FieldInvalid(
@@ -261,7 +302,7 @@ class Handling:
             )
 
 
-def _assignment_of(call: Call, ticket: Ticket, *, is_lead: bool = False) -> Assignment:
+def assignment_of(call: Call, ticket: Ticket, *, is_lead: bool = False) -> Assignment:
     """Return the assignment that the caller acts for: an open one first, the lead first.
 
     Raises:
@@ -277,17 +318,29 @@ def _assignment_of(call: Call, ticket: Ticket, *, is_lead: bool = False) -> Assi
     if is_lead and any(item.is_lead for item in found):
         found = [item for item in found if item.is_lead]
     if not found:
-        raise _missing(call, "the platform of an assigned unit, handler, dispatcher")
+        raise role_missing(call, "the platform of an assigned unit, handler, dispatcher")
     return min(found, key=lambda item: (not item.is_open, not item.is_lead, item.number))
 
 
-def _require_platform_or(call: Call, roles: tuple[Role, ...]) -> None:
-    is_platform = call.principal.kind is PrincipalKind.PLATFORM
-    if not is_platform and not call.principal.has_role(*roles):
-        raise _missing(call, ", ".join(["platform", *(role.value for role in roles)]))
+def require_closer(call: Call, ticket: Ticket) -> None:
+    """Return if the caller may say what the citizen said, which closes the ticket.
+
+    Raises:
+        RoleMissing: it is neither staff of the desk, nor the platform that handed the message in or
+            serves the lead unit; who only assists ends nothing.
+    """
+    principal, lead = call.principal, ticket.lead
+    if principal.kind is PrincipalKind.PLATFORM:
+        allowed = principal.id in (ticket.platform, lead.platform if lead is not None else None)
+    else:
+        allowed = principal.has_role(*RATING_ROLES)
+    if not allowed:
+        names = ", ".join(role.value for role in RATING_ROLES)
+        raise role_missing(call, f"the platform that handed it in or leads, {names}")
 
 
-def _missing(call: Call, expected: str) -> RoleMissing:
+def role_missing(call: Call, expected: str) -> RoleMissing:
+    """Return the error that says who may do this instead of the caller."""
     principal: Principal = call.principal
     return RoleMissing(
         principal=principal.name,

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.service import CustodyService
+from gateway.database.once import Once
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.codec import Submission, stated_of
 from gateway.dispatch.numbers import NumberMint
-from gateway.dispatch.once import Call, Once
 from gateway.dispatch.reactions import Reactions
 from gateway.dispatch.rendering import Render
 from gateway.dispatch.router import Router
@@ -24,12 +24,14 @@ from gateway.kernel.codes import TicketState
 from gateway.kernel.errors import FieldInvalid, ResourceExists, RoleMissing
 from gateway.kernel.ids import Ids, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
 from gateway.tickets.clocks import clocks_at_receipt
 from gateway.tickets.model import Act, Clocks, Ticket
 from gateway.tickets.reader import role_of
 from gateway.tickets.service import Texts, Tickets
 from gateway.tickets.standard import examine
+from gateway.trust.call import Call
 from gateway.trust.principal import Principal, PrincipalKind, Role
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of a platform and of the node differ by less
@@ -117,6 +119,7 @@ class Intake:
             stated_of(submission, received=received),
             regions=reference.regions,
             matters=reference.matters,
+            zones=reference.zones,
             now=now,
         )
         number = await self._mint.mint(uow, authority=principal.authority, now=now)
@@ -144,10 +147,11 @@ class Intake:
                 basis=act.basis,
             ),
         )
-        events = await self._custody.begin(
-            uow, authority=ticket.authority, ticket=number, uid=ticket.uid, now=now
-        )
-        await self._reactions.react(uow, events, now=now)
+        with ticket_span(number, "ticket.create", authority=ticket.authority):
+            events = await self._custody.begin(
+                uow, authority=ticket.authority, ticket=number, uid=ticket.uid, now=now
+            )
+            await self._reactions.react(uow, events, now=now)
         return await self._tickets.get(uow, ticket.authority, number)
 
 

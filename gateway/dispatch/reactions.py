@@ -18,21 +18,27 @@ from typing import assert_never
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.model import (
-    CARING,
     BecameCustodian,
+    CaseFiled,
     CaseOpened,
+    CaseRuled,
+    CaseVoid,
     ChainKey,
     ContentArrived,
     CustodyEvent,
     IdentityArrived,
     Invited,
+    LetterArrived,
     OfferReason,
     OfferReturned,
     OfferSent,
+    Overruled,
     ProgressArrived,
     Released,
+    RulingTaken,
 )
 from gateway.custody.service import CustodyService
+from gateway.custody.transfers import React
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
 from gateway.delivery.ports import StatementHandler
@@ -42,27 +48,20 @@ from gateway.dispatch.codec import (
     citizen_from_identity,
     header_of_offer,
 )
+from gateway.dispatch.correspondence import Correspondence
 from gateway.dispatch.router import Router
+from gateway.dispatch.ruled import Ruled, basis_of_release, is_by_ruling
+from gateway.dispatch.splitting import Splitting
 from gateway.kernel.codes import ReturnReason, TicketState
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
-from gateway.tickets import machine
+from gateway.tickets import citizen, machine
+from gateway.tickets.attachments import Attachments
 from gateway.tickets.clocks import clocks_at_receipt
 from gateway.tickets.codec import told_from_bytes
-from gateway.tickets.model import Ticket
+from gateway.tickets.model import Change, Ticket
 from gateway.tickets.service import Texts, Tickets
 
-KINDS = (
-    "Genesis",
-    "Offer",
-    "Answer",
-    "Revoke",
-    "Release",
-    "TicketUpdate",
-    "UpdateAnswer",
-    "ChainClosed",
-    "CaseFiling",
-)
 WRONG_REGION_CLAUSE = "属地管理原则"
 
 
@@ -73,21 +72,31 @@ class Reactions:
         self,
         *,
         tickets: Tickets,
+        attachments: Attachments,
         custody: CustodyService,
         acting: Acting,
+        correspondence: Correspondence,
+        splitting: Splitting,
         router: Router,
         audit: AuditLog,
     ) -> None:
         """React with these."""
+        self._correspondence = correspondence
+        self._splitting = splitting
         self._audit = audit
         self._tickets = tickets
+        self._attachments = attachments
         self._custody = custody
         self._acting = acting
         self._router = router
+        self._ruled = Ruled(
+            tickets=tickets, custody=custody, acting=acting, correspondence=correspondence
+        )
+        self.arbitration: React | None = None  # of a node that rules in a scope
 
     def handlers(self) -> dict[str, StatementHandler]:
         """Return the handler of every statement kind of custody, for `Inbox.register`."""
-        return dict.fromkeys(KINDS, self.handle)
+        return dict.fromkeys(self._custody.kinds, self.handle)
 
     async def handle(self, uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
         """Take a verified statement: custody first, then what follows from it."""
@@ -130,10 +139,27 @@ class Reactions:
                     await self._identity_arrived(uow, event)
                 case ProgressArrived():
                     await self._progress_arrived(uow, event, now)
+                case LetterArrived():
+                    await self._correspondence.arrived(uow, event, now)
                 case OfferSent() | OfferReturned() | CaseOpened():
                     await self._about_offer(uow, event, now)
                 case _:
-                    assert_never(event)
+                    await self._about_ruling(uow, event, now)
+
+    async def _about_ruling(
+        self,
+        uow: UnitOfWork,
+        event: Overruled | CaseRuled | CaseFiled | RulingTaken | CaseVoid,
+        now: Instant,
+    ) -> None:
+        match event:
+            case Overruled() | CaseRuled():
+                await self._ruled.react(uow, event, now)
+            case CaseFiled() | RulingTaken() | CaseVoid():
+                if self.arbitration is not None:
+                    await self.arbitration(uow, (event,), now=now)
+            case _:
+                assert_never(event)
 
     async def _about_offer(
         self, uow: UnitOfWork, event: OfferSent | OfferReturned | CaseOpened, now: Instant
@@ -193,12 +219,24 @@ class Reactions:
             custodian=custodian,
             now=now,
         )
+        if not event.followed:
+            await self._attachments.want(
+                uow, key.authority, key.ticket, arrival.content, source=event.source, now=now
+            )
         known = await self._tickets.find(uow, key.authority, key.ticket)
         if known is not None:
             await self._tickets.write_text(uow, known, "content", arrival.content)
+            done = citizen.taken_as_done(known, event.citizen_act_applied, now)
+            if known.followed and arrival.ticket.due_time != known.due_time:
+                # As it was extended or counted again there: nothing to count here any more.
+                due = arrival.ticket.due_time
+                done = replace(done, due_time=due, due_provisional=False)
+            if done is not known:
+                self._tickets.save(uow, Change(replace(done, revision=done.revision + 1)))
             return
         clocks = clocks_at_receipt(arrival.ticket, self._router.reference)
         ticket = replace(arrival.ticket, dispatch_due_time=clocks.dispatch_due)
+        ticket = citizen.taken_as_done(ticket, event.citizen_act_applied, now)
         act = self._acting.act_of(key.authority, f"statement of {event.source}", now)
         change = machine.receive(ticket, act, kind="ticket.arrived")
         self._tickets.create(uow, change, Texts(arrival.content))
@@ -207,26 +245,25 @@ class Reactions:
         self, uow: UnitOfWork, event: BecameCustodian, now: Instant
     ) -> None:
         key = event.key
+        if is_by_ruling(event.epoch):
+            await self._ruled.taken(uow, event, now)
+            return
         ticket = await self._tickets.get(uow, key.authority, key.ticket)
         if event.source is not None:
             act = self._acting.act_of(key.authority, f"transfer of {event.source}", now)
             change = machine.take_over(ticket, act, source=event.source, epoch=str(event.epoch))
             ticket = self._tickets.save(uow, change)
+            ticket = await self._correspondence.catch_up(uow, ticket, act)
         if ticket.is_final or ticket.state is TicketState.RESOLVED:
             await self._publish(uow, ticket, now)
             return
         await self._acting.route(uow, ticket, source=event.source, now=now)
 
     async def _identity_arrived(self, uow: UnitOfWork, event: IdentityArrived) -> None:
-        """Keep who calls, unless custody has gone on meanwhile and it is none of our business."""
+        """Keep who calls; custody tells only one that may (docs/custody.md#scopes, rule 6)."""
         key = event.key
         ticket = await self._tickets.find(uow, key.authority, key.ticket)
-        if ticket is None:
-            return
-        view = await self._custody.view(uow, key.authority, key.ticket)
-        reports_here = view is None or view.holding.name == "ABSENT"
-        cares = view is not None and view.holding in CARING
-        if cares or reports_here or ticket.origin == key.authority:
+        if ticket is not None:
             citizen = citizen_from_identity(event.identity_block)
             await self._tickets.write_text(uow, ticket, "citizen", citizen)
 
@@ -234,10 +271,14 @@ class Reactions:
 
     async def _released(self, uow: UnitOfWork, event: Released, now: Instant) -> None:
         key = event.key
-        ticket = await self._tickets.get(uow, key.authority, key.ticket)
-        act = self._acting.act_of(key.authority, f"answer of {event.successor}", now)
+        ticket = await self._tickets.find(uow, key.authority, key.ticket)
+        if ticket is None:
+            return  # overruled again before the content of the ruled ticket arrived
+        act = self._acting.act_of(key.authority, basis_of_release(event), now)
         change = machine.release(ticket, act, successor=event.successor, epoch=str(event.epoch))
-        self._tickets.save(uow, change)
+        released = self._tickets.save(uow, change)
+        released = await self._splitting.note_kept(uow, released, act)
+        await self._correspondence.resend(uow, released, now)
 
     async def _offer_sent(self, uow: UnitOfWork, event: OfferSent, now: Instant) -> None:
         ticket = await self._tickets.get(uow, event.key.authority, event.key.ticket)
@@ -254,6 +295,7 @@ class Reactions:
             ("proposed_owner", event.proposed_owner),
         )
         ticket = self._tickets.save(uow, machine.note(ticket, act, "transfer.returned", *facts))
+        ticket = await self._correspondence.catch_up(uow, ticket, act)
         reason = f"移交 {event.target} 未被接收（{event.verdict.value}）"
         ticket = self._acting.to_desk(uow, ticket, act, reason=reason)
         await self._publish(uow, ticket, now)
@@ -282,9 +324,15 @@ class Reactions:
             return  # older news about a ticket that came here meanwhile
         told, resolution = told_from_bytes(event.state, event.custodian, event.state_block)
         act = self._acting.act_of(key.authority, f"update of {event.custodian}", now)
+        before = ticket
         ticket = self._tickets.save(uow, machine.follow(ticket, act, told=told))
         if resolution is not None:
             await self._tickets.write_text(uow, ticket, "resolution", resolution)
+        ticket = await self._correspondence.learned(uow, ticket, event, act)
+        if ticket.custodian != before.custodian:
+            await self._correspondence.resend(uow, ticket, now)
+        if ticket.is_final and not before.is_final:
+            await self._splitting.settled(uow, ticket, now)
         await self._publish(uow, ticket, now)
 
     async def _publish(self, uow: UnitOfWork, ticket: Ticket, now: Instant) -> None:

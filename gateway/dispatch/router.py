@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.kernel.ids import NATION, AuthorityCode
-from gateway.kernel.time import Instant, day_of
+from gateway.kernel.time import Instant
 from gateway.reference.data import ReferenceData
 from gateway.reference.units import Unit
-from gateway.routing.evaluate import decide
-from gateway.routing.guards import Watch
+from gateway.routing.evaluate import decide, find_guard
 from gateway.routing.model import Decision, Guard, RoutingFacts
 from gateway.routing.packs import PackSet
 
@@ -36,6 +35,10 @@ class Router:
         """The reference data in force."""
         return self._reference()
 
+    def has_joined(self, authority: str) -> bool:
+        """Tell whether an authority can take an offer."""
+        return authority in self._joined()
+
     def decide(self, authority: AuthorityCode, facts: RoutingFacts, *, now: Instant) -> Decision:
         """Return where the ticket goes from `authority`."""
         return decide(
@@ -55,5 +58,6 @@ class Router:
         reference, hosted = self.reference, self._hosted()
         above = reference.regions.path(authority)
         owners = tuple(code for code in above if code == NATION or code in hosted)
-        guards = self._packs().guards(owners=owners, on=day_of(now))
-        return Watch.over(guards, facts, reference).find_objection(unit, mandate="")
+        return find_guard(
+            facts, unit, owners=owners, packs=self._packs(), reference=reference, now=now
+        )

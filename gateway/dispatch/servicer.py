@@ -15,18 +15,22 @@ import structlog
 from google.rpc import status_pb2
 
 from gateway.delivery.codec import error_to_status, instant_of_field
+from gateway.dispatch.attaching import Attaching
+from gateway.dispatch.citizen_servicer import CitizenRoom, CitizenServicer
 from gateway.dispatch.codec import result_from_pb, submission_from_pb, to_bytes
 from gateway.dispatch.handling import Handling, Target
 from gateway.dispatch.intake import Intake
-from gateway.dispatch.once import Call
+from gateway.dispatch.returning_servicer import ReturningServicer, UnitRoom
+from gateway.dispatch.streaming_servicer import StreamingRoom, StreamingServicer
 from gateway.kernel.codes import ContactMethod
 from gateway.kernel.errors import BatchTooLarge, FieldInvalid, InvariantViolated, LubiaoError
 from gateway.kernel.time import from_microseconds
 from gateway.kernel.validation import validate
 from gateway.tickets.codec import rating_from_pb
 from gateway.tickets.servicer import PrincipalOf, TicketReadServicer, number_of
+from gateway.trust.call import Call
 from gateway.trust.principal import Principal
-from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
+from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2
 
 BATCH_TICKETS_MAX = 500  # one answer must come within the deadline of a call
 BATCH_UNITS_AT_ONCE = 4  # leaves connections to other callers
@@ -46,7 +50,7 @@ _pb = ticket_service_pb2
 log = structlog.get_logger()
 
 
-class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
+class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
     """The whole TicketService of one node."""
 
     def __init__(
@@ -54,14 +58,21 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
         *,
         intake: Intake,
         handling: Handling,
+        citizens: CitizenRoom,
+        units: UnitRoom,
         reading: TicketReadServicer,
         principal_of: PrincipalOf,
+        attaching: Attaching,
     ) -> None:
         """`principal_of` gives the authenticated caller of a call."""
         self._intake = intake
         self._handling = handling
+        self.citizens = citizens
+        self.units = units
+        self.citizens_principal_of = principal_of
         self._reading = reading
         self._principal_of = principal_of
+        self.streaming = StreamingRoom(self._create, attaching, principal_of)
 
     # --- intake -------------------------------------------------------------------------------
 
@@ -179,7 +190,7 @@ class TicketServicer(ticket_service_pb2_grpc.TicketServiceServicer):
         target = Target(number=number_of(request.name))
         # The time of a rating is that of the act; what the request holds there is ignored.
         rating = rating_from_pb(request.rating, rate_time=UNSET)
-        answer = await self._handling.rate(call, target, rating=rating)
+        answer = await self.citizens.desk.rate(call, target, rating=rating)
         return _pb.RateTicketResponse(ticket=_ticket(answer))
 
     async def CloseTicket(

@@ -87,6 +87,54 @@ class AssignmentState(Code):
 
 
 @unique
+class BudgetEntryOutcome(Code):
+    """What the line records.
+
+    Enum `hotline.aggregate.v1alpha1.BudgetEntry.Outcome`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    SPENT = 1, "已支出"
+    REFUSED = 2, "超预算被拒"
+
+
+@unique
+class CaseGround(Code):
+    """What the parties differ about (code DG).
+
+    Enum `hotline.arbitration.v1alpha1.Case.Ground`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    PLACE = 1, "属地争议"
+    FUNCTION = 2, "职能争议"
+    LEVEL = 3, "层级争议"
+    LINE = 4, "条块争议"
+    CROSS_REGION = 5, "跨区域争议"
+    OWNERSHIP = 6, "权属争议"
+    NEW_BUSINESS = 7, "新业态无主管"
+    VERTICAL = 8, "垂管承接"
+    LEGACY = 9, "历史遗留"
+
+
+@unique
+class CaseState(Code):
+    """Where the dispute stands.
+
+    Enum `hotline.arbitration.v1alpha1.Case.State`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    FILED = 1, "已提请"
+    REVIEW = 2, "复核中"
+    CONFERENCE = 3, "会商中"
+    RULED = 4, "已裁定"
+    OBJECTED = 5, "异议中"
+    CLOSED = 6, "已结案"
+    WITHDRAWN = 7, "已撤回"
+
+
+@unique
 class CertificateType(Code):
     """Kind of identity document.
 
@@ -127,6 +175,21 @@ class Channel(Code):
     OTHER_PROVINCE = 15, "外省市12345转入"
     GRID = 16, "网格/巡查上报"
     SENSOR = 17, "感知设备"
+
+
+@unique
+class CitizenActKind(Code):
+    """What a citizen did after the message was taken.
+
+    Enum `hotline.ticket.v1.CitizenActKind`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    SUPPLEMENT = 1, "补充"
+    URGE = 2, "催办"
+    WITHDRAW = 3, "撤诉"
+    REOPEN = 4, "要求重办"
+    RATE = 5, "评价"
 
 
 @unique
@@ -260,6 +323,37 @@ class ErrorReason(Code):
 
 
 @unique
+class ExtensionReason(Code):
+    """Why a due time is moved (code EX).
+
+    Enum `hotline.ticket.v1.ExtensionReason`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    COMPLEX = 1, "情况复杂"
+    CROSS_BODY = 2, "跨部门"
+    CROSS_REGION = 3, "跨区域"
+    EXAMINATION = 4, "鉴定检测"
+    POLICY = 5, "待政策"
+    FORCE_MAJEURE = 6, "不可抗力"
+    CITIZEN = 7, "诉求人原因"
+    STATUTORY = 8, "法定时限更长"
+
+
+@unique
+class ExtensionState(Code):
+    """Where the wish stands.
+
+    Enum `hotline.ticket.v1.Extension.State`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    ASKED = 1, "待审"
+    GRANTED = 2, "准予"
+    REFUSED = 3, "驳回"
+
+
+@unique
 class FindingCode(Code):
     """What the standard has to say about a ticket; a finding never refuses one.
 
@@ -304,6 +398,22 @@ class NodeRole(Code):
     DIRECTORY = 2, "目录"
     HUB = 3, "国家枢纽"
     ARBITER = 4, "仲裁"
+
+
+@unique
+class NoiseSource(Code):
+    """Where a noise comes from.
+
+    Enum `hotline.ticket.v1.NoiseSource`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    UNKNOWN = 1, "不明"
+    CONSTRUCTION = 2, "建筑施工"
+    TRAFFIC = 3, "交通"
+    INDUSTRY = 4, "工业"
+    COMMERCE = 5, "商业经营"
+    LIVING = 6, "社会生活"
 
 
 @unique
@@ -355,6 +465,17 @@ class PlatformState(Code):
 
 
 @unique
+class PrivacyUnit(Code):
+    """Whose presence the noise hides.
+
+    Enum `hotline.aggregate.v1alpha1.PrivacyUnit`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    TICKET = 1, "单张工单"
+
+
+@unique
 class ReturnReason(Code):
     """Why an offer or assignment is declined (code RR).
 
@@ -378,6 +499,20 @@ class ReturnReason(Code):
     OTHER = 14, "其他"
     LOOP = 15, "环路"
     HOPS = 16, "超出移交次数"
+
+
+@unique
+class ReturnState(Code):
+    """Where the return stands.
+
+    Enum `hotline.ticket.v1.Return.State`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    FILED = 1, "待审"
+    GRANTED = 2, "准予"
+    REFUSED = 3, "驳回"
+    LAPSED = 4, "失效"
 
 
 @unique
@@ -430,6 +565,7 @@ class RulingAckRole(Code):
     RELEASED = 3, "已移出"
     NOT_HELD = 4, "未持有"
     OUTDATED = 5, "已过期"
+    TOLD = 6, "转告"
 
 
 @unique
@@ -505,6 +641,18 @@ class SubjectKind(Code):
     NATURAL_PERSON = 1, "自然人"
     LEGAL_PERSON = 2, "法人"
     OTHER_ORGANISATION = 3, "其他组织"
+
+
+@unique
+class TicketPurpose(Code):
+    """What a linked ticket is for.
+
+    Enum `hotline.ticket.v1.TicketPurpose`.
+    """
+
+    UNSPECIFIED = 0, "普通"
+    ASSIST = 1, "协办"
+    ISSUE = 2, "拆单"
 
 
 @unique

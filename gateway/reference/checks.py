@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from gateway.kernel.ids import NATION
 from gateway.reference.matters import Matters
-from gateway.reference.regions import Regions
+from gateway.reference.regions import Level, Regions
 from gateway.reference.responsibility import Entry
 from gateway.reference.service_levels import (
     TICKET_TYPES,
@@ -26,6 +26,7 @@ from gateway.reference.service_levels import (
 )
 from gateway.reference.tables import Findings
 from gateway.reference.units import UnitRef, Units
+from gateway.reference.zones import Zone, Zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Parts:
     units: Units
     entries: Sequence[Entry]
     profiles: Sequence[Profile]
+    zones: Zones
 
 
 def check_parts(parts: Parts, findings: Findings) -> None:
@@ -49,6 +51,8 @@ def check_parts(parts: Parts, findings: Findings) -> None:
     check_overlaps(parts.entries, findings)
     for profile in parts.profiles:
         check_profile(profile, parts, findings)
+    for zone in parts.zones:
+        check_zone(zone, parts.regions, findings)
 
 
 def check_regions(regions: Regions, findings: Findings) -> None:
@@ -157,6 +161,23 @@ def check_overlaps(entries: Sequence[Entry], findings: Findings) -> None:
             holder = max(holder, entry, key=lambda each: each.effective_to or date.max)
 
 
+def check_zone(zone: Zone, regions: Regions, findings: Findings) -> None:
+    """Note a zone whose host cannot answer for it."""
+    host = regions.current(zone.host)
+    if host is None:
+        findings.note(
+            location=f"zone {zone.zone_id}",
+            problem=f"its host {zone.host} is retired or was never assigned",
+            advice="Name the district that answers for it today",
+        )
+    elif host.level in {Level.PROVINCE, Level.NATION}:
+        findings.note(
+            location=f"zone {zone.zone_id}",
+            problem=f"its host {zone.host} is no district or city",
+            advice="Name the district that answers for it, or its city",
+        )
+
+
 def check_profile(profile: Profile, parts: Parts, findings: Findings) -> None:
     """Note a profile that can never match, has no source or binds whom it may not."""
     problems: list[tuple[str, str]] = []
@@ -171,6 +192,14 @@ def check_profile(profile: Profile, parts: Parts, findings: Findings) -> None:
     if profile.region != NATION and profile.scope is not Scope.LOCAL:
         problems.append(
             ("one region's row would bind another province", "Only national rows leave a province")
+        )
+    starts, ends = profile.effective_from, profile.effective_to
+    if ends is not None and starts is not None and ends <= starts:
+        problems.append(
+            (
+                "it ends before it begins",
+                "effective_to is the first day on which it no longer holds",
+            )
         )
     if not profile.limits:
         problems.append(("it states no limit", "State at least one"))

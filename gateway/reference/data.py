@@ -21,6 +21,7 @@ import yaml
 from gateway.kernel.errors import FieldInvalid
 from gateway.reference import matters as matter_tables
 from gateway.reference import regions as region_tables
+from gateway.reference import zones as zone_tables
 from gateway.reference.calendar import Calendar, PublishedDays, parse_calendar
 from gateway.reference.checks import Parts, check_parts
 from gateway.reference.generation import (
@@ -36,6 +37,7 @@ from gateway.reference.responsibility import ENTRY_COLUMNS, Responsibility, pars
 from gateway.reference.service_levels import ServiceLevels, parse_service_levels
 from gateway.reference.tables import Finding, Findings, Row, read_table
 from gateway.reference.units import UNIT_COLUMNS, Units, parse_units
+from gateway.reference.zones import Zones, parse_zones
 
 REGIONS_FILE = "areacodes.csv"
 MATTERS_FILE = "matters.csv"
@@ -43,6 +45,8 @@ KINDS_FILE = "org_kinds.csv"
 RESPONSIBILITY_FILE = "responsibility.csv"
 CALENDAR_FILE = "calendar.yaml"
 SERVICE_LEVELS_FILE = "service_levels.yaml"
+SERVICE_LEVELS_FOLDER = "service_levels"  # one file per authority
+ZONES_FILE = "zones.csv"
 UNITS_FOLDER = "units"
 DEMO_AUTHORITIES_FILE = "demo_authorities.csv"
 DEMO_KINDS_FILE = "demo_kinds.csv"
@@ -63,6 +67,7 @@ class ReferenceData:
     responsibility: Responsibility
     calendar: Calendar
     service_levels: ServiceLevels
+    zones: Zones
 
     @classmethod
     def load(cls, directory: Path) -> ReferenceData:
@@ -208,9 +213,13 @@ def _read(directory: Path, findings: Findings) -> tuple[ReferenceData | None, Pa
         file=CALENDAR_FILE,
         findings=findings,
     )
+    own_levels = (file for file in files if file.startswith(f"{SERVICE_LEVELS_FOLDER}/"))
     profiles = parse_service_levels(
-        _yaml(files, SERVICE_LEVELS_FILE, findings), file=SERVICE_LEVELS_FILE, findings=findings
+        {file: _yaml(files, file, findings) for file in (SERVICE_LEVELS_FILE, *own_levels)},
+        regions=regions,
+        findings=findings,
     )
+    zones = parse_zones(_rows(files, ZONES_FILE, zone_tables.COLUMNS, findings), findings)
     data = ReferenceData(
         version=_version(files, published),
         regions=regions,
@@ -222,5 +231,6 @@ def _read(directory: Path, findings: Findings) -> tuple[ReferenceData | None, Pa
         ),
         calendar=calendar,
         service_levels=ServiceLevels(profiles, regions=regions),
+        zones=zones,
     )
-    return data, Parts(regions, matters, units, entries, profiles)
+    return data, Parts(regions, matters, units, entries, profiles, zones)

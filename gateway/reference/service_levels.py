@@ -2,7 +2,10 @@
 
 A profile row states some limits for a region, ticket types, urgencies, a matter and a scope, with
 its source. `profile_for` composes the level limit by limit: each limit comes from the first fitting
-row that states it, so a city writes only what differs (nation → province → city). Rows are tried:
+row that states it, so a city writes only what differs (nation → province → city). The nation's rows
+are in `service_levels.yaml`, those of an authority in `service_levels/{authority}.yaml`, where they
+bind nobody outside its area. A row holds from `effective_from` until before `effective_to` (empty:
+always), seen from the day of receipt. Rows are tried:
 statutory ones first (a law's own limit overrides a hotline's), then the smallest region, the most
 exact matter, rows of one scope before rows of both, rows that name urgencies, rows that name types,
 the newest, the id. One national row is the floor: it states every limit, always and for every
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import Enum
 from typing import assert_never
@@ -36,6 +39,7 @@ AMOUNT_MAX = 1000  # about four working years; the calendar's search ends long a
 _LIMIT = re.compile(
     r"(?P<amount>[1-9][0-9]*) (?P<unit>natural_minutes|natural_hours|working_hours|working_days)"
 )
+_FILE_OF = re.compile(r"/(?P<code>[1-9][0-9]{5})\.yaml$")
 _PROFILE_KEYS = (
     "id",
     "region",
@@ -45,6 +49,7 @@ _PROFILE_KEYS = (
     "scope",
     "statutory",
     "effective_from",
+    "effective_to",
     "limits",
     "source",
 )
@@ -117,12 +122,19 @@ class Profile:
     region: str
     source: str
     effective_from: date | None = None
+    effective_to: date | None = None
     limits: Mapping[Step, Limit] = field(default_factory=dict)
     ticket_types: tuple[int, ...] = ()
     urgencies: tuple[int, ...] = ()
     matter: str | None = None
     scope: Scope = Scope.LOCAL
     is_statutory: bool = False
+
+    def holds_on(self, day: date) -> bool:
+        """Tell whether the row is in force on a day."""
+        return (self.effective_from is None or self.effective_from <= day) and (
+            self.effective_to is None or day < self.effective_to
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +193,7 @@ class ServiceLevels:
             and (not row.ticket_types or ticket_type in row.ticket_types)
             and (not row.urgencies or urgency in row.urgencies)
             and (row.matter is None or row.matter in matters)
-            and (row.effective_from is None or row.effective_from <= on)
+            and row.holds_on(on)
             and row.scope is not other_scope
         ]
         fitting.sort(
@@ -213,9 +225,11 @@ class ServiceLevels:
 
 def is_floor(row: Profile) -> bool:
     """Tell whether a row states every limit for every ticket, always."""
-    has_no_condition = not (row.ticket_types or row.urgencies or row.matter or row.effective_from)
+    has_no_condition = not (row.ticket_types or row.urgencies or row.matter)
+    is_always = row.effective_from is None and row.effective_to is None
     is_everywhere = row.region == NATION and row.scope is Scope.BOTH
-    return has_no_condition and is_everywhere and all(step in row.limits for step in Step)
+    states_all = all(step in row.limits for step in Step)
+    return has_no_condition and is_always and is_everywhere and states_all
 
 
 def due(
@@ -241,6 +255,27 @@ def due(
     )
 
 
+def recompute(
+    profile: ServiceLevel,
+    start: Instant,
+    calendar: Calendar,
+    *,
+    dispatched: Instant | None,
+    extended_to: Instant | None = None,
+) -> DueTimes:
+    """Return the due times of a ticket again, now that a year of the calendar was published.
+
+    `profile` is the one that timed the ticket. Nobody dispatched it yet (None): its handling clock
+    starts when the dispatch limit ends. A granted extension is never shortened: it was granted up
+    to `extended_to`, an instant, and a later due time takes its place only by being later.
+    """
+    waits_until = profile.dispatch.end(start, calendar).instant
+    times = due(profile, start, calendar, dispatched=dispatched or waits_until)
+    if extended_to is None or extended_to <= times.resolve_due:
+        return times
+    return replace(times, resolve_due=extended_to)
+
+
 def parse_limit(text: str) -> Limit | None:
     """Return the limit of a text like `15 working_days`, or None when it does not parse."""
     found = _LIMIT.fullmatch(text)
@@ -249,22 +284,35 @@ def parse_limit(text: str) -> Limit | None:
     return Limit(int(found["amount"]), LimitUnit(found["unit"]))
 
 
-def parse_service_levels(value: object, *, file: str, findings: Findings) -> tuple[Profile, ...]:
-    """Return the rows of `service_levels.yaml`, noting what is wrong."""
-    shape = Shape.of(value, location=file, known=("profiles",), findings=findings)
+def parse_service_levels(
+    files: Mapping[str, object], *, regions: Regions, findings: Findings
+) -> tuple[Profile, ...]:
+    """Return the rows of the nation's file (the first) and of those of authorities.
+
+    The name of an authority's file is its code; what is wrong is noted.
+    """
     profiles: dict[str, Profile] = {}
-    for entry in shape.shapes("profiles", known=_PROFILE_KEYS):
-        profile = _parse_profile(entry)
-        if profile.profile_id in profiles:
-            findings.note(
-                location=entry.location,
-                problem=f"profile {profile.profile_id} is there twice",
-                advice="Give every profile an id of its own",
-            )
-        profiles[profile.profile_id] = profile
+    for file, value in files.items():
+        owner = _FILE_OF.search(file)
+        shape = Shape.of(value, location=file, known=("profiles",), findings=findings)
+        for entry in shape.shapes("profiles", known=_PROFILE_KEYS):
+            profile = _parse_profile(entry)
+            if profile.profile_id in profiles:
+                findings.note(
+                    location=entry.location,
+                    problem=f"profile {profile.profile_id} is there twice",
+                    advice="Give every profile an id of its own",
+                )
+            if owner and not regions.is_within(profile.region, owner["code"]):
+                findings.note(
+                    location=entry.location,
+                    problem=f"region {profile.region} is outside {owner['code']}",
+                    advice="Time only tickets of the authority's own area",
+                )
+            profiles[profile.profile_id] = profile
     if not any(is_floor(profile) for profile in profiles.values()):
         findings.note(
-            location=file,
+            location=next(iter(files), "service_levels.yaml"),
             problem="no national profile states every limit for every ticket",
             advice=f"Add one of region {NATION}, scope both, without conditions, with all of "
             + ", ".join(step.value for step in Step),
@@ -286,6 +334,7 @@ def _parse_profile(entry: Shape) -> Profile:
         region=entry.text("region"),
         source=entry.text("source"),
         effective_from=entry.day("effective_from") if "effective_from" in entry.values else None,
+        effective_to=entry.day("effective_to") if "effective_to" in entry.values else None,
         limits=_parse_limits(entry),
         ticket_types=entry.numbers("ticket_types"),
         urgencies=entry.numbers("urgencies"),

@@ -2,15 +2,17 @@
 
 A case either lets the whole decision be made (`expect`: action, target, rule …) or asks the guards
 about one unit (`asks`, `expect: {forbidden_by}`). `covers` names the rule or guard it is there for:
-a rule must win the case, or be guarded in it (`guarded`); a guard must forbid in it. Cases are read
+a rule must win the case (as the one that decides, leads or asks for help), or be guarded in it
+(`guarded`); a guard must forbid in it. Cases are read
 with the same strictness as packs. See docs/routing.md#cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from yaml.nodes import Node
 
@@ -31,7 +33,14 @@ from gateway.routing.model import (
 )
 from gateway.routing.nodes import Reader, line_of, shown
 from gateway.routing.packs import PackSet
-from gateway.routing.parse import CHANNELS, RISK_TAGS, SUBJECT_KINDS, TYPES, URGENCIES
+from gateway.routing.parse import (
+    CHANNELS,
+    NOISE_SOURCES,
+    RISK_TAGS,
+    SUBJECT_KINDS,
+    TYPES,
+    URGENCIES,
+)
 
 CASES_MAX = 5_000  # per file
 CASE_KEYS = ("name", "covers", "authority", "hosted", "joined", "now", "facts", "asks", "expect")
@@ -48,8 +57,52 @@ FACT_KEYS = (
     "on_boundary",
     "origin",
     "secrecy_required",
+    "registration_region",
+    "seller_region",
+    "insured_region",
+    "receiving_region",
+    "agency_region",
+    "passing_regions",
+    "noise_source",
+    "industry",
+    "at_night",
+    "owner_unknown",
+    "parent",
 )
-EXPECT_KEYS = ("action", "target", "rule", "offer_reason", "assisting", "guarded", "forbidden_by")
+TEXT_FACTS = (
+    "matter",
+    "zone",
+    "origin",
+    "registration_region",
+    "seller_region",
+    "insured_region",
+    "receiving_region",
+    "agency_region",
+    "industry",
+)
+LIST_FACTS = ("reported_units", "passing_regions")
+FLAG_FACTS = ("on_boundary", "secrecy_required", "at_night", "owner_unknown", "parent")
+CODE_FACTS: Mapping[str, Mapping[str, Code]] = {
+    "type": TYPES,
+    "urgency": URGENCIES,
+    "channel": CHANNELS,
+    "subject_kind": SUBJECT_KINDS,
+    "noise_source": NOISE_SOURCES,
+}
+EXPECT_KEYS = (
+    "action",
+    "target",
+    "rule",
+    "offer_reason",
+    "assisting",
+    "guarded",
+    "forbidden_by",
+    "leading_region",
+    "lead_rule",
+    "help_regions",
+)
+EXPECT_LISTS = ("assisting", "help_regions")
+EXPECT_EMPTY = ("forbidden_by", "help_regions", "leading_region", "lead_rule")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +208,19 @@ def _decide(case: Case, packs: PackSet, reference: Reference) -> CaseResult:
         "offer_reason": _word(decision.offer_reason),
         "assisting": ",".join(decision.assisting),
         "guarded": expected_guarded if expected_guarded in guarded else "",
+        "leading_region": decision.leading_region,
+        "lead_rule": decision.lead_rule,
+        "help_regions": ",".join(decision.help_regions),
     }
-    covered = frozenset({decision.rule, *decision.objections, *guarded})
+    covered = frozenset(
+        {
+            decision.rule,
+            decision.lead_rule,
+            *decision.help_rules,
+            *decision.objections,
+            *guarded,
+        }
+    )
     return CaseResult(case=case, got=got, covered=covered, decision=decision)
 
 
@@ -237,25 +301,17 @@ class _CaseParser:
         reader = self.reader
         required = ("region", "matter", "type", "urgency")
         values = reader.mapping(node, known=FACT_KEYS, required=required)
-        plain = {key: reader.text(values.get(key)) for key in ("matter", "zone", "origin")}
+        given: dict[str, Any] = {
+            **{key: reader.text(values.get(key)) for key in TEXT_FACTS},
+            **{key: bool(reader.flag(values.get(key))) for key in FLAG_FACTS},
+            **{key: self._code(values.get(key), table) for key, table in CODE_FACTS.items()},
+        }
+        for key in LIST_FACTS:
+            given[key] = tuple(text for text, _ in reader.texts(values.get(key)))
         region = values.get("region")
-        facts = RoutingFacts(
-            region="" if region is None or region.value == "" else reader.text(region),
-            matter=plain["matter"],
-            type=self._code(values.get("type"), TYPES),
-            urgency=self._code(values.get("urgency"), URGENCIES),
-            channel=self._code(values.get("channel"), CHANNELS),
-            subject_kind=self._code(values.get("subject_kind"), SUBJECT_KINDS),
-            risk_tags=tuple(sorted(reader.among(values.get("risk_tags"), RISK_TAGS))),
-            reported_units=tuple(text for text, _ in reader.texts(values.get("reported_units"))),
-            zone=plain["zone"],
-            origin=plain["origin"],
-        )
-        return replace(
-            facts,
-            on_boundary=bool(reader.flag(values.get("on_boundary"))),
-            secrecy_required=bool(reader.flag(values.get("secrecy_required"))),
-        )
+        given["region"] = "" if region is None or region.value == "" else reader.text(region)
+        given["risk_tags"] = tuple(sorted(reader.among(values.get("risk_tags"), RISK_TAGS)))
+        return RoutingFacts(**given)
 
     def _code(self, node: Node | None, table: Mapping[str, Code]) -> int:
         text = self.reader.text(node)
@@ -270,9 +326,9 @@ class _CaseParser:
             reader.note(line_of(node), "nothing is expected", "Expect at least an action")
         expected: dict[str, str] = {}
         for key, value in values.items():
-            if key == "assisting":
+            if key in EXPECT_LISTS:
                 expected[key] = ",".join(text for text, _ in reader.texts(value))
-            elif key == "forbidden_by" and value.value == "":
+            elif key in EXPECT_EMPTY and value.value == "":
                 expected[key] = ""
             else:
                 expected[key] = reader.text(value)

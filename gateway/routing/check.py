@@ -3,8 +3,10 @@
 Pure functions behind `lubiao rules check` and `lubiao rules test`. A rule is *shadowed* when an
 earlier rule of its pack selects every ticket that it selects, on every day on which it holds. That
 is an error when the earlier rule always decides (refer, external, triage), else a warning: an
-assignment may find no unit or meet a guard, and then the later rule has its turn. Shadowing by
-several rules together is not found (docs/routing.md#check).
+assignment may find no unit or meet a guard, and then the later rule has its turn. A condition
+(`if`) hides only a rule with the same text, because what an expression implies is not computed.
+Rules with `lead` compete only with each other, rules with `help` never. Shadowing by several rules
+together is not found (docs/routing.md#check).
 """
 
 from __future__ import annotations
@@ -12,31 +14,38 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date
 
+from gateway.kernel.ids import NATION
 from gateway.reference.matters import matter_path
 from gateway.reference.regions import Regions
 from gateway.routing.cases import CaseResult, parse_cases, run_cases, uncovered
 from gateway.routing.model import (
+    Conditions,
     External,
     Finding,
+    Lead,
     Pack,
     Refer,
     Reference,
     Rule,
     Selectors,
+    Stage,
     Triage,
 )
 from gateway.routing.packs import PackSet
 from gateway.routing.parse import parse_pack
 
-__all__ = ["check_cases", "check_pack", "find_shadowed"]
+__all__ = ["check_cases", "check_pack", "find_lone_leads", "find_shadowed"]
 
 
-def check_pack(source: bytes, *, name: str, reference: Reference) -> tuple[Finding, ...]:
+def check_pack(
+    source: bytes, *, name: str, reference: Reference, conditions: Conditions
+) -> tuple[Finding, ...]:
     """Return everything there is to say about a pack's text, in the order of its lines."""
-    result = parse_pack(source, name=name, reference=reference)
+    result = parse_pack(source, name=name, reference=reference, conditions=conditions)
     found = list(result.findings)
     if result.pack is not None:
         found += find_shadowed(result.pack, reference.regions)
+        found += find_lone_leads(result.pack)
     return tuple(sorted(found, key=lambda finding: finding.line))
 
 
@@ -59,6 +68,8 @@ def find_shadowed(pack: Pack, regions: Regions) -> tuple[Finding, ...]:
     by_pair = _by_pair(pack)
     found: list[Finding] = []
     for order, rule in enumerate(pack.rules):
+        if rule.stage is Stage.HELP:
+            continue  # all of them count
         region = (rule.selectors.regions or ("",))[0]
         matter = (rule.selectors.matters or ("",))[0]
         areas = (*regions.path(region), "") if region else ("",)
@@ -67,13 +78,30 @@ def find_shadowed(pack: Pack, regions: Regions) -> tuple[Finding, ...]:
             for area in areas
             for above in (*matter_path(matter), "")
             for other in by_pair.get((area, above), ())
-            if other < order and pack.rules[other].precedes_place is rule.precedes_place
+            if other < order and pack.rules[other].stage is rule.stage
         )
         for other in sorted(set(earlier)):
             if _hides(pack.rules[other], rule, regions):
                 found.append(_shadow_finding(pack, pack.rules[other], rule))
                 break
     return tuple(found)
+
+
+def find_lone_leads(pack: Pack) -> tuple[Finding, ...]:
+    """Return a warning for each rule with `lead` that other authorities do not know."""
+    if pack.owner == NATION:
+        return ()
+    return tuple(
+        Finding(
+            pack.pack,
+            rule.line,
+            f"{rule.id} lets another region lead, and only nodes with this pack know it",
+            "Put it in the national pack, or the authority there sends the ticket back",
+            is_error=False,
+        )
+        for rule in pack.rules
+        if rule.stage is Stage.LEAD
+    )
 
 
 def _by_pair(pack: Pack) -> dict[tuple[str, str], list[int]]:
@@ -86,14 +114,16 @@ def _by_pair(pack: Pack) -> dict[tuple[str, str], list[int]]:
 
 
 def _shadow_finding(pack: Pack, earlier: Rule, later: Rule) -> Finding:
-    always_decides = isinstance(earlier.action, Refer | External | Triage)
+    always_decides = isinstance(earlier.action, Refer | External | Triage) or (
+        isinstance(earlier.action, Lead) and earlier.action == later.action
+    )
     return Finding(
         pack.pack,
         later.line,
         f"{later.id} selects only what {earlier.id} (line {earlier.line}) selects before it",
         "Put the narrower rule first or remove it"
         if always_decides
-        else "Keep it only for the case that the first finds no unit or meets a guard",
+        else "Keep it only for the case that the first cannot be carried out",
         is_error=always_decides,
     )
 
@@ -120,7 +150,8 @@ def _is_wider(wide: Selectors, narrow: Selectors, regions: Regions) -> bool:
         (wide.reported_kinds, narrow.reported_kinds),
     )
     return (
-        all(wanted is None or wanted is got for wanted, got in flags)
+        wide.condition in {None, narrow.condition}
+        and all(wanted is None or wanted is got for wanted, got in flags)
         and all(not some or (others and set(others) <= set(some)) for some, others in sets)
         and (
             not wide.regions

@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.routing.model import Decision, Pack, RoutingFacts, TraceStep
 from hotline.routing.v1 import routing_service_pb2 as routing_pb
+from hotline.ticket.v1 import codes_pb2 as codes_pb
 from hotline.ticket.v1 import ticket_pb2 as ticket_pb
 from hotline.type.v1 import statement_pb2 as type_pb
 
@@ -27,6 +28,46 @@ def facts_from_pb(message: routing_pb.RoutingFacts) -> RoutingFacts:
         on_boundary=message.on_boundary,
         origin=message.origin,
         secrecy_required=message.secrecy_required,
+        registration_region=message.registration_region,
+        seller_region=message.seller_region,
+        insured_region=message.insured_region,
+        receiving_region=message.receiving_region,
+        agency_region=message.agency_region,
+        passing_regions=tuple(message.passing_regions),
+        noise_source=int(message.noise_source),
+        industry=message.industry,
+        at_night=message.at_night,
+        owner_unknown=message.owner_unknown,
+        parent=message.parent,
+    )
+
+
+def facts_to_pb(facts: RoutingFacts) -> routing_pb.RoutingFacts:
+    """Return the message of facts: what conditions look at."""
+    return routing_pb.RoutingFacts(
+        region=facts.region,
+        matter=facts.matter,
+        type=codes_pb.TicketType.ValueType(facts.type),
+        urgency=codes_pb.Urgency.ValueType(facts.urgency),
+        channel=codes_pb.Channel.ValueType(facts.channel),
+        subject_kind=codes_pb.SubjectKind.ValueType(facts.subject_kind),
+        risk_tags=[codes_pb.RiskTag.ValueType(tag) for tag in facts.risk_tags],
+        reported_units=facts.reported_units,
+        zone=facts.zone,
+        on_boundary=facts.on_boundary,
+        origin=facts.origin,
+        secrecy_required=facts.secrecy_required,
+        registration_region=facts.registration_region,
+        seller_region=facts.seller_region,
+        insured_region=facts.insured_region,
+        receiving_region=facts.receiving_region,
+        agency_region=facts.agency_region,
+        passing_regions=facts.passing_regions,
+        noise_source=codes_pb.NoiseSource.ValueType(facts.noise_source),
+        industry=facts.industry,
+        at_night=facts.at_night,
+        owner_unknown=facts.owner_unknown,
+        parent=facts.parent,
     )
 
 
@@ -46,6 +87,10 @@ def decision_to_pb(decision: Decision) -> ticket_pb.RouteDecision:
         ),
         decide_time=decide_time,
         reference_version=decision.reference_version,
+        leading_region=decision.leading_region,
+        help_regions=decision.help_regions,
+        offer_reason=decision.offer_reason.name.lower() if decision.offer_reason else "",
+        assisting=decision.assisting,
     )
 
 

@@ -1,14 +1,17 @@
 """The decision: total, pure, and the same for the same inputs (invariant I8).
 
-Order of questions, first answer wins:
+First *which region leads* (regions_named.py): the place, its zone's host, or what a rule with
+`lead` says. From then on that region stands for the place. Then, first answer wins:
 
 1. *Wherever it is*: rules that hand to an emergency line, keep a matter at the province, or send it
-   to the place by rule (`Rule.precedes_place`); packs city → province → nation, first match first.
+   to the place by rule (`Stage.ANYWHERE`); packs city → province → nation, first match first.
 2. *Whose place is it*: another authority's → offer, or external referral when it has not joined;
    uncertain → triage.
 3. *Here*: all other rules, packs city → province → nation.
 4. *The responsibility list*, and when a guard forbids its unit, the unit above.
 5. *The triage desk*. Never silently the place's government.
+
+Beside an assignment, rules with `help` say which regions are asked for help.
 
 A rule whose outcome cannot be carried out (no such unit here) or that a guard forbids leaves the
 question open, and the next one is asked. Guards filter every unit, assisting ones too.
@@ -18,13 +21,14 @@ See docs/routing.md#decision.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import assert_never
 
 from gateway.kernel.codes import OfferReason
 from gateway.kernel.ids import NATION, AuthorityCode
 from gateway.kernel.time import Instant, day_of, to_microseconds
-from gateway.reference.regions import Level
+from gateway.reference.regions import Level, Regions
 from gateway.reference.responsibility import Found, NotFound, explain
 from gateway.reference.units import Unit, UnitRef, desk_id
 from gateway.routing.destinations import Federation, Here, Outside, Towards, Unreachable
@@ -38,15 +42,19 @@ from gateway.routing.model import (
     Decision,
     External,
     Guard,
+    Help,
+    Lead,
     Offer,
     Outcome,
     Refer,
     Reference,
     RoutingFacts,
+    Stage,
     Triage,
 )
 from gateway.routing.packs import Candidate, PackSet
-from gateway.routing.selecting import unmet
+from gateway.routing.regions_named import Leading, NamedRegions
+from gateway.routing.selecting import held, unmet
 from gateway.routing.trace import TraceLog, canonical_bytes, trace_digest
 
 PLACE_BASIS = "属地管理原则"
@@ -69,25 +77,28 @@ def decide(
     `hosted` are the authorities of this node (their packs are evaluated), `joined` those of the
     federation that can take an offer.
     """
-    regions = reference.regions
-    known = regions.current(facts.region) is not None and facts.region != NATION
-    path = regions.path(facts.region) if known else ()
+    regions, day = reference.regions, day_of(now)
     owners = packs.owners(authority=authority, hosted=hosted, regions=regions)
-    day = day_of(now)
+    log = TraceLog()
+    named = NamedRegions(facts, reference, day.year, log)
+    leading, path, candidates = _leading(named, packs, owners=owners, on=day)
     guards = packs.guards(owners=owners, on=day)
     evaluation = _Evaluation(
         facts=facts,
         reference=reference,
+        leading=leading,
         path=path,
         federation=Federation(
             authority=AuthorityCode(authority), taking_part=joined | hosted, regions=regions
         ),
-        watch=Watch.over(guards, facts, reference),
+        watch=Watch.over(guards, replace(facts, region=leading.region), reference),
         now=now,
+        log=log,
     )
-    candidates = packs.candidates(facts, owners=owners, region_path=path, on=day)
     choice = evaluation.choose(candidates)
-    steps = evaluation.log.finish()
+    helpers = named.helpers(candidates, authority=authority, assigns=choice.action is Action.ASSIGN)
+    lead_rule = leading.winner.rule.id if leading.winner else ""
+    steps = log.finish()
     content = canonical_bytes(
         facts=facts,
         authority=authority,
@@ -95,6 +106,8 @@ def decide(
         reference_version=reference.version,
         now=now,
         result=(choice.action.name, choice.target, choice.reason.name, *choice.assisting),
+        leading=(leading.region, lead_rule),
+        help_regions=helpers.regions,
         steps=steps,
     )
     return Decision(
@@ -111,7 +124,54 @@ def decide(
         trace_digest=trace_digest(content),
         reference_version=reference.version,
         decide_time_microseconds=to_microseconds(now),
+        leading_region=leading.region if path else "",
+        lead_rule=lead_rule,
+        help_regions=helpers.regions,
+        help_rules=helpers.rules,
     )
+
+
+def find_guard(
+    facts: RoutingFacts,
+    unit: Unit,
+    *,
+    owners: Sequence[str],
+    packs: PackSet,
+    reference: Reference,
+    now: Instant,
+    mandate: str = "",
+) -> Guard | None:
+    """Return the guard that forbids a unit that a person chose, or None.
+
+    Guards watch over the leading region here as they do in a decision.
+    """
+    day = day_of(now)
+    leading = _leading(
+        NamedRegions(facts, reference, day.year, TraceLog()), packs, owners=owners, on=day
+    )[0]
+    guards = packs.guards(owners=owners, on=day)
+    watch = Watch.over(guards, replace(facts, region=leading.region), reference)
+    return watch.find_objection(unit, mandate=mandate)
+
+
+def _leading(
+    named: NamedRegions, packs: PackSet, *, owners: Sequence[str], on: date
+) -> tuple[Leading, tuple[str, ...], tuple[Candidate, ...]]:
+    """Return the region that leads, its path, and the rules that select the ticket there."""
+    facts, regions, place = named.facts, named.reference.regions, named.place()
+    path = _path(place, regions)
+    candidates = packs.candidates(facts, owners=owners, region_path=path, on=on)
+    leading = named.leading(candidates, place=place)
+    if leading.region != place:
+        path = _path(leading.region, regions)
+        candidates = packs.candidates(facts, owners=owners, region_path=path, on=on)
+    return leading, path, candidates
+
+
+def _path(region: str, regions: Regions) -> tuple[str, ...]:
+    """Return a region and what is above it; nothing when it is uncertain or the whole nation."""
+    known = region != NATION and regions.current(region) is not None
+    return regions.path(region) if known else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,15 +230,16 @@ class _Basis:
 
 @dataclass(slots=True, kw_only=True)
 class _Evaluation:
-    """One decision in the making; the log is its only state."""
+    """One decision in the making; the log is its only state. `path` is the leading region's."""
 
     facts: RoutingFacts
     reference: Reference
+    leading: Leading
     path: tuple[str, ...]
     federation: Federation
     watch: Watch
     now: Instant
-    log: TraceLog = field(default_factory=TraceLog)
+    log: TraceLog
     objections: dict[str, None] = field(default_factory=dict)
     lead_objections: dict[str, None] = field(default_factory=dict)
 
@@ -191,8 +252,8 @@ class _Evaluation:
         return f"units/{desk_id(self.authority)}"
 
     def choose(self, candidates: Sequence[Candidate]) -> _Choice:
-        before = [each for each in candidates if each.rule.precedes_place]
-        after = [each for each in candidates if not each.rule.precedes_place]
+        before = [each for each in candidates if each.rule.stage is Stage.ANYWHERE]
+        after = [each for each in candidates if each.rule.stage is Stage.HERE]
         if choice := self._by_rules(before):
             self._lose(after, "先于属地判断的规则已作决定")
             return choice
@@ -210,7 +271,7 @@ class _Evaluation:
             if missing := unmet(rule.selectors, self.facts):
                 self._note(Outcome.FAILED, basis, f"条件不符：{'、'.join(missing)}")
             elif won is not None:
-                self._note(Outcome.LOST, basis, f"在规则 {won.rule} 之后")
+                self._note(Outcome.LOST, basis, f"在规则 {won.rule} 之后{held(rule)}")
             else:
                 result = self._carry_out(candidate, basis)
                 match result:
@@ -218,7 +279,7 @@ class _Evaluation:
                         self._note(Outcome.FAILED, basis, reason)
                     case _Choice():
                         won = result
-                        self._note(Outcome.WON, basis, _outcome_text(result))
+                        self._note(Outcome.WON, basis, f"{_outcome_text(result)}{held(rule)}")
                     case None:
                         pass  # every unit was guarded, and each is noted
         return won
@@ -240,13 +301,15 @@ class _Evaluation:
                 return self._offer(authority, basis)
             case Assign():
                 return self._assign(action, basis)
+            case Lead() | Help():
+                return _Refused("不决定去向")  # never among the candidates of these questions
         assert_never(action)
 
     def _offer(self, authority: AuthorityCode | None, basis: _Basis) -> _Choice | _Refused:
         if authority is not None:
             destination, reason = authority, OfferReason.RULE
         elif self.path:
-            destination, reason = self.federation.home_of(self.facts.region), OfferReason.PLACE
+            destination, reason = self.federation.home_of(self.leading.region), OfferReason.PLACE
         else:
             return _Refused("事发地未定，无法按属地移交")
         return self._send(destination, reason, basis) or _Refused("移交对象即本机构")
@@ -333,11 +396,13 @@ class _Evaluation:
 
     def _by_place(self) -> _Choice | None:
         basis = _Basis(PLACE, PLACE, PLACE_BASIS, "事发地属其他机构辖区")
+        if self.leading.winner is not None:
+            basis = _Basis.of(self.leading.winner)
         if not self.path:
             basis = _Basis(PLACE, DESK, PLACE_BASIS, "事发地区划未定、已撤销或过于宽泛，转研判席")
             choice = basis.choice(Action.TRIAGE, self.desk)
         else:
-            home = self.federation.home_of(self.facts.region)
+            home = self.federation.home_of(self.leading.region)
             sent = self._send(home, OfferReason.PLACE, basis)
             if sent is None:
                 return None
@@ -347,7 +412,7 @@ class _Evaluation:
 
     def _by_list(self) -> _Choice | None:
         regions = self.reference.regions
-        region: str | None = self.facts.region
+        region: str | None = self.leading.region
         while region is not None and regions.is_within(region, self.authority):
             answer = self.reference.responsibility.responsible_unit(
                 self.facts.matter, region=region, on=day_of(self.now), authorities={self.authority}

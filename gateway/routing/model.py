@@ -1,9 +1,10 @@
 """The values of routing: what rules look at, what they are, what comes out.
 
 A *rule* selects tickets by `Selectors` and says what to do (`Assign`, `Offer`, `Refer`, `External`,
-`Triage`). A *guard* forbids outcomes and cannot be overridden by any rule. Both belong to a *pack*,
-an immutable text of one owner whose version is the SHA-256 of its bytes. A `Decision` is always
-made, and its trace says why, with the losers. See docs/routing.md.
+`Triage`), which region leads (`Lead`) or who is asked for help (`Help`). A *guard* forbids outcomes
+and cannot be overridden by any rule. Both belong to a *pack*, an immutable text of one owner whose
+version is the SHA-256 of its bytes. A `Decision` is always made, and its trace says why, with the
+losers. See docs/routing.md.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gateway.reference.matters import Kind, Management, Matters
 from gateway.reference.regions import Level, Regions
 from gateway.reference.responsibility import Responsibility
 from gateway.reference.units import UnitRef, Units
+from gateway.reference.zones import Zones
 
 Action = RouteDecisionAction
 VERSION_SHOWN_LENGTH = 12  # enough to tell versions of one pack apart in a trace
@@ -72,6 +74,11 @@ class Reference(Protocol):
         """Who answers for what."""
         ...
 
+    @property
+    def zones(self) -> Zones:
+        """Functional zones with their hosts."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingFacts:
@@ -89,6 +96,56 @@ class RoutingFacts:
     on_boundary: bool = False
     origin: str = ""
     secrecy_required: bool = False
+    registration_region: str = ""
+    seller_region: str = ""
+    insured_region: str = ""
+    receiving_region: str = ""
+    agency_region: str = ""
+    passing_regions: tuple[str, ...] = ()
+    noise_source: int = 0
+    industry: str = ""
+    at_night: bool = False
+    owner_unknown: bool = False
+    parent: bool = False  # it is itself a child ticket: help for another one
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a condition; `error` says in Chinese why it could not be evaluated."""
+
+    holds: bool
+    error: str = ""
+
+
+class Condition(Protocol):
+    """A compiled condition over the facts; equal when their texts are."""
+
+    @property
+    def text(self) -> str:
+        """The expression as written."""
+        ...
+
+    def test(self, facts: RoutingFacts) -> Verdict:
+        """Evaluate it; total: an error is a verdict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFault:
+    """Why an expression is no condition; `line` counts from 1 within the expression."""
+
+    line: int
+    column: int
+    problem: str
+    advice: str
+
+
+class Conditions(Protocol):
+    """Compiles the conditions of packs."""
+
+    def compile(self, text: str) -> Condition | ConditionFault:
+        """Return the condition of a text, type-checked and bounded, or what is wrong with it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +179,7 @@ class Selectors:
     reported_unit: bool | None = None
     secrecy_required: bool | None = None
     on_boundary: bool | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +225,51 @@ class Triage:
     question: str
 
 
-RuleAction = Assign | Offer | Refer | External | Triage
+class RegionFact(Enum):
+    """A fact that names a region; the value is the field's name, with its Chinese name."""
+
+    REGISTRATION = "registration_region", "登记注册地"
+    SELLER = "seller_region", "商家所在地"
+    INSURED = "insured_region", "参保地"
+    RECEIVING = "receiving_region", "转入地"
+    AGENCY = "agency_region", "组团地"
+    PASSING = "passing_regions", "途经地"
+
+    def __init__(self, word: str, zh: str) -> None:
+        """Keep the word of the packs and the Chinese name."""
+        self.word, self.zh = word, zh
+
+    def codes(self, facts: RoutingFacts) -> tuple[str, ...]:
+        """Return the regions that the facts give, as stated."""
+        value: str | tuple[str, ...] = getattr(facts, self.word)
+        given = value if isinstance(value, tuple) else (value,)
+        return tuple(code for code in given if code)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The region of a fact leads instead of the place; without that fact the rule says nothing."""
+
+    region: RegionFact
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Whoever assigns asks the authorities of a fact's regions for help (child tickets)."""
+
+    region: RegionFact
+
+
+RuleAction = Assign | Offer | Refer | External | Triage | Lead | Help
+
+
+class Stage(Enum):
+    """When a rule is asked; rules of two stages never compete."""
+
+    LEAD = 0  # whose place leads
+    ANYWHERE = 1  # before the question whose place it is
+    HERE = 2
+    HELP = 3  # beside an assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,17 +287,19 @@ class Rule:
     line: int = 0
 
     @property
-    def precedes_place(self) -> bool:
-        """Whether it is asked before the question whose place it is."""
+    def stage(self) -> Stage:
+        """When it is asked."""
         match self.action:
-            case Refer():
-                return True
-            case Assign(level=level):
-                return level is not None
-            case Offer(authority=authority):
-                return authority is None
+            case Lead():
+                return Stage.LEAD
+            case Help():
+                return Stage.HELP
+            case Refer() | Offer(authority=None):
+                return Stage.ANYWHERE
+            case Assign(level=level) if level is not None:
+                return Stage.ANYWHERE
             case _:
-                return False
+                return Stage.HERE
 
 
 class Unless(Enum):
@@ -278,7 +382,8 @@ class Decision:
     `target` is `units/{unit}` (ASSIGN, TRIAGE), `authorities/{code}` (OFFER; EXTERNAL by place), a
     body's name (EXTERNAL by a rule) or an emergency line's name (REFER). `offer_reason` is
     UNSPECIFIED unless the action is OFFER. `objections` are the guards that forbade a unit on the
-    way.
+    way. `leading_region` is the place unless `lead_rule` says otherwise; empty: not certain.
+    `help_regions` are asked for help beside an assignment, by `help_rules`.
     """
 
     action: Action
@@ -294,6 +399,10 @@ class Decision:
     trace_digest: bytes
     reference_version: str
     decide_time_microseconds: int
+    leading_region: str = ""
+    lead_rule: str = ""
+    help_regions: tuple[str, ...] = ()
+    help_rules: tuple[str, ...] = ()
 
 
 def province_of(code: str) -> AuthorityCode | None:

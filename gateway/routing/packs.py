@@ -16,6 +16,7 @@ from gateway.kernel.ids import NATION
 from gateway.reference.regions import Regions
 from gateway.routing.index import RuleIndex
 from gateway.routing.model import (
+    Conditions,
     Finding,
     Guard,
     Pack,
@@ -52,7 +53,12 @@ class PackSet:
 
     @classmethod
     def load(
-        cls, directory: Path, *, authorities: Collection[str], reference: Reference
+        cls,
+        directory: Path,
+        *,
+        authorities: Collection[str],
+        reference: Reference,
+        conditions: Conditions,
     ) -> PackSet:
         """Load the nation's packs and those of `authorities`; raise `RulePackInvalid` for all."""
         wanted = {NATION, *authorities}
@@ -61,7 +67,9 @@ class PackSet:
         for path in sorted(directory.glob("*.yaml")):
             if path.name.partition(".")[0] not in wanted:
                 continue
-            result = parse_pack(path.read_bytes(), name=path.stem, reference=reference)
+            result = parse_pack(
+                path.read_bytes(), name=path.stem, reference=reference, conditions=conditions
+            )
             findings += result.errors
             if result.pack is not None:
                 packs.append(result.pack)

@@ -1,9 +1,10 @@
 """Pack text → `Pack`: strict, and every problem at once with its line.
 
 Unknown keys, repeated ids, a missing owner, legal basis or date, codes that the reference data does
-not have, a region outside the owner's area: each is a finding, and a text with any error gives no
-pack. Nothing is guessed and nothing is skipped. The format is described in docs/routing.md#packs
-and in routing_rules/schema/pack.schema.json. Keys are English; data may be Chinese.
+not have, a region outside the owner's area, a condition that does not compile: each is a finding,
+and a text with any error gives no pack. Nothing is guessed and nothing is skipped. The format is
+described in docs/routing.md#packs and in routing_rules/schema/pack.schema.json. Keys are English;
+data may be Chinese.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from yaml.nodes import MappingNode, Node
 from gateway.kernel.codes import (
     Channel,
     EmergencyLine,
+    NoiseSource,
     RiskTag,
     SubjectKind,
     TicketType,
@@ -30,13 +32,19 @@ from gateway.reference.regions import Level
 from gateway.reference.units import UnitRef, parse_unit_ref
 from gateway.routing.model import (
     Assign,
+    Condition,
+    ConditionFault,
+    Conditions,
     External,
     Finding,
     Guard,
+    Help,
+    Lead,
     Offer,
     Pack,
     Refer,
     Reference,
+    RegionFact,
     Rule,
     RuleAction,
     Selectors,
@@ -49,6 +57,7 @@ RULES_MAX = 2_000  # per pack; a person must be able to review a version
 GUARDS_MAX = 50  # each is asked for each unit
 PAIRS_MAX = 500  # regions x matters of one rule; keeps the index small
 ASSISTING_MAX = 10
+CONDITION_LENGTH_MAX = 500
 PACK_KEYS = ("pack", "owner", "title", "guards", "rules")
 CLAUSE_KEYS = ("id", "owner", "legal_basis", "effective_from", "effective_to", "when")
 CLAUSE_REQUIRED = ("id", "owner", "legal_basis", "effective_from", "effective_to", "explanation")
@@ -67,8 +76,11 @@ SELECTOR_KEYS = (
     "reported_unit",
     "secrecy_required",
     "on_boundary",
+    "if",
 )
-ACTION_KEYS = ("assign", "offer", "refer", "external", "triage")
+# A condition may fail to evaluate, and a guard must never let something pass for that.
+GUARD_SELECTOR_KEYS = tuple(key for key in SELECTOR_KEYS if key != "if")
+ACTION_KEYS = ("assign", "offer", "refer", "external", "triage", "lead", "help")
 ASSIGN_KEYS = ("unit", "kind", "level", "assist", "mandate")
 FORBID_KEYS = ("reported", "kinds", "managements")
 LEVELS = {"province": Level.PROVINCE}
@@ -83,9 +95,12 @@ CHANNELS = {member.name.lower(): member for member in Channel if member}
 URGENCIES = {member.name.lower(): member for member in Urgency if member}
 SUBJECT_KINDS = {member.name.lower(): member for member in SubjectKind if member}
 RISK_TAGS = {member.name.lower(): member for member in RiskTag if member}
+NOISE_SOURCES = {member.name.lower(): member for member in NoiseSource if member}
 LINES = {member.name.lower(): member for member in EmergencyLine if member}
 MANAGEMENTS = {member.name.lower(): member for member in Management}
 UNLESS = {member.value: member for member in Unless}
+HELP_REGIONS = {member.word: member for member in RegionFact}
+LEAD_REGIONS = {word: each for word, each in HELP_REGIONS.items() if each is not RegionFact.PASSING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +116,15 @@ class ParseResult:
         return tuple(finding for finding in self.findings if finding.is_error)
 
 
-def parse_pack(source: bytes, *, name: str, reference: Reference) -> ParseResult:
+def parse_pack(
+    source: bytes, *, name: str, reference: Reference, conditions: Conditions
+) -> ParseResult:
     """Return the pack of a text; `name` is the file's name without its suffix."""
     reader = Reader(name)
     top = reader.compose(source)
     pack = None
     if top is not None:
-        pack = _PackParser(reader, reference).parse(top, name=name, source=source)
+        pack = _PackParser(reader, reference, conditions).parse(top, name=name, source=source)
     has_errors = any(finding.is_error for finding in reader.findings)
     return ParseResult(None if has_errors else pack, tuple(reader.findings))
 
@@ -116,6 +133,7 @@ def parse_pack(source: bytes, *, name: str, reference: Reference) -> ParseResult
 class _PackParser:
     reader: Reader
     reference: Reference
+    conditions: Conditions
     owner: str = ""
 
     def parse(self, top: MappingNode, *, name: str, source: bytes) -> Pack:
@@ -158,7 +176,7 @@ class _PackParser:
     def _rule(self, node: Node, seen: dict[str, int]) -> Rule | None:
         required = (*CLAUSE_REQUIRED, "then")
         values = self.reader.mapping(node, known=RULE_KEYS, required=required)
-        selectors = self._selectors(values.get("when"))
+        selectors = self._selectors(values.get("when"), known=SELECTOR_KEYS)
         action = self._action(values.get("then"))
         clause = self._clause(values, seen)
         if clause is None or action is None:
@@ -179,7 +197,7 @@ class _PackParser:
         reader = self.reader
         required = (*CLAUSE_REQUIRED, "forbid")
         values = reader.mapping(node, known=GUARD_KEYS, required=required)
-        selectors = self._selectors(values.get("when"))
+        selectors = self._selectors(values.get("when"), known=GUARD_SELECTOR_KEYS)
         forbid = reader.mapping(values.get("forbid"), known=FORBID_KEYS)
         if "forbid" in values and not forbid:
             reader.note(line_of(values["forbid"]), "forbids nothing", "Name what it forbids")
@@ -246,9 +264,9 @@ class _PackParser:
 
     # --- selectors -----------------------------------------------------------------------------
 
-    def _selectors(self, node: Node | None) -> Selectors:
+    def _selectors(self, node: Node | None, *, known: tuple[str, ...]) -> Selectors:
         reader = self.reader
-        values = reader.mapping(node, known=SELECTOR_KEYS)
+        values = reader.mapping(node, known=known)
         regions = tuple(
             code for code, line in reader.texts(values.get("regions")) if self._area(code, line)
         )
@@ -269,12 +287,31 @@ class _PackParser:
             urgencies=reader.among(values.get("urgencies"), URGENCIES),
             subject_kinds=reader.among(values.get("subject_kinds"), SUBJECT_KINDS),
             risk_tags=reader.among(values.get("risk_tags"), RISK_TAGS),
-            zones=frozenset(value for value, _ in reader.texts(values.get("zones"))),
+            zones=frozenset(
+                zone for zone, line in reader.texts(values.get("zones")) if self._zone(zone, line)
+            ),
             reported_kinds=self._kinds(values.get("reported_kinds")),
             reported_unit=reader.flag(values.get("reported_unit")),
             secrecy_required=reader.flag(values.get("secrecy_required")),
             on_boundary=reader.flag(values.get("on_boundary")),
+            condition=self._condition(values.get("if")),
         )
+
+    def _condition(self, node: Node | None) -> Condition | None:
+        text = self.reader.text(node, length_max=CONDITION_LENGTH_MAX)
+        if node is None or not text:
+            return None
+        compiled = self.conditions.compile(text)
+        if not isinstance(compiled, ConditionFault):
+            return compiled
+        # A text in quotes begins on the node's line, one after `|` or `>` on the next.
+        first = line_of(node) + (getattr(node, "style", None) in {"|", ">"})
+        place = f"if, character {compiled.column}"
+        if compiled.line > 1:
+            place = f"if, line {compiled.line}, character {compiled.column}"
+        line = first + compiled.line - 1
+        self.reader.note(line, f"{place}: {compiled.problem}", compiled.advice)
+        return None
 
     def _area(self, code: str, line: int) -> bool:
         regions = self.reference.regions
@@ -296,6 +333,12 @@ class _PackParser:
         if code in self.reference.matters:
             return True
         self.reader.note(line, f"matter {shown(code)} is not known", "Use a code of matters.csv")
+        return False
+
+    def _zone(self, zone: str, line: int) -> bool:
+        if zone in self.reference.zones:
+            return True
+        self.reader.note(line, f"zone {shown(zone)} is not known", "Use a zone of zones.csv")
         return False
 
     def _kinds(self, node: Node | None) -> frozenset[str]:
@@ -331,6 +374,12 @@ class _PackParser:
                 return self._offer(value)
             case "refer":
                 return self._refer(value)
+            case "lead":
+                fact = self._region_fact(value, LEAD_REGIONS)
+                return Lead(fact) if fact else None
+            case "help":
+                fact = self._region_fact(value, HELP_REGIONS)
+                return Help(fact) if fact else None
             case "external":
                 body = self._only_text(value, "body")
                 return External(body) if body else None
@@ -341,6 +390,12 @@ class _PackParser:
     def _only_text(self, node: Node, key: str) -> str:
         inner = self.reader.mapping(node, known=(key,), required=(key,))
         return self.reader.text(inner.get(key))
+
+    def _region_fact(self, node: Node, facts: Mapping[str, RegionFact]) -> RegionFact | None:
+        word = self._only_text(node, "region")
+        if not word or not self.reader.choice(word, line_of(node), facts):
+            return None
+        return facts[word]
 
     def _refer(self, node: Node) -> Refer | None:
         inner = self.reader.mapping(node, known=("line",), required=("line",))

@@ -1,14 +1,18 @@
 """Whether selectors select a ticket: the whole test (guards, the index's oracle) and its rest.
 
 The index answers for region, matter, type, channel, urgency, dates and the yes-or-no facts; `unmet`
-answers for what is not told by those, and names what does not hold, never a value.
+answers for what is not told by those, the condition (`if`) last, and names what does not hold,
+never a value. `region` is the one that leads: the place, unless a rule with `lead` says otherwise;
+a condition sees the facts as stated.
 """
 
 from __future__ import annotations
 
 from gateway.reference.matters import matter_path
 from gateway.reference.regions import Regions
-from gateway.routing.model import RoutingFacts, Selectors, UnitKey
+from gateway.routing.model import RoutingFacts, Rule, Selectors, UnitKey
+
+CONDITION = "条件式"  # how a trace names `if`
 
 
 def selects(selectors: Selectors, facts: RoutingFacts, regions: Regions) -> bool:
@@ -38,7 +42,18 @@ def unmet(selectors: Selectors, facts: RoutingFacts) -> tuple[str, ...]:
         ("要求保密", _is(selectors.secrecy_required, facts.secrecy_required)),
         ("交界或权属不清", _is(selectors.on_boundary, facts.on_boundary)),
     )
-    return tuple(name for name, holds in conditions if not holds)
+    missing = tuple(name for name, holds in conditions if not holds)
+    if missing or selectors.condition is None:
+        return missing  # the condition is the dearest, so it comes last
+    verdict = selectors.condition.test(facts)
+    if verdict.error:
+        return (f"{CONDITION}（{verdict.error}）",)
+    return () if verdict.holds else (CONDITION,)
+
+
+def held(rule: Rule) -> str:
+    """Return what a trace adds about a rule whose condition holds; nothing without a condition."""
+    return f"（{CONDITION}成立）" if rule.selectors.condition is not None else ""
 
 
 def _is(wanted: bool | None, got: bool) -> bool:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.kernel.errors import FieldInvalid, GuardViolated, PageTokenInvalid
-from gateway.kernel.time import Clock, Instant, day_of
-from gateway.routing.evaluate import decide
-from gateway.routing.guards import Watch
+from gateway.kernel.time import Clock, Instant
+from gateway.routing.evaluate import decide, find_guard
 from gateway.routing.model import Decision, Guard, Pack, Reference, RoutingFacts
 from gateway.routing.packs import PackSet
 
@@ -71,10 +70,15 @@ class RoutingService:
         owners = self._packs.owners(
             authority=authority, hosted=self._hosted, regions=self._reference.regions
         )
-        guards = self._packs.guards(owners=owners, on=day_of(self._clock.now()))
-        found = self._reference.units.get(unit.removeprefix("units/"))
-        watch = Watch.over(guards, facts, self._reference)
-        return watch.find_objection(found, mandate=mandate)
+        return find_guard(
+            facts,
+            self._reference.units.get(unit.removeprefix("units/")),
+            owners=owners,
+            packs=self._packs,
+            reference=self._reference,
+            now=self._clock.now(),
+            mandate=mandate,
+        )
 
     def check_unit(
         self, facts: RoutingFacts, *, authority: str, unit: str, ticket: str, mandate: str = ""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 from gateway.kernel.time import Instant, to_microseconds
 from gateway.routing.model import Outcome, Pack, RoutingFacts, TraceStep
 
 TRACE_STEPS_MAX = 100  # what a person reads; hundreds of losers are counted, not listed
-TRACE_FORMAT = "lubiao-route-trace-1"
+TRACE_FORMAT = "lubiao-route-trace-2"
+_FACTS = tuple(each.name for each in fields(RoutingFacts))  # values are plain or tuples of such
 
 
 @dataclass(slots=True)
@@ -50,13 +51,17 @@ def canonical_bytes(
     reference_version: str,
     now: Instant,
     result: tuple[str, ...],
+    leading: tuple[str, str],
+    help_regions: tuple[str, ...],
     steps: tuple[TraceStep, ...],
 ) -> bytes:
     """Return the bytes that the trace digest is taken over."""
     content = {
         "format": TRACE_FORMAT,
         "authority": authority,
-        "facts": asdict(facts),
+        "facts": {name: getattr(facts, name) for name in _FACTS},
+        "help": list(help_regions),
+        "leading": list(leading),
         "now": to_microseconds(now),
         "packs": [f"{pack.pack}@{pack.version}" for pack in packs],
         "reference": reference_version,

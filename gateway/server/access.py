@@ -29,6 +29,9 @@ NODE, AUDITOR = PrincipalKind.NODE, PrincipalKind.AUDITOR
 TICKETS = "hotline.ticket.v1.TicketService"
 CUSTODY = "hotline.custody.v1.CustodyService"
 ROUTING = "hotline.routing.v1.RoutingService"
+ARBITRATION = "hotline.arbitration.v1alpha1.ArbitrationService"
+AGGREGATES = "hotline.aggregate.v1alpha1.AggregateService"
+HUB = "hotline.hub.v1alpha1.HubService"
 PEER = "hotline.peer.v1.PeerService"
 FEDERATION = "hotline.federation.v1.FederationService"
 HEALTH = "grpc.health.v1.Health"
@@ -59,6 +62,7 @@ class Access:
 
 QUICK = timedelta(seconds=10)
 LONG = timedelta(seconds=60)  # 500 tickets in a batch, each a transaction
+TRANSFER = timedelta(minutes=10)  # 50 MiB over a county's line; the rest is resumed
 STREAM = timedelta(hours=1)  # then the stream ends and the caller resumes; certificates change
 AT_LEAST = timedelta(milliseconds=50)  # a commit on a slow disk
 
@@ -69,6 +73,9 @@ ASSIGNERS = frozenset({Role.DISPATCHER})
 WORKERS = frozenset({Role.HANDLER, Role.DISPATCHER})
 READERS = DESK | WORKERS
 RULES = frozenset({Role.RULE_EDITOR, Role.RULE_APPROVER})
+RELEASERS = frozenset({Role.SUPERVISOR})  # a push speaks for the province and spends its budget
+ANALYSTS = frozenset({Role.HUB_ANALYST})
+PANEL = frozenset({Role.PANEL_MEMBER})
 BASES = frozenset({PLATFORM, STAFF})
 
 
@@ -130,22 +137,54 @@ MATRIX: Mapping[str, Access] = {
     f"/{TICKETS}/RateTicket": _tickets(DESK),
     f"/{TICKETS}/CloseTicket": _tickets(DESK),
     f"/{TICKETS}/ListTicketEvents": _tickets(READERS),
+    f"/{TICKETS}/ReturnTicket": _tickets(WORKERS),
+    f"/{TICKETS}/ReviewReturn": _judging(),
+    f"/{TICKETS}/ExtendDeadline": _tickets(WORKERS),
+    f"/{TICKETS}/ReviewExtension": _judging(),
+    f"/{TICKETS}/RequestInformation": _tickets(WORKERS),
+    f"/{TICKETS}/AnswerInformation": _tickets(TAKERS),
+    f"/{TICKETS}/SupplementTicket": _tickets(TAKERS),
+    f"/{TICKETS}/UrgeTicket": _tickets(DESK),
+    f"/{TICKETS}/WithdrawTicket": _tickets(TAKERS),
+    f"/{TICKETS}/ReopenTicket": _tickets(DESK),
+    f"/{TICKETS}/SplitTicket": _tickets(WORKERS),
+    f"/{TICKETS}/StreamCreateTickets": replace(
+        _tickets(TAKERS, deadline=STREAM), is_validated=False
+    ),
+    f"/{TICKETS}/UploadAttachment": _tickets(TAKERS | WORKERS, deadline=TRANSFER),
+    f"/{TICKETS}/DownloadAttachment": _tickets(READERS, deadline=TRANSFER),
     f"/{CUSTODY}/GetTransfer": _reading(READERS),
     f"/{CUSTODY}/ListTransfers": _reading(READERS),
     f"/{CUSTODY}/CreateTransfer": _judging(),
     f"/{CUSTODY}/AcceptTransfer": _judging(),
     f"/{CUSTODY}/DeclineTransfer": _judging(),
     f"/{CUSTODY}/RevokeTransfer": _judging(),
+    f"/{CUSTODY}/AssumeTicket": _judging(),
     f"/{CUSTODY}/ListCustodyRecords": _reading(READERS),
+    f"/{ARBITRATION}/GetCase": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
+    f"/{ARBITRATION}/ListCases": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
+    f"/{ARBITRATION}/IssueRuling": _judging(PANEL),
     f"/{ROUTING}/GetRulePack": _reading(READERS | RULES),
     f"/{ROUTING}/ListRulePacks": _reading(READERS | RULES),
     f"/{ROUTING}/ExplainRoute": _reading(READERS | RULES),
+    f"/{AGGREGATES}/PreviewReport": _judging(),  # shows exact numbers
+    f"/{AGGREGATES}/PushReport": _judging(RELEASERS),
+    f"/{AGGREGATES}/GetReport": _reading(JUDGES),
+    f"/{AGGREGATES}/ListReports": _reading(JUDGES),
+    f"/{AGGREGATES}/ListBudgetEntries": _reading(JUDGES),
+    f"/{HUB}/QueryMap": replace(_reading(ANALYSTS), kinds=frozenset({STAFF})),
     f"/{PEER}/DeliverEnvelopes": Access(
         kinds=frozenset({NODE}),
         scope=Scope.FEDERATION,
         deadline=timedelta(seconds=30),
         deadline_min=timedelta(milliseconds=200),
         is_validated=False,
+    ),
+    f"/{PEER}/FetchBlob": Access(
+        kinds=frozenset({NODE}),
+        scope=Scope.FEDERATION,
+        deadline=TRANSFER,
+        deadline_min=timedelta(milliseconds=200),
     ),
     f"/{FEDERATION}/GetRoster": Access(
         kinds=frozenset({NODE, STAFF, AUDITOR}),
@@ -168,10 +207,12 @@ MATRIX: Mapping[str, Access] = {
 # What a node of each role must serve; a start fails on a difference in either direction. A
 # custodian shows its roster too, so that staff can ask their own node.
 SERVICES_OF_ROLE: Mapping[NodeRole, frozenset[str]] = {
-    NodeRole.CUSTODIAN: frozenset({TICKETS, CUSTODY, ROUTING, PEER, FEDERATION}),
+    NodeRole.CUSTODIAN: frozenset(
+        {TICKETS, CUSTODY, ROUTING, ARBITRATION, AGGREGATES, PEER, FEDERATION}
+    ),
     NodeRole.DIRECTORY: frozenset({FEDERATION}),
-    NodeRole.HUB: frozenset(),
-    NodeRole.ARBITER: frozenset(),
+    NodeRole.HUB: frozenset({HUB, PEER, FEDERATION}),
+    NodeRole.ARBITER: frozenset({ARBITRATION, PEER, FEDERATION}),
 }
 
 

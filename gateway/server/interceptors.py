@@ -45,6 +45,7 @@ from gateway.server.context import Call, Context, enter_call, leave_call
 from gateway.server.status import abort, code_name
 from gateway.server.traffic import Traffic
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import new_traceparent, rpc_span
 from gateway.trust.principal import Principal
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024  # 500 tickets of 8 KiB, or 100 envelopes with their blocks
@@ -99,7 +100,7 @@ class Gate(grpc.aio.ServerInterceptor):
             is_stream=bool(handler.response_streaming),
             takes_stream=bool(handler.request_streaming),
             request_id=_valid(metadata.get(REQUEST_ID_KEY), _REQUEST_ID) or secrets.token_hex(16),
-            traceparent=_valid(metadata.get(TRACE_KEY), _TRACEPARENT) or _new_trace(),
+            traceparent=_valid(metadata.get(TRACE_KEY), _TRACEPARENT) or new_traceparent(),
         )
         return passage.wrap(handler)
 
@@ -146,7 +147,8 @@ class _Passage:
         context.set_trailing_metadata(((REQUEST_ID_KEY, self.request_id),))
         with structlog.contextvars.bound_contextvars(request_id=self.request_id):
             try:
-                return await self._admitted(behaviour, request, context, outcome)
+                with rpc_span(self.method, self.traceparent):
+                    return await self._admitted(behaviour, request, context, outcome)
             except asyncio.CancelledError:
                 outcome.code = grpc.StatusCode.CANCELLED.name
                 raise
@@ -313,10 +315,6 @@ def _texts(metadata: Any) -> dict[str, str]:
 
 def _valid(text: str | None, pattern: re.Pattern[str]) -> str:
     return text if text is not None and pattern.fullmatch(text) else ""
-
-
-def _new_trace() -> str:
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
 def _milliseconds(span: timedelta) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.ids import AuthorityCode, TicketNumber
-from gateway.tickets import codec
+from gateway.tickets import citizen, codec
 from gateway.tickets.service import Tickets
 from hotline.custody.v1 import custody_pb2
 
@@ -49,6 +49,12 @@ class TicketBlocks:
         found = await self._tickets.get(uow, authority, ticket)
         texts = await self._tickets.texts(uow, authority, ticket)
         return int(found.state), codec.state_block_to_bytes(found, texts)
+
+    async def citizen_act_applied(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> int:
+        """Return up to which number the citizen's acts are carried out or refused."""
+        return citizen.act_number_done(await self._tickets.get(uow, authority, ticket))
 
     async def forget_identity(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber

@@ -11,7 +11,8 @@ from __future__ import annotations
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant, day_of
 from gateway.reference.data import ReferenceData
-from gateway.reference.service_levels import ServiceLevel, due
+from gateway.reference.service_levels import ServiceLevel, due, recompute
+from gateway.tickets.extensions import granted_until
 from gateway.tickets.model import Clocks, Ticket
 
 
@@ -42,6 +43,24 @@ def clocks_at_dispatch(
     """Return the clocks that the first dispatch at `now` fixes; later ones change nothing."""
     profile = profile_of(ticket, reference, region=ticket.origin, cross_region=cross_region)
     return _clocks(profile, ticket, reference, dispatched=now)
+
+
+def clocks_again(ticket: Ticket, reference: ReferenceData, *, cross_region: bool) -> Clocks:
+    """Return the clocks with the calendar as it is known now; a granted extension is kept.
+
+    Who took the ticket over cannot tell what was granted before from what was counted, so there the
+    due time only moves to a later instant.
+    """
+    profile = profile_of(ticket, reference, region=ticket.origin, cross_region=cross_region)
+    is_taken_over = ticket.authority != ticket.origin
+    times = recompute(
+        profile,
+        ticket.received_time,
+        reference.calendar,
+        dispatched=ticket.first_dispatch_time,
+        extended_to=ticket.due_time if is_taken_over else granted_until(ticket),
+    )
+    return Clocks(times.dispatch_due, times.resolve_due, times.provisional)
 
 
 def _clocks(

@@ -6,6 +6,8 @@ stay absent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.delivery.codec import digest_to_pb, epoch_to_pb, instant_from_pb, instant_to_pb
@@ -22,9 +24,11 @@ from gateway.kernel.codes import (
     TicketState,
 )
 from gateway.kernel.time import Instant
+from gateway.tickets import life_codec
 from gateway.tickets.machine import Told
 from gateway.tickets.model import (
     Assignment,
+    Child,
     EmergencyReferral,
     Finding,
     Outcome,
@@ -44,7 +48,12 @@ _pb = ticket_pb2
 
 
 def ticket_to_pb(
-    ticket: Ticket, *, now: Instant, custody: CustodyFacts | None, texts: Texts | None = None
+    ticket: Ticket,
+    *,
+    now: Instant,
+    custody: CustodyFacts | None,
+    texts: Texts | None = None,
+    children: Sequence[Child] = (),
 ) -> ticket_pb2.Ticket:
     """Render a copy; texts only when they are given."""
     message = _pb.Ticket(
@@ -78,6 +87,7 @@ def ticket_to_pb(
         overdue=ticket.is_overdue(now),
     )
     _add_parts(message, ticket)
+    life_codec.add_life(message, ticket, children=children)
     if custody is not None:
         message.custody.CopyFrom(custody_to_pb(custody, case=ticket.case))
     if texts is not None:
@@ -115,6 +125,8 @@ def _add_texts(message: ticket_pb2.Ticket, texts: Texts) -> None:
         referral = _pb.ExternalReferral.FromString(texts.referral)
         message.external_referral.sheet = referral.sheet
         message.external_referral.answer = referral.answer
+
+    life_codec.add_letters(message, texts.letters)
 
 
 def custody_to_pb(custody: CustodyFacts, *, case: str) -> ticket_pb2.Custody:
@@ -211,6 +223,10 @@ def decision_to_pb(decision: RouteDecision) -> ticket_pb2.RouteDecision:
         legal_basis=decision.legal_basis,
         explanation=decision.explanation,
         reference_version=decision.reference_version,
+        leading_region=decision.leading_region,
+        help_regions=decision.help_regions,
+        offer_reason=decision.offer_reason,
+        assisting=decision.assisting,
     )
     if decision.trace_digest:
         message.trace_digest.CopyFrom(digest_to_pb(decision.trace_digest))
@@ -232,6 +248,10 @@ def decision_from_pb(message: ticket_pb2.RouteDecision) -> RouteDecision:
             instant_from_pb(message.decide_time) if message.HasField("decide_time") else None
         ),
         reference_version=message.reference_version,
+        leading_region=message.leading_region,
+        help_regions=tuple(message.help_regions),
+        offer_reason=message.offer_reason,
+        assisting=tuple(message.assisting),
     )
 
 
@@ -285,9 +305,20 @@ def header_to_bytes(ticket: Ticket) -> bytes:
         received_time=instant_to_pb(ticket.received_time),
         due_time=instant_to_pb(ticket.due_time),
         due_provisional=ticket.due_provisional,
+        parent=ticket.parent or "",
+        purpose=codes_pb2.TicketPurpose.ValueType(ticket.purpose),
+        leading_region=_leading_region(ticket),
     )
     _set(message.first_dispatch_time, ticket.first_dispatch_time)
     return message.SerializeToString(deterministic=True)
+
+
+def _leading_region(ticket: Ticket) -> str:
+    """Return the region that a rule put before the place; empty when the place leads."""
+    decision = ticket.decision
+    if decision is None or decision.leading_region == ticket.region:
+        return ""
+    return decision.leading_region
 
 
 def state_block_to_bytes(ticket: Ticket, texts: Texts) -> bytes:
@@ -295,6 +326,7 @@ def state_block_to_bytes(ticket: Ticket, texts: Texts) -> bytes:
     message = custody_pb2.StateBlock(
         assignments=[assignment_to_pb(item) for item in ticket.shown_assignments]
     )
+    message.due_time.CopyFrom(instant_to_pb(ticket.due_time))
     if ticket.outcome is not None:
         if texts.resolution is not None:
             message.resolution.ParseFromString(texts.resolution)
@@ -306,6 +338,8 @@ def state_block_to_bytes(ticket: Ticket, texts: Texts) -> bytes:
         message.decision.CopyFrom(decision_to_pb(ticket.decision))
     if ticket.emergency_referral is not None:
         message.emergency_referral.CopyFrom(emergency_to_pb(ticket.emergency_referral))
+    refused = [life_codec.act_to_pb(item) for item in ticket.citizen_acts if item.refusal]
+    message.refused_acts.extend(refused)
     return message.SerializeToString(deterministic=True)
 
 
@@ -335,6 +369,7 @@ def told_from_bytes(state: int, custodian: str, block: bytes) -> tuple[Told, byt
             else None
         ),
         emergency=emergency,
+        due_time=instant_from_pb(message.due_time) if message.HasField("due_time") else None,
     )
     return told, resolution
 

@@ -3,7 +3,8 @@
 A step that `states.py` does not have raises `TransitionNotAllowed` and changes nothing. A
 followed copy takes no step of its own; it obeys custody (`release`, `take_over`) and shows what
 the custodian told (`follow`). Exactly one standing lead assignment exists while a unit or the desk
-is responsible (the inner half of I2): a new lead ends the one before.
+is responsible (the inner half of I2): a new lead ends the one before. Units leave the last of the
+assignments that a ticket may have to the desk, so there is always somebody.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.kernel.codes import (
 )
 from gateway.kernel.errors import QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.time import Instant
+from gateway.tickets import changes, extensions, returns
 from gateway.tickets.model import (
     ASSIGNMENTS_MAX,
     Act,
@@ -60,6 +62,7 @@ class Told:
     outcome: Outcome | None
     rating: Rating | None
     emergency: EmergencyReferral | None
+    due_time: Instant | None = None  # as granted extensions moved it; None: it did not say
 
 
 def receive(ticket: Ticket, act: Act, *, kind: str = "ticket.received") -> Change:
@@ -81,6 +84,26 @@ def assign(
     return _done(changed, act, *events)
 
 
+def hand_on(ticket: Ticket, act: Act, *, number: int, to: Commission | None) -> Change:
+    """End one assignment and give its role to another unit or the desk; the others stay.
+
+    An assisting unit may go without anybody in its place (None); a lead never.
+    """
+    assignment = _assignment(ticket, number, "hand on")
+    if to is None and assignment.is_lead:
+        raise _refused(ticket, "end the lead assignment without a new one")
+    ended = replace(assignment, state=_advanced(ticket, assignment, Step.END).state)
+    changed = ticket.with_assignment(ended)
+    events = [_about(changed, act, "assignment.reassigned", assignment)]
+    if to is not None:
+        changed, made = _added(changed, act, replace(to, role=assignment.role))
+        events.append(made)
+    if to is not None and assignment.is_lead:
+        step = Step.TRIAGE if to.place.unit.endswith("-desk") else Step.ASSIGN
+        changed = replace(changed, state=_next(ticket, step))
+    return _done(changed, act, *events)
+
+
 def triage(ticket: Ticket, act: Act, *, desk: UnitPlace, reason: str) -> Change:
     """Put before a person at the desk; this is no dispatch, so the dispatch clock goes on."""
     state = _next(ticket, Step.TRIAGE)
@@ -92,6 +115,15 @@ def triage(ticket: Ticket, act: Act, *, desk: UnitPlace, reason: str) -> Change:
     changed = replace(changed, state=state)
     told = _event(changed, act, "ticket.triaged", ("unit", desk.unit), ("reason", reason))
     return _done(changed, act, told, *events)
+
+
+def check_offer(ticket: Ticket) -> None:
+    """Return if the ticket may be offered now: before custody signs an offer or files a case.
+
+    Raises:
+        TransitionNotAllowed: it is settled, reopened or held elsewhere.
+    """
+    _next(ticket, Step.OFFER)
 
 
 def offer(ticket: Ticket, act: Act, *, target: str, epoch: str, clocks: Clocks) -> Change:
@@ -236,14 +268,27 @@ def release(ticket: Ticket, act: Act, *, successor: str, epoch: str) -> Change:
 
 def take_over(ticket: Ticket, act: Act, *, source: str, epoch: str) -> Change:
     """Hold the ticket from now on; what is not settled yet is to be dispatched again here."""
-    state = ticket.state
-    if state is not TicketState.RESOLVED and not ticket.is_final:
-        state = TicketState.RECEIVED
-    changed = replace(
-        ticket, followed=False, custodian=str(ticket.authority), progress=(), state=state
-    )
+    held, ended = begun_anew(ticket, act)
     facts = (("source", source), ("epoch", epoch))
-    return _done(changed, act, _event(changed, act, "transfer.accepted", *facts))
+    return _done(held, act, _event(held, act, "transfer.accepted", *facts), *ended)
+
+
+def begun_anew(ticket: Ticket, act: Act) -> tuple[Ticket, tuple[TicketEvent, ...]]:
+    """Return the copy as a new term of its authority begins, and what to record.
+
+    What is not settled is to be dispatched again, so who resolved it in an earlier term leads no
+    more; what is settled keeps them.
+    """
+    held = replace(ticket, followed=False, custodian=str(ticket.authority), progress=())
+    if ticket.state is TicketState.RESOLVED or ticket.is_final:
+        return held, ()
+    held = replace(held, state=TicketState.RECEIVED)
+    events = []
+    for each in ticket.assignments:
+        if each.is_standing:
+            held = held.with_assignment(replace(each, state=AssignmentState.REASSIGNED))
+            events.append(_about(held, act, "assignment.reassigned", each))
+    return held, tuple(events)
 
 
 def follow(ticket: Ticket, act: Act, *, told: Told) -> Change:
@@ -257,6 +302,8 @@ def follow(ticket: Ticket, act: Act, *, told: Told) -> Change:
         outcome=told.outcome,
         rating=told.rating,
         emergency_referral=told.emergency,
+        due_time=told.due_time or ticket.due_time,  # the custodian keeps the clock
+        due_provisional=ticket.due_provisional and told.due_time in (None, ticket.due_time),
     )
     facts = (("custodian", told.custodian),)
     return _done(changed, act, _event(changed, act, "ticket.progressed", *facts))
@@ -270,6 +317,24 @@ def open_case(ticket: Ticket, act: Act, *, case: str, cause: str) -> Change:
     return _done(
         changed, act, _event(changed, act, "case.opened", ("case", case), ("cause", cause))
     )
+
+
+def withdraw(ticket: Ticket, act: Act) -> Change:
+    """End a ticket whose message the citizen took back; final."""
+    state = _next(ticket, Step.WITHDRAW)
+    ended, events = _end_all(ticket, act)
+    changed = replace(ended, state=state)
+    return _done(changed, act, *events, _event(changed, act, "ticket.withdrawn"))
+
+
+def reopen(ticket: Ticket, act: Act) -> Change:
+    """Have a resolved ticket handled again; its lead unit has signed for it and goes on."""
+    changed = replace(ticket, state=_next(ticket, Step.REOPEN))
+    lead = changed.lead
+    if lead is not None:
+        again = replace(_advanced(ticket, lead, Step.REOPEN), done_time=None)
+        changed = changed.with_assignment(again)
+    return _done(changed, act, _event(changed, act, "ticket.reopened"))
 
 
 def note(ticket: Ticket, act: Act, kind: str, *facts: tuple[str, str]) -> Change:
@@ -331,28 +396,37 @@ def _commission(
     ticket: Ticket, act: Act, commissions: tuple[Commission, ...]
 ) -> tuple[Ticket, tuple[TicketEvent, ...]]:
     changed, events = _end_all(ticket, act)
-    if len(changed.assignments) + len(commissions) > ASSIGNMENTS_MAX:
-        raise QuotaExceeded(
-            quota=f"assignments of {ticket.name}",
-            got=len(changed.assignments) + len(commissions),
-            expected=ASSIGNMENTS_MAX,
-        )
     for each in commissions:
-        made = Assignment(
-            number=len(changed.assignments) + 1,
-            unit=each.place.unit,
-            unit_name=each.place.name,
-            platform=each.place.platform,
-            role=each.role,
-            state=AssignmentState.ASSIGNED,
-            mode=each.mode,
-            assign_time=act.now,
-            sign_due_time=each.sign_due,
-            contact_due_time=each.contact_due,
-        )
-        changed = replace(changed, assignments=(*changed.assignments, made))
-        events = (*events, _about(changed, act, "assignment.assigned", made))
+        changed, made = _added(changed, act, each)
+        events = (*events, made)
     return changed, events
+
+
+def _added(ticket: Ticket, act: Act, commission: Commission) -> tuple[Ticket, TicketEvent]:
+    place = commission.place
+    number = len(ticket.assignments) + 1
+    held = [item.number for item in ticket.assignments if item.unit == place.unit and item.is_desk]
+    if number > ASSIGNMENTS_MAX and held:
+        number = held[-1]  # the desk can always have it: its last assignment begins again
+    room = ASSIGNMENTS_MAX if place.unit.endswith("-desk") else ASSIGNMENTS_MAX - 1
+    if number > room:
+        raise QuotaExceeded(quota=f"assignments of {ticket.name}", got=number, expected=room)
+    made = Assignment(
+        number=number,
+        unit=place.unit,
+        unit_name=place.name,
+        platform=place.platform,
+        role=commission.role,
+        state=AssignmentState.ASSIGNED,
+        mode=commission.mode,
+        assign_time=act.now,
+        sign_due_time=commission.sign_due,
+        contact_due_time=commission.contact_due,
+    )
+    others = tuple(item for item in ticket.assignments if item.number != number)
+    ordered = sorted((*others, made), key=lambda item: item.number)
+    changed = replace(ticket, assignments=tuple(ordered))
+    return changed, _about(changed, act, "assignment.assigned", made)
 
 
 def _end_all(ticket: Ticket, act: Act) -> tuple[Ticket, tuple[TicketEvent, ...]]:
@@ -379,7 +453,7 @@ def _started(ticket: Ticket, now: Instant, clocks: Clocks) -> Ticket:
 
 
 def _event(ticket: Ticket, act: Act, kind: str, *facts: tuple[str, str]) -> TicketEvent:
-    return TicketEvent(kind, act, ticket.state, facts)
+    return changes.event_of(ticket, act, kind, *facts)
 
 
 def _about(
@@ -390,6 +464,7 @@ def _about(
 
 
 def _done(ticket: Ticket, act: Act, *events: TicketEvent) -> Change:
-    """Return the change with its revision raised and each event showing the state after it."""
-    changed = replace(ticket, revision=ticket.revision + 1, update_time=act.now)
-    return Change(changed, events)
+    """Return the change of a step, after what waited for the desk and is void now."""
+    changed, lapsed = returns.lapsed(ticket, act)
+    changed, dropped = extensions.dropped(changed, act)
+    return changes.done(changed, act, *events, *lapsed, *dropped)

@@ -14,14 +14,20 @@ from gateway.kernel.codes import (
     AssignmentRole,
     AssignmentState,
     Channel,
+    CitizenActKind,
     ContactMethod,
     DispatchMode,
     EmergencyLine,
+    ExtensionReason,
+    ExtensionState,
     FindingCode,
+    ReturnReason,
+    ReturnState,
     RouteDecisionAction,
     Satisfaction,
     Solved,
     SubjectKind,
+    TicketPurpose,
     TicketState,
     TicketType,
     Urgency,
@@ -30,6 +36,11 @@ from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 
 ASSIGNMENTS_MAX = 20  # bound of the standard; more units than that is no assignment but a campaign
+
+CHILDREN_MAX = 8  # a ruling must be able to follow all of them
+DEPTH_MAX = 2  # a child of a child is refused: help is asked for, never passed on
+RETURNS_MAX = EXTENSIONS_MAX = QUESTIONS_MAX = 20  # bounds of the standard
+CITIZEN_ACTS_MAX = 100
 
 STANDING = frozenset(
     {
@@ -124,6 +135,10 @@ class RouteDecision:
     trace_digest: bytes
     decide_time: Instant | None
     reference_version: str
+    leading_region: str = ""
+    help_regions: tuple[str, ...] = ()
+    offer_reason: str = ""  # OfferReason in lower case; custody's table is above this room
+    assisting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +176,73 @@ class Rating:
     solved: bool
     method: ContactMethod
     rate_time: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """A unit's wish to give its assignment back; it stays responsible until it is granted."""
+
+    number: int
+    assignment: int
+    unit: str
+    state: ReturnState
+    reason: ReturnReason
+    clause: str
+    proposed_owner: str
+    file_time: Instant
+    review_due_time: Instant
+    review_time: Instant | None = None
+    review_basis: str = ""
+    filer: str = ""  # the principal, who may not review it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """A unit's wish for more time; only a granted one moves the due time (I9)."""
+
+    number: int
+    unit: str
+    state: ExtensionState
+    reason: ExtensionReason
+    new_due_time: Instant
+    ask_time: Instant
+    review_time: Instant | None = None
+    citizen_told: bool = False
+    filer: str = ""  # the principal, who may not review it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question to the citizen; its texts are sealed beside the copy (`letter_key`)."""
+
+    number: int
+    asker: str
+    ask_time: Instant
+    answer_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitizenAct:
+    """What the citizen did since, numbered by the origin; its text is sealed beside the copy.
+
+    `applied` tells that the custodian carried it out, `refusal` why it could not.
+    """
+
+    number: int
+    kind: CitizenActKind
+    act_time: Instant
+    applied: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A ticket that was split off, as this authority's copy of it shows it."""
+
+    number: TicketNumber
+    purpose: TicketPurpose
+    state: TicketState
+    custodian: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +302,13 @@ class Ticket:
     outcome: Outcome | None = None
     rating: Rating | None = None
     findings: tuple[Finding, ...] = ()
+    parent: TicketNumber | None = None
+    purpose: TicketPurpose = TicketPurpose.UNSPECIFIED
+    depth: int = 0
+    returns: tuple[Return, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    questions: tuple[Question, ...] = ()
+    citizen_acts: tuple[CitizenAct, ...] = ()
 
     @property
     def name(self) -> str:
@@ -253,6 +342,17 @@ class Ticket:
         waits = self.first_dispatch_time is None
         return now > self.due_time or (waits and now > self.dispatch_due_time)
 
+    @property
+    def open_return(self) -> Return | None:
+        """The return that waits for the desk, if there is one."""
+        return next((item for item in self.returns if item.state is ReturnState.FILED), None)
+
+    @property
+    def open_extension(self) -> Extension | None:
+        """The wish for more time that waits for the desk, if there is one."""
+        asked = ExtensionState.ASKED
+        return next((item for item in self.extensions if item.state is asked), None)
+
     def with_assignment(self, changed: Assignment) -> Ticket:
         """Return the ticket with one assignment replaced."""
         items = tuple(
@@ -277,3 +377,8 @@ class Change:
 
     ticket: Ticket
     events: tuple[TicketEvent, ...] = field(default=())
+
+
+def letter_key(kind: str, number: int, asker: str = "") -> str:
+    """Return the key of a sealed letter of a copy: kinds `act`, `question`, `answer`."""
+    return f"{kind}/{asker}/{number}"

@@ -6,6 +6,11 @@
 SELECT authority, number FROM ticket_copies
 WHERE authority = :authority AND platform = :platform AND external_id = :external_id
 
+-- name: children_of_ticket
+SELECT authority, number FROM ticket_copies
+WHERE authority = :authority AND parent = :parent AND parent <> ''
+ORDER BY number
+
 -- name: assignments_of_ticket
 SELECT authority, ticket, number, unit, unit_name, platform, role, state, mode, assign_time,
        sign_due_time, contact_due_time, platform_external_id, receive_time, sign_time,
@@ -69,4 +74,12 @@ WHERE authority = :authority
                   WHERE a.authority = e.authority AND a.ticket = e.ticket
                     AND a.platform = :platform))
 ORDER BY txid, position
+LIMIT :limit::bigint
+
+-- name: tickets_provisional
+-- Held copies whose due time counted an unpublished year, and that are not settled.
+SELECT authority, number FROM ticket_copies
+WHERE due_provisional AND NOT followed AND state NOT IN (4, 6, 7, 8, 9)
+  AND (authority, number) > (:authority::text, :number::text)
+ORDER BY authority, number
 LIMIT :limit::bigint

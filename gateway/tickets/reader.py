@@ -20,8 +20,9 @@ from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, from_microseconds, to_microseconds
 from gateway.privacy.visibility import Exposure, may_see_citizen
+from gateway.tickets.attachments import with_availability
 from gateway.tickets.filters import TicketFilter, parse_filter
-from gateway.tickets.model import Ticket, TicketEvent
+from gateway.tickets.model import Child, Ticket, TicketEvent
 from gateway.tickets.ports import CustodyFacts, CustodyViews
 from gateway.tickets.rows import event_of
 from gateway.tickets.service import ChangeSignal, Scope, Texts, Tickets
@@ -45,6 +46,7 @@ class Shown:
     ticket: Ticket
     custody: CustodyFacts | None
     texts: Texts | None = None
+    children: tuple[Child, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,15 @@ class TicketReader:
         async with self._database.unit() as uow:
             ticket = await self._tickets.get_visible(uow, Scope.of(principal), number)
             texts = await self._tickets.texts(uow, ticket.authority, number)
+            content = await with_availability(uow, ticket.authority, number, texts.content)
+            texts = replace(texts, content=content)
             shows = bool(purpose) and may_see_citizen(principal, exposure_of(ticket))
             if texts.citizen is not None and shows:
                 self._audit.append(uow, self._reading(principal, ticket, purpose))
             elif texts.citizen is not None:
                 texts = replace(texts, citizen=None)
-            return Shown(ticket, await self._custody(uow, ticket.authority, number), texts)
+            shown = await self._shown(uow, ticket.authority, number)
+            return replace(shown, texts=texts)
 
     async def page(
         self, principal: Principal, *, page_size: int, page_token: str, filter_text: str
@@ -173,10 +178,12 @@ class TicketReader:
                     position=position,
                     limit=WATCH_ROWS_MAX,
                 )
-                items = [
-                    (row, await self._shown(uow, scope.authority, TicketNumber(row.ticket)))
-                    for row in rows
-                ]
+                # One step leaves several events, and all of them show the ticket as it is now.
+                seen = {
+                    number: await self._shown(uow, scope.authority, TicketNumber(number))
+                    for number in dict.fromkeys(row.ticket for row in rows)
+                }
+                items = [(row, seen[row.ticket]) for row in rows]
             for row, shown in items:
                 txid, position = row.txid, row.position
                 token = self._tokens.issue(binding, txid, position)
@@ -196,7 +203,9 @@ class TicketReader:
         self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
     ) -> Shown:
         ticket = await self._tickets.get(uow, authority, number)
-        return Shown(ticket, await self._custody(uow, authority, number))
+        children = await self._tickets.children(uow, authority, number)
+        custody = await self._custody(uow, authority, number)
+        return Shown(ticket, custody, children=children)
 
     def _before(self, binding: tuple[str, ...], page_token: str) -> dict[str, object]:
         if not page_token:

@@ -7,13 +7,12 @@ and this version does not know reads as UNSPECIFIED.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.kernel.codes import (
     AssignmentRole,
     AssignmentState,
     Channel,
-    Code,
     ContactMethod,
     DispatchMode,
     EmergencyLine,
@@ -22,12 +21,14 @@ from gateway.kernel.codes import (
     Satisfaction,
     Solved,
     SubjectKind,
+    TicketPurpose,
     TicketState,
     TicketType,
     Urgency,
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+from gateway.tickets import life_rows
 from gateway.tickets.model import (
     Act,
     Assignment,
@@ -42,16 +43,8 @@ from gateway.tickets.model import (
 )
 from gateway.tickets.store import AssignmentRow, EventRow, TicketRow
 
-AnyCode = TypeVar("AnyCode", bound=Code)
+known_code = life_rows.known_code
 Plain = Mapping[str, Any]
-
-
-def known_code(table: type[AnyCode], number: int) -> AnyCode:
-    """Return the member of a code table; UNSPECIFIED for a number of a newer version."""
-    try:
-        return table(number)
-    except ValueError:
-        return table(0)
 
 
 def ticket_row(ticket: Ticket) -> TicketRow:
@@ -94,6 +87,13 @@ def ticket_row(ticket: Ticket) -> TicketRow:
             {"code": int(f.code), "field": f.field, "message": f.message, "hint": f.hint}
             for f in ticket.findings
         ],
+        parent=ticket.parent or "",
+        purpose=int(ticket.purpose),
+        depth=ticket.depth,
+        returns=[life_rows.return_plain(item) for item in ticket.returns],
+        extensions=[life_rows.extension_plain(item) for item in ticket.extensions],
+        questions=[life_rows.question_plain(item) for item in ticket.questions],
+        citizen_acts=[life_rows.act_plain(item) for item in ticket.citizen_acts],
     )
 
 
@@ -138,6 +138,13 @@ def ticket_of(row: TicketRow, assignments: tuple[Assignment, ...]) -> Ticket:
             Finding(known_code(FindingCode, f["code"]), f["field"], f["message"], f["hint"])
             for f in row.findings
         ),
+        parent=TicketNumber(row.parent) if row.parent else None,
+        purpose=known_code(TicketPurpose, row.purpose),
+        depth=row.depth,
+        returns=tuple(life_rows.return_of(item) for item in row.returns),
+        extensions=tuple(life_rows.extension_of(item) for item in row.extensions),
+        questions=tuple(life_rows.question_of(item) for item in row.questions),
+        citizen_acts=tuple(life_rows.act_of(item) for item in row.citizen_acts),
     )
 
 
@@ -228,6 +235,10 @@ def _decision_plain(decision: RouteDecision) -> Plain:
         "trace_digest": decision.trace_digest.hex(),
         "decide_time": _micro(decision.decide_time),
         "reference_version": decision.reference_version,
+        "leading_region": decision.leading_region,
+        "help_regions": list(decision.help_regions),
+        "offer_reason": decision.offer_reason,
+        "assisting": list(decision.assisting),
     }
 
 
@@ -242,6 +253,10 @@ def _decision_of(plain: Plain) -> RouteDecision:
         trace_digest=bytes.fromhex(plain["trace_digest"]),
         decide_time=_instant(plain["decide_time"]),
         reference_version=plain["reference_version"],
+        leading_region=plain.get("leading_region", ""),
+        help_regions=tuple(plain.get("help_regions", ())),
+        offer_reason=plain.get("offer_reason", ""),
+        assisting=tuple(plain.get("assisting", ())),
     )
 
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import InvariantViolated, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.privacy.vault import ContentKey, ContentVault
 from gateway.tickets import rows
-from gateway.tickets.model import Change, Ticket, TicketEvent
+from gateway.tickets.model import Change, Child, Ticket, TicketEvent
 from gateway.tickets.store import (
     ASSIGNMENTS,
     ASSIGNMENTS_OF,
     BY_EXTERNAL_ID,
+    CHILDREN_OF,
     CONTENTS,
     EVENTS,
     TICKETS,
@@ -53,6 +55,7 @@ class Texts:
     citizen: bytes | None = None
     resolution: bytes | None = None
     referral: bytes | None = None
+    letters: Mapping[str, str] = field(default_factory=dict)
 
 
 class ChangeSignal:
@@ -176,6 +179,7 @@ class Tickets:
             citizen=_open(key, "citizen", row.citizen),
             resolution=_open(key, "resolution", row.resolution),
             referral=_open(key, "referral", row.referral),
+            letters=_letters(key, row),
         )
 
     async def write_text(
@@ -185,6 +189,41 @@ class Tickets:
         row, key = await self._opened(uow, ticket.authority, ticket.number)
         changes = {field: _seal(key, field, plaintext)}
         uow.put(CONTENTS, replace(row, **changes))  # type: ignore[arg-type] # all four are bytes
+
+    async def write_letter(self, uow: UnitOfWork, ticket: Ticket, name: str, text: str) -> None:
+        """Seal the text of a question, an answer or an act; `model.letter_key` names it."""
+        row, key = await self._opened(uow, ticket.authority, ticket.number)
+        letters = {**_letters(key, row), name: text}
+        sealed = key.seal("letters", json.dumps(letters, ensure_ascii=False).encode())
+        uow.put(CONTENTS, replace(row, letters=sealed))
+
+    async def children(
+        self, uow: UnitOfWork, authority: AuthorityCode, parent: TicketNumber
+    ) -> tuple[Child, ...]:
+        """Return the tickets that were split off from `parent`, as the parent shows them."""
+        copies = await self.child_copies(uow, authority, parent)
+        return tuple(
+            Child(
+                number=copy.number,
+                purpose=copy.purpose,
+                state=copy.state,
+                custodian=copy.custodian,
+            )
+            for copy in copies
+        )
+
+    async def child_copies(
+        self, uow: UnitOfWork, authority: AuthorityCode, parent: TicketNumber
+    ) -> tuple[Ticket, ...]:
+        """Return this authority's copies of the children of `parent`."""
+        found = await uow.select(CHILDREN_OF, authority=authority, parent=parent)
+        return tuple([await self.get(uow, authority, TicketNumber(key.number)) for key in found])
+
+    async def content_key(
+        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
+    ) -> ContentKey:
+        """Return the data key of a copy, for what is sealed beside its texts."""
+        return (await self._opened(uow, authority, number))[1]
 
     async def fingerprint(self, uow: UnitOfWork, ticket: Ticket, content: bytes) -> bytes:
         """Return a digest of `content` that says nothing outside this copy."""
@@ -203,6 +242,13 @@ class Tickets:
         if row is None:
             raise InvariantViolated(invariant="a copy has its texts", got=f"tickets/{number}")
         return row, self._vault.open(_place(authority, number), row.wrapped_key)
+
+
+def _letters(key: ContentKey, row: ContentRow) -> dict[str, str]:
+    if row.letters is None:
+        return {}
+    opened: dict[str, str] = json.loads(key.open("letters", row.letters))
+    return opened
 
 
 def _place(authority: str, number: str) -> str:

@@ -87,7 +87,11 @@ class TicketReadServicer:
 
     def _rendered(self, shown: Shown) -> ticket_pb2.Ticket:
         return codec.ticket_to_pb(
-            shown.ticket, now=self._clock.now(), custody=shown.custody, texts=shown.texts
+            shown.ticket,
+            now=self._clock.now(),
+            custody=shown.custody,
+            texts=shown.texts,
+            children=shown.children,
         )
 
 

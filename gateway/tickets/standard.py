@@ -22,6 +22,7 @@ from gateway.kernel.ids import is_ticket_number, mod_11_2
 from gateway.kernel.time import Instant, day_of
 from gateway.reference.matters import Matters
 from gateway.reference.regions import Candidates, Regions, Resolved, UnknownRegion
+from gateway.reference.zones import Zones
 from gateway.tickets.model import Finding
 
 TITLE_LENGTH_MAX = 100
@@ -53,6 +54,7 @@ class Stated:
     title: str
     content: str
     received: Instant
+    zone: str = ""
     occurred: Instant | None = None
     certificate_type: CertificateType = CertificateType.UNSPECIFIED
     certificate_number: str = ""
@@ -68,8 +70,10 @@ class Examined:
     region: str
 
 
-def examine(stated: Stated, *, regions: Regions, matters: Matters, now: Instant) -> Examined:
-    """Return what the standard has to say.
+def examine(
+    stated: Stated, *, regions: Regions, matters: Matters, zones: Zones, now: Instant
+) -> Examined:
+    """Return what the standard has to say; a zone is resolved to the district that hosts it.
 
     Raises:
         FieldInvalid: the region code was never assigned.
@@ -82,7 +86,7 @@ def examine(stated: Stated, *, regions: Regions, matters: Matters, now: Instant)
         *_about_citizen(stated, regions, now),
         *_about_parties(stated.credit_codes),
     ]
-    return Examined(tuple(findings), region)
+    return Examined(tuple(findings), zones.locate(stated.zone, region, regions=regions))
 
 
 def _resolve(stated: Stated, regions: Regions) -> tuple[str, list[Finding]]:

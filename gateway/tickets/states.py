@@ -1,18 +1,20 @@
-"""The transition tables of ticket and assignment: what is not in them does not exist.
+"""The transition tables of ticket, assignment, return and extension: what is not in them is not.
 
 Rows are (state, event) → state. A followed copy shows what its custodian told and takes no step
 of its own. What custody decides (release, take over) is no step here: a copy obeys in any state.
-MERGED, WITHDRAWN and REOPENED are states of the standard whose events come later.
+MERGED is a state of the standard whose events come later.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from gateway.kernel.codes import AssignmentState, TicketState
+from gateway.kernel.codes import AssignmentState, ExtensionState, ReturnState, TicketState
 
 _T = TicketState
 _A = AssignmentState
+_R = ReturnState
+_E = ExtensionState
 
 
 class Step(Enum):
@@ -28,7 +30,12 @@ class Step(Enum):
     RESOLVE = "resolve"
     RATE = "rate"
     CLOSE = "close"
+    WITHDRAW = "withdraw"
+    REOPEN = "reopen"
     END = "end"
+    GRANT = "grant"
+    REFUSE = "refuse"
+    LAPSE = "lapse"
 
 
 TICKET: dict[tuple[TicketState, Step], TicketState] = {
@@ -53,6 +60,13 @@ TICKET: dict[tuple[TicketState, Step], TicketState] = {
     (_T.REOPENED, Step.RESOLVE): _T.RESOLVED,
     (_T.RESOLVED, Step.RATE): _T.CLOSED,
     (_T.RESOLVED, Step.CLOSE): _T.CLOSED,
+    (_T.RESOLVED, Step.REOPEN): _T.REOPENED,
+    (_T.REOPENED, Step.ASSIGN): _T.DISPATCHED,
+    (_T.REOPENED, Step.TRIAGE): _T.DISPATCHED,  # the unit that resolved it is not there any more
+    (_T.RECEIVED, Step.WITHDRAW): _T.WITHDRAWN,
+    (_T.DISPATCHED, Step.WITHDRAW): _T.WITHDRAWN,
+    (_T.HANDLING, Step.WITHDRAW): _T.WITHDRAWN,
+    (_T.REOPENED, Step.WITHDRAW): _T.WITHDRAWN,  # a resolved one is rated or closed instead
 }
 
 EXTERNAL_ANSWER: dict[TicketState, TicketState] = {
@@ -67,10 +81,22 @@ ASSIGNMENT: dict[tuple[AssignmentState, Step], AssignmentState] = {
     (_A.CONTACTED, Step.CONTACT): _A.CONTACTED,  # citizens are called more than once
     (_A.SIGNED, Step.RESOLVE): _A.DONE,
     (_A.CONTACTED, Step.RESOLVE): _A.DONE,
+    (_A.DONE, Step.REOPEN): _A.SIGNED,
     (_A.PROPOSED, Step.END): _A.REASSIGNED,
     (_A.ASSIGNED, Step.END): _A.REASSIGNED,
     (_A.SIGNED, Step.END): _A.REASSIGNED,
     (_A.CONTACTED, Step.END): _A.REASSIGNED,
+}
+
+RETURN: dict[tuple[ReturnState, Step], ReturnState] = {
+    (_R.FILED, Step.GRANT): _R.GRANTED,
+    (_R.FILED, Step.REFUSE): _R.REFUSED,
+    (_R.FILED, Step.LAPSE): _R.LAPSED,  # its assignment ended otherwise
+}
+
+EXTENSION: dict[tuple[ExtensionState, Step], ExtensionState] = {
+    (_E.ASKED, Step.GRANT): _E.GRANTED,
+    (_E.ASKED, Step.REFUSE): _E.REFUSED,
 }
 
 

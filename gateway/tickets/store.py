@@ -57,6 +57,13 @@ class TicketRow:
     outcome: Json | None
     rating: Json | None
     findings: Json
+    parent: str
+    purpose: int
+    depth: int
+    returns: Json
+    extensions: Json
+    questions: Json
+    citizen_acts: Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,7 @@ class ContentRow:
     citizen: bytes | None = None
     resolution: bytes | None = None
     referral: bytes | None = None
+    letters: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +155,15 @@ def _by_external_id(rows: RowsOf, given: Given) -> Iterable[TicketKey]:
         for row in rows(TICKETS)
         if all(getattr(row, name) == given[name] for name in names)
     ]
+
+
+def _children(rows: RowsOf, given: Given) -> Iterable[TicketKey]:
+    found = [
+        TicketKey(row.authority, row.number)
+        for row in rows(TICKETS)
+        if (row.authority, row.parent) == (given["authority"], given["parent"])
+    ]
+    return sorted(found, key=lambda key: key.number)
 
 
 def _of_ticket(rows: RowsOf, given: Given) -> Iterable[AssignmentRow]:
@@ -243,13 +260,28 @@ def _events_after(rows: RowsOf, given: Given) -> Iterable[EventRow]:
     return sorted(found, key=lambda row: (row.txid, row.position))[: given["limit"]]
 
 
+def _provisional(rows: RowsOf, given: Given) -> Iterable[TicketKey]:
+    after = (given["authority"], given["number"])
+    found = [
+        TicketKey(row.authority, row.number)
+        for row in rows(TICKETS)
+        if row.due_provisional
+        and not row.followed
+        and row.state not in _CALM
+        and (row.authority, row.number) > after
+    ]
+    return sorted(found, key=lambda key: (key.authority, key.number))[: given["limit"]]
+
+
 def _query(name: str, row: type[Any], twin: Callable[[RowsOf, Given], Iterable[Any]]) -> Query[Any]:
     return Query(name, row, _SQL[name], twin)
 
 
 BY_EXTERNAL_ID: Query[TicketKey] = _query("ticket_by_external_id", TicketKey, _by_external_id)
+CHILDREN_OF: Query[TicketKey] = _query("children_of_ticket", TicketKey, _children)
 ASSIGNMENTS_OF: Query[AssignmentRow] = _query("assignments_of_ticket", AssignmentRow, _of_ticket)
 VISIBLE: Query[TicketKey] = _query("ticket_is_visible", TicketKey, _visible)
 NEWEST: Query[TicketKey] = _query("tickets_newest", TicketKey, _newest)
 EVENTS_OF: Query[EventRow] = _query("events_of_ticket", EventRow, _events_of)
 EVENTS_AFTER: Query[EventRow] = _query("events_after", EventRow, _events_after)
+PROVISIONAL: Query[TicketKey] = _query("tickets_provisional", TicketKey, _provisional)

@@ -126,6 +126,7 @@ def _authority_to_pb(entry: AuthorityEntry) -> federation_pb.Authority:
         name=_AUTHORITY_PREFIX + entry.code,
         display_name=entry.name,
         node=_NODE_PREFIX + entry.hosted_on,
+        further_nodes=[_NODE_PREFIX + node for node in entry.further_nodes],
         keys=[
             *(_key_to_pb(key, statement) for key in entry.statement_keys),
             *(_key_to_pb(key, sealing) for key in entry.sealing_keys),
@@ -141,6 +142,9 @@ def _authority_from_pb(entry_pb: federation_pb.Authority) -> AuthorityEntry:
         code=AuthorityCode(entry_pb.name.removeprefix(_AUTHORITY_PREFIX)),
         name=entry_pb.display_name,
         hosted_on=NodeId(entry_pb.node.removeprefix(_NODE_PREFIX)),
+        further_nodes=tuple(
+            NodeId(node.removeprefix(_NODE_PREFIX)) for node in entry_pb.further_nodes
+        ),
         statement_keys=tuple(
             _key_from_pb(key, Purpose.STATEMENT)
             for key in keys

@@ -81,6 +81,8 @@ DIRECTORY_KINDS = frozenset(
     {"RosterUpdate", "ReferenceDataUpdate", "LedgerHead", "KeyRotation", "Skipped"}
 )
 HUB_KINDS = frozenset({"Lead", "LedgerHead", "KeyRotation", "Skipped"})
+# What the hub takes; everything else that is addressed to the nation is its arbiter's.
+HUB_INBOX = frozenset({"Report", "Alarm", "LeadProgress"})
 
 
 class Freshness(Enum):
@@ -145,11 +147,16 @@ class KeyEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityEntry:
-    """A hotline body of the federation; `mandate` is the time in which it may rule in its scope."""
+    """A hotline body of the federation; `mandate` is the time in which it may rule in its scope.
+
+    Only the nation lives on more than one node: directory and hub, and the arbiter apart from them.
+    Each node has keys of its own, and each key lists what it may sign.
+    """
 
     code: AuthorityCode
     name: str
     hosted_on: NodeId
+    further_nodes: tuple[NodeId, ...] = ()
     statement_keys: tuple[KeyEntry, ...] = ()
     sealing_keys: tuple[KeyEntry, ...] = ()
     mandate_from: Instant | None = None
@@ -161,6 +168,11 @@ class AuthorityEntry:
         if self.code == NATION:
             return None
         return NATION if self.is_province else AuthorityCode(self.code[:2] + "0000")
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        """Every node it lives on."""
+        return (self.hosted_on, *self.further_nodes)
 
     @property
     def is_province(self) -> bool:
@@ -234,6 +246,22 @@ class Roster:
         entry = self.authority(code)
         return self.nodes.get(entry.hosted_on) if entry else None
 
+    def node_for(self, code: str, kind: str) -> NodeEntry | None:
+        """Return the node that takes statements of `kind` for an authority.
+
+        The nation's hub takes reports, its arbiter all that concerns custody; None while no node
+        has that role.
+        """
+        if code != NATION:
+            return self.node_of(code)
+        role = NodeRole.HUB if kind in HUB_INBOX else NodeRole.ARBITER
+        return next((node for node in self._nodes_of(code) if role in node.roles), None)
+
+    def _nodes_of(self, code: str) -> tuple[NodeEntry, ...]:
+        entry = self.authority(code)
+        listed = entry.nodes if entry else ()
+        return tuple(self.nodes[node] for node in listed if node in self.nodes)
+
     def hosted_by(self, node_id: str) -> tuple[AuthorityCode, ...]:
         """Return the authorities that live on a node, by code."""
         node = self.node(node_id)
@@ -242,21 +270,18 @@ class Roster:
     def is_hosted_by(self, code: str, node_id: str) -> bool:
         """Tell whether what comes from `node_id` may speak for `code`."""
         entry = self.authority(code)
-        return entry is not None and entry.hosted_on == node_id
+        return entry is not None and node_id in entry.nodes
 
     def arbiter_of(self, scope: str) -> AuthorityCode | None:
         """Return the one authority that may rule in a scope, or None while none has joined.
 
-        A province is the arbiter of its own scope. The nation is that of `100000` only while the
-        node that hosts it has the role `arbiter`.
+        A province is the arbiter of its own scope. The nation is that of `100000` only while one of
+        its nodes has the role `arbiter`.
         """
         entry = self.authority(scope)
-        node = self.node_of(scope)
-        if entry is None or node is None:
+        if entry is None or not (entry.is_province or entry.code == NATION):
             return None
-        if entry.is_province or (entry.code == NATION and NodeRole.ARBITER in node.roles):
-            return entry.code
-        return None
+        return entry.code if self.node_for(scope, "CaseFiling") is not None else None
 
     def key_entry(self, code: str, key_id: str) -> KeyEntry | None:
         """Return a statement key as listed, whatever its validity."""
@@ -326,8 +351,13 @@ def roster_problems(roster: Roster) -> tuple[str, ...]:
         problems.append(f"validity is {roster.expires - roster.issued}, expected at most 30 days")
     owners: dict[KeyId, AuthorityCode] = {}
     for entry in roster.authorities.values():
-        if entry.hosted_on not in roster.nodes:
-            problems.append(f"{entry.code} lives on {entry.hosted_on}, which is not listed")
+        problems.extend(
+            f"{entry.code} lives on {node}, which is not listed"
+            for node in entry.nodes
+            if node not in roster.nodes
+        )
+        if entry.further_nodes and entry.code != NATION:
+            problems.append(f"{entry.code} lives on several nodes; only the nation may")
         for key in (*entry.statement_keys, *entry.sealing_keys):
             if key.public is not None and key.public.key_id != key.key_id:
                 problems.append(f"{entry.code} lists key {key.key_id} with other public bytes")
@@ -341,7 +371,7 @@ def _with_hosts(node: NodeEntry, authorities: tuple[AuthorityEntry, ...]) -> Nod
         id=node.id,
         endpoint=node.endpoint,
         roles=node.roles,
-        hosts=tuple(sorted(entry.code for entry in authorities if entry.hosted_on == node.id)),
+        hosts=tuple(sorted(entry.code for entry in authorities if node.id in entry.nodes)),
         protocol_versions=node.protocol_versions,
         capabilities=node.capabilities,
     )

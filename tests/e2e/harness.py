@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.cli.demo.federation import Federation
-from gateway.cli.demo.judge import Expectation, Verdict
-from gateway.cli.demo.lists import read_expectations
-from gateway.cli.demo.make import make, share_out
+from gateway.cli.demo.judge import Verdict
+from gateway.cli.demo.lists import Programme
+from gateway.cli.demo.make import make
 from gateway.cli.demo.observer import Observer
 from gateway.cli.demo.topology import load_topology
 from gateway.kernel.crashpoints import VARIABLE
@@ -32,8 +32,7 @@ class Harness:
 
     federation: Federation
     observer: Observer
-    ordinary: Mapping[str, int]
-    expectations: list[Expectation] = field(default_factory=read_expectations)
+    programme: Programme
     deaths: list[str] = field(default_factory=list)
 
     def kill(self, node: str, *, gateway: bool = True, database: bool = False) -> None:
@@ -54,19 +53,22 @@ class Harness:
 
     async def is_settled(self) -> bool:
         """Tell whether all is settled now; no while a node is away."""
-        seen = await self.federation.verdict(self.observer, self.expectations, self.ordinary)
+        seen = await self.federation.verdict(self.observer, self.programme)
         return seen is not None and seen[1].is_settled
 
     async def until_settled(self, *, seconds: float) -> Verdict:
-        """Return the verdict when all is settled, or the last one when the time is over."""
+        """Return the verdict when all is good, or the last one when the time is over.
+
+        What looks settled may still be at a desk or before a panel.
+        """
         verdict: Verdict | None = None
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.revive()
-            seen = await self.federation.verdict(self.observer, self.expectations, self.ordinary)
+            seen = await self.federation.verdict(self.observer, self.programme)
             if seen is not None:
                 verdict = seen[1]
-                if verdict.is_settled:
+                if verdict.is_good:
                     return verdict
             await asyncio.sleep(LOOK_SECONDS)
         assert verdict is not None, f"no node answered; logs: {self.federation.layout.logs}"
@@ -84,18 +86,24 @@ class Harness:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, tickets: int = 0, crashpoints: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    tickets: int = 0,
+    crashpoints: Mapping[str, str] | None = None,
+    authorities: Sequence[str] = ("120000", "130000"),
 ) -> AsyncIterator[Harness]:
     """Run the federation of the demonstration below `folder`.
 
     Args:
         folder: an empty folder.
-        tickets: how many ordinary messages beside the samples.
+        tickets: how many variations beside the samples.
         crashpoints: by node, the crash point that its first process is given.
+        authorities: the provinces that take part; every further node costs processor time.
     """
-    topology = load_topology()
-    ordinary = share_out(topology, tickets)
-    federation = make(topology, folder, ordinary)
+    topology = load_topology().only(authorities)
+    samples = len(Programme.of(topology, tickets=0).cases)
+    programme = Programme.of(topology, tickets=samples + tickets)
+    federation = make(topology, folder, programme)
     points = crashpoints or {}
     try:
         for node in topology.nodes:
@@ -104,7 +112,7 @@ async def running(
                 node.name, environment={VARIABLE: point} if point is not None else None
             )
         async with federation.observer() as observer:
-            harness = Harness(federation, observer, ordinary)
+            harness = Harness(federation, observer, programme)
             if not points:
                 await federation.until_up(observer)
             federation.start_parties()

@@ -13,7 +13,10 @@ RANDOM_KILLS_FEW = 4
 RANDOM_KILLS = 24
 KILLS_AT_WORK_MIN = 20
 SEED = 20261102
-NODES = ("tianjin", "hebei")
+CUSTODIANS = ("tianjin", "hebei")
+NODES = (*CUSTODIANS, "national-directory", "national-arbiter")  # of the small world
+PROVINCES = ("120000", "130000", "310000", "320000")
+EVERY_NODE = (*NODES, "shanghai", "jiangsu")
 
 
 @pytest.mark.timeout(300)
@@ -75,7 +78,7 @@ async def test_kills_at_random_instants_lose_and_double_nothing(tmp_path: Path) 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", CUSTODIANS)
 @pytest.mark.parametrize(
     "point", ["commit.before", "commit.after", "send.before", "receipt.before"]
 )
@@ -85,6 +88,21 @@ async def test_every_crash_point_of_every_node_loses_and_doubles_nothing(
 ) -> None:
     async with running(tmp_path, crashpoints={node: f"{point}:{reach}"}) as harness:
         verdict = await harness.until_settled(seconds=SETTLE_SECONDS)
+
+        assert verdict.is_good, harness.explain(verdict)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("node", EVERY_NODE)
+@pytest.mark.parametrize("part", ["gateway", "database"])
+async def test_any_one_process_of_any_node_may_die_and_every_case_ends_as_its_row_says(
+    tmp_path: Path, node: str, part: str
+) -> None:
+    async with running(tmp_path, authorities=PROVINCES) as harness:
+        await asyncio.sleep(random.uniform(1, 12))
+        harness.kill(node, gateway=part == "gateway", database=part == "database")
+        verdict = await harness.until_settled(seconds=600)
 
         assert verdict.is_good, harness.explain(verdict)
 

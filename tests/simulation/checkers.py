@@ -2,22 +2,22 @@
 
 They are outside the product and read only what the nodes have stored. `S…` and `C…` hold after
 every step; `L…` when all faults are healed and nothing is left to do. The names are those of
-docs/custody.md#properties. S9 (nothing below a known ruling) and S3's second half with rulings
-come with the chapter on rulings; no ruling exists in these runs, and S9 asserts exactly that.
+docs/custody.md#properties.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
 from gateway.custody import codec, store
-from gateway.custody.bodies import Answer, Offer
+from gateway.custody.bodies import Answer, Body, Offer, Role, RulingAck
 from gateway.custody.guards import is_homeward
 from gateway.custody.model import CARING, Chain, ChainKey, Holding, Verdict
-from gateway.custody.rows import chain_of
+from gateway.custody.rows import chain_of, made_of
 from gateway.database.table import Table
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.store import EVIDENCE, OUTBOX, REFUSALS, EvidenceRow, RefusalRow
@@ -27,6 +27,10 @@ from tests.simulation.world import COPIES, World
 Row = TypeVar("Row")
 Place = tuple[str, str, int]
 """One chain: ticket, scope, number."""
+
+
+FREE = frozenset({Holding.HELD, Holding.OFFERED, Holding.REVOKING})
+"""States that no ruling ends silently: below a known ruling only YIELDING cares."""
 
 
 class Violation(AssertionError):
@@ -44,6 +48,8 @@ class Term:
     epoch: Epoch
     custodian: str
     homeward: bool = False
+    ruled: bool = False
+    consented: bool = False
 
 
 @dataclass(slots=True)
@@ -85,10 +91,18 @@ class Checkers:
             found[place] = [Term(GENESIS, issuer) for issuer in {row.issuer for row in rows}]
         for (place, epoch), rows in self._statements("Answer").items():
             for row in {row.digest: row for row in rows}.values():
-                body = codec.body_from_bytes("Answer", statement_from_bytes(row.statement).body)
+                body = _body(row.kind, row.statement)
                 if isinstance(body, Answer) and body.verdict is Verdict.ACCEPTED:
-                    homeward = any(_homeward(offer) for offer in offers.get((place, epoch), []))
-                    found.setdefault(place, []).append(Term(epoch, row.issuer, homeward))
+                    made = offers.get((place, epoch), [])
+                    homeward = any(_homeward(offer) for offer in made)
+                    consented = any(_consented(offer) for offer in made)
+                    term = Term(epoch, row.issuer, homeward, consented=consented)
+                    found.setdefault(place, []).append(term)
+        for (place, epoch), rows in self._statements("RulingAck").items():
+            for row in {row.digest: row for row in rows}.values():
+                body = _body(row.kind, row.statement)
+                if isinstance(body, RulingAck) and body.role is Role.TAKEN:
+                    found.setdefault(place, []).append(Term(epoch, row.issuer, ruled=True))
         for terms in found.values():
             terms.sort(key=lambda term: term.epoch)
         return found
@@ -128,10 +142,12 @@ class Checkers:
 
     def _s2(self, place: Place, rows: list[Chain], terms: list[Term]) -> None:
         held = [row for row in rows if row.holding is Holding.HELD]
-        if len(held) > 1:
+        eras = [_term(row).era for row in held]
+        if len(set(eras)) < len(eras):
             raise Violation("S2", f"{place}: held by {[row.key.authority for row in held]}")
         for row in held:
-            later = [term for term in terms if term.epoch > _term(row)]
+            era = _term(row).era
+            later = [term for term in terms if term.epoch > _term(row) and term.epoch.era == era]
             if later:
                 raise Violation("S2", f"{place}: {row.key.authority} holds below {later}")
 
@@ -145,7 +161,8 @@ class Checkers:
             actors.setdefault((place, row.epoch), set()).add(row.authority)
             if identity not in self._seen.acts:
                 self._seen.acts[identity] = True
-                newest = max(term.epoch for term in terms[place])
+                era = Epoch.from_key(row.epoch).era
+                newest = max(term.epoch for term in terms[place] if term.epoch.era == era)
                 if Epoch.from_key(row.epoch) < newest:
                     raise Violation("S3", f"{place}: {row.authority} acted below {newest}")
         for (place, epoch), who in actors.items():
@@ -185,12 +202,24 @@ class Checkers:
 
     def _s9(self, rows: list[Chain]) -> None:
         for row in rows:
-            if row.ruling or (row.term_epoch is not None and row.term_epoch.era):
-                raise Violation("S9", f"{row.key}: a ruling came from nowhere")
+            term, is_free = row.term_epoch, row.holding in FREE
+            if term is not None and is_free and term.era < row.ruling:
+                raise Violation("S9", f"{row.key}: {row.holding} at {term} below {row.ruling}")
+            if term is not None and term.era > row.ruling:
+                raise Violation("S9", f"{row.key}: a term above every ruling known")
 
     def _s10(self, place: Place, terms: list[Term]) -> None:
         hops, path = 0, [terms[0].custodian] if terms else []
         for before, term in pairwise(terms):
+            if term.ruled:
+                hops, path = 0, [term.custodian]
+                continue
+            if term.epoch.era != before.epoch.era:
+                continue  # late terms of an older era were counted in it
+            if term.consented:
+                path.append(term.custodian)
+                hops += 1
+                continue
             if term.homeward:
                 path = [code for code in path if code != before.custodian]
                 continue
@@ -295,17 +324,57 @@ class Checkers:
                 raise Violation("L1", f"{place}: held at {caring[0].term_epoch}, not {newest}")
             if any(row.pending_epoch is not None for row in rows):
                 raise Violation("L2", f"{place}: an offer is still pending")
+            if any(row.content_due for row in caring):
+                raise Violation("L3", f"{place}: {caring[0].key.authority} has no text")
+        self._rulings_are_taken(chains)
         self._ledgers_agree(chains)
         self._followers_see()
+        self._only_who_needs_it_knows_who_calls(chains)
+
+    def _only_who_needs_it_knows_who_calls(self, chains: dict[Place, list[Chain]]) -> None:
+        """Who calls is known where the ticket came in and where it is cared for, nowhere else."""
+        rows = [row for found in chains.values() for row in found]
+        for copy in self._rows(COPIES):
+            own = [
+                row
+                for row in rows
+                if (row.key.authority, row.key.ticket) == (copy.authority, copy.ticket)
+            ]
+            has_held = any(row.term_epoch is not None for row in own)
+            is_caring = any(row.is_caring for row in own)
+            came_in = copy.authority in (copy.origin, copy.ticket[:2] + "0000")
+            if copy.identity and has_held and not (is_caring or came_in):
+                raise Violation("I7", f"{copy.ticket}: {copy.authority} still knows who calls")
+
+    def _rulings_are_taken(self, chains: dict[Place, list[Chain]]) -> None:
+        """L3: the arbiter has TAKEN for its newest ruling on every open chain."""
+        newest: dict[Place, store.RulingRow] = {}
+        for row in self._rows(store.RULINGS):
+            place = (row.ticket, row.scope, row.chain)
+            if place not in newest or newest[place].number < row.number:
+                newest[place] = row
+        for place, row in newest.items():
+            is_closed = any(chain.closed for chain in chains[place])
+            if not row.taken_digest and not is_closed:
+                raise Violation("L3", f"{place}: ruling {row.number} for {row.target} is not taken")
 
     def _ledgers_agree(self, chains: dict[Place, list[Chain]]) -> None:
         """I4: both sides of a hand-over have the same records, in the same order."""
         for place, rows in chains.items():
             taking_part = [row for row in rows if row.term_epoch is not None]
             newest = max(taking_part, key=_term)
-            for row in taking_part:
+            same_era = [row for row in taking_part if _term(row).era == _term(newest).era]
+            for row in same_era:
                 if row.records != newest.records[: len(row.records)]:
                     raise Violation("L4", f"{place}: records of {row.key.authority} differ")
+        own = {row.key: row for rows in chains.values() for row in rows}
+        for made in map(made_of, self._rows(store.OFFERS_MADE)):
+            row = own[made.key]
+            term = _term(row)
+            is_last = made.epoch.era == term.era and made.epoch > term
+            is_accepted = made.verdict is Verdict.ACCEPTED
+            if is_accepted and is_last and made.answer_digest.hex() not in row.records:
+                raise Violation("L4", f"{row.key}: the hand-over at {made.epoch} is no record")
 
     def _followers_see(self) -> None:
         """The origin shows what the custodian last said."""
@@ -330,11 +399,23 @@ class Checkers:
         return held[0].key.authority
 
 
+@lru_cache(maxsize=20_000)
+def _body(kind: str, statement: bytes) -> Body:
+    """Read what a statement says; the same ones are judged after every step."""
+    return codec.body_from_bytes(kind, statement_from_bytes(statement).body)
+
+
 def _homeward(row: store.StatementRow) -> bool:
-    body = codec.body_from_bytes("Offer", statement_from_bytes(row.statement).body)
+    body = _body(row.kind, row.statement)
     assert isinstance(body, Offer)
     key = ChainKey(body.target, TicketNumber(row.ticket), AuthorityCode(row.scope), row.number)
     return is_homeward(key, body)
+
+
+def _consented(row: store.StatementRow) -> bool:
+    body = _body(row.kind, row.statement)
+    assert isinstance(body, Offer)
+    return body.mandated or (body.assumption is not None and bool(body.case))
 
 
 def _term(row: Chain) -> Epoch:

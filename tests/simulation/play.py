@@ -12,13 +12,15 @@ from datetime import timedelta
 from gateway.custody import chains, store
 from gateway.custody.model import Holding, OfferReason
 from gateway.custody.rows import chain_of, invitation_of
+from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import InvariantViolated, LubiaoError
-from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from tests.simulation.checkers import Checkers, Violation
 from tests.simulation.network import Crashed
 from tests.simulation.world import Defect, Node, World
 
 STEPS = 160
+RULINGS = (RulingKind.UPHOLD, RulingKind.REASSIGN, RulingKind.INTERIM, RulingKind.DEFAULT)
 TICKETS_MAX = 4
 QUIET_ROUNDS_MAX = 400
 WINDOW = timedelta(hours=2)
@@ -65,6 +67,9 @@ class Play:
             (self._decide, 6),
             (self._revoke, 2),
             (self._act, 4),
+            (self._file, 2),
+            (self._rule, 2),
+            (self._assume, 1),
             (self._send, 16),
             (self._late, 4),
             (self._crash, 2),
@@ -171,6 +176,81 @@ class Play:
             self._note(f"act {ticket[-6:]} {authority}")
             await self.world.node_of(authority).change(authority, ticket)
 
+    async def _file(self) -> None:
+        place = self._some_ticket()
+        if place is None:
+            return
+        authority, ticket = place
+        node = self.world.node_of(authority)
+        self._note(f"file {ticket[-6:]} {authority}")
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            await node.custody.file_case(
+                uow,
+                authority=authority,
+                ticket=ticket,
+                cause="dispute",
+                target=self._some_target(authority)[0],
+                now=node.clock.now(),
+            )
+
+    async def _assume(self) -> None:
+        """Let an authority ask for a ticket that another holds."""
+        rows = [
+            chain_of(row).key
+            for node in self.world.nodes.values()
+            for row in node.database.rows(store.CHAINS)
+            if row.authority != NATION
+        ]
+        if not rows:
+            return
+        key = self.world.rng.choice(rows)
+        node = self.world.node_of(key.authority)
+        self._note(f"assume {key.ticket[-6:]} {key.authority}")
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{key.ticket}")
+            await node.custody.assume(
+                uow, authority=key.authority, ticket=key.ticket, now=node.clock.now()
+            )
+
+    async def _rule(self) -> None:
+        """Let an arbiter decide about any chain that it knows of."""
+        world, rng = self.world, self.world.rng
+        known = [
+            chain
+            for node in world.nodes.values()
+            for row in node.database.rows(store.CHAINS)
+            if (chain := chain_of(row)).key.authority == chain.key.scope and not chain.closed
+        ]
+        if not known:
+            return
+        chain = rng.choice(known)
+        scope, kind = chain.key.scope, rng.choice(RULINGS)
+        inside = [code for code in world.authorities if chains.is_in_scope(code, scope)]
+        target = rng.choice(inside)
+        if kind is RulingKind.UPHOLD and chain.custodian in inside:
+            target = AuthorityCode(str(chain.custodian))
+        mandates = tuple(rng.sample(inside, 1)) if rng.random() < 0.2 else ()
+        self._note(f"rule {chain.key.ticket[-6:]} {scope}-{chain.key.number} {kind.name} {target}")
+        node = world.node_of(scope)
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{chain.key.ticket}")
+            await node.arbiter.rule(
+                uow,
+                scope=scope,
+                ticket=chain.key.ticket,
+                number=chain.key.number,
+                case=chain.case,
+                kind=kind,
+                target=target,
+                offers_allowed=rng.random() < 0.6,
+                mandates=mandates,
+                legal_basis="simulated basis",
+                reasons="",
+                now=node.clock.now(),
+            )
+        world.faults["ruled"] += 1
+
     async def _send(self) -> None:
         node = self.world.rng.choice(list(self.world.nodes.values()))
         await self._send_from(node)
@@ -224,6 +304,7 @@ class Play:
             node.crash_at = None
             node.old_roster = None
         self._note("healed")
+        fenced = False
         for _ in range(QUIET_ROUNDS_MAX):
             self.world.clock.advance(timedelta(seconds=20))
             busy = False
@@ -231,10 +312,11 @@ class Play:
                 busy = await self._send_from(node) or busy
             busy = await self._decide_all() or busy
             self.checkers.check()
-            if not busy and not self._pending():
+            if not busy and not self._pending() and fenced:
                 await self._last_words()
                 return
             if not busy:
+                fenced = True
                 self.world.clock.advance(WINDOW)
                 await self._timers()
         raise Violation("L0", "the run does not settle")
@@ -285,6 +367,7 @@ class Play:
             chain_of(row)
             for node in self.world.nodes.values()
             for row in node.database.rows(store.CHAINS)
+            if row.authority != NATION
         ]
         caring = [row for row in rows if row.is_caring] or rows
         pool = caring if self.world.rng.random() < 0.9 else rows

@@ -24,6 +24,7 @@ from gateway.delivery.codec import (
 )
 from gateway.delivery.model import Receipt, SealedBlock, SignedBytes, Statement
 from gateway.delivery.store import OUTBOX, OutboxRow
+from gateway.kernel.codes import RulingKind
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, NodeId, TicketNumber
 from gateway.trust.commitments import commit
 from gateway.trust.sealing import SealingContext, seal_block
@@ -144,6 +145,51 @@ class Stage(World):
         await self.settle()
         await self.accept(target, ticket)
         await self.settle()
+
+    async def file(self, authority: str, ticket: TicketNumber, *, target: str = "") -> None:
+        """File a case, as a person would."""
+        node = self.node_of(authority)
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            await node.custody.file_case(
+                uow,
+                authority=AuthorityCode(authority),
+                ticket=ticket,
+                cause="dispute",
+                target=target,
+                now=node.clock.now(),
+            )
+
+    async def rule(
+        self,
+        ticket: TicketNumber,
+        target: str,
+        *,
+        scope: str = NATION,
+        number: int = 1,
+        kind: RulingKind = RulingKind.REASSIGN,
+        offers_allowed: bool = False,
+        mandates: tuple[str, ...] = (),
+        case: str = "",
+    ) -> int:
+        """Rule on a chain, as the panel of its arbiter would."""
+        node = self.node_of(scope)
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            return await node.arbiter.rule(
+                uow,
+                scope=AuthorityCode(scope),
+                ticket=ticket,
+                number=number,
+                case=case,
+                kind=kind,
+                target=AuthorityCode(target),
+                offers_allowed=offers_allowed,
+                mandates=tuple(AuthorityCode(code) for code in mandates),
+                legal_basis="synthetic basis",
+                reasons="",
+                now=node.clock.now(),
+            )
 
     # --- what the network does --------------------------------------------------------------
 

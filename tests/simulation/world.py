@@ -8,11 +8,18 @@ decides (whom to offer to, accept or not, when to recall) is drawn by `play.py` 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from gateway.custody import assembly
+from gateway.custody.arbiter import FENCE_TIMER, Arbiter
+from gateway.custody.consent import ASSUMPTION_TIMER
+from gateway.custody.desk import ArbiterDesk
 from gateway.custody.model import (
+    BecameCustodian,
+    CaseFiled,
+    CaseVoid,
     ContentArrived,
     CustodyEvent,
     IdentityArrived,
@@ -28,11 +35,27 @@ from gateway.delivery.inbox import Inbox
 from gateway.delivery.model import Delivered
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.pump import Pump
-from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber, mint_ticket_number, uuid7
+from gateway.kernel.errors import ResourceNotFound
+from gateway.kernel.ids import (
+    NATION,
+    AuthorityCode,
+    NodeId,
+    TicketNumber,
+    mint_ticket_number,
+    uuid7,
+)
 from gateway.kernel.time import Instant, ManualClock, day_of
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.keys import PublicKey, Purpose, generate
-from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
+from gateway.trust.roster import (
+    ARBITER_KINDS,
+    CUSTODIAN_KINDS,
+    AuthorityEntry,
+    KeyEntry,
+    NodeEntry,
+    NodeRole,
+    Roster,
+)
 from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import ticket_pb2
 from tests.simulation.network import Crashed, Network
@@ -49,8 +72,9 @@ NODES: dict[str, tuple[str, ...]] = {
     "hebei": ("130000", "130100", "130600"),
     "langfang": ("131000",),
     "shanghai": ("310000",),
+    "arbiter": (NATION,),
 }
-"""Two levels: 河北 hosts two of its cities, 廊坊 runs its own node."""
+"""Two levels: 河北 hosts two of its cities, 廊坊 runs its own node; the nation only rules."""
 
 
 class Defect(BaseException):  # nothing in the product may catch it
@@ -93,7 +117,8 @@ class SimulatedCopies:
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
     ) -> bytes:
         copy = await uow.get(COPIES, authority, ticket)
-        assert copy is not None
+        if copy is None:
+            raise ResourceNotFound(kind="ticket", name=f"tickets/{ticket}")
         header = custody_pb2.TicketHeader(
             uid=copy.uid,
             origin=copy.origin,
@@ -127,6 +152,11 @@ class SimulatedCopies:
         decision = ticket_pb2.RouteDecision(rule=str(copy.version))
         block = custody_pb2.StateBlock(decision=decision)
         return copy.state, block.SerializeToString(deterministic=True)
+
+    async def citizen_act_applied(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
+    ) -> int:
+        return 0  # the simulation's citizens do nothing more
 
     async def forget_identity(
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
@@ -162,6 +192,7 @@ class Node:
         self.inbox: Inbox
         self.pump: Pump
         self.custody: CustodyService
+        self.desk: ArbiterDesk
         self.timers: TimerRunner
 
     def known_roster(self) -> Roster:
@@ -207,6 +238,21 @@ class Node:
             roster=self.known_roster,
             clock=self.clock,
         )
+        if self.is_arbiter_only:
+            self.desk = assembly.build_arbiter(
+                keys=self.keys,
+                roster=self.known_roster,
+                outbox=outbox,
+                ids=world.ids,
+                machine_clock=self.clock,
+            )
+            self.inbox.register(dict.fromkeys(self.desk.kinds, self._take))
+            self.timers = TimerRunner(
+                database=self.database,
+                clock=self.clock,
+                handlers={FENCE_TIMER: self.desk.arbiter},
+            )
+            return
         self.custody = assembly.build(
             keys=self.keys,
             roster=self.known_roster,
@@ -219,11 +265,26 @@ class Node:
         self.timers = TimerRunner(
             database=self.database,
             clock=self.clock,
-            handlers={WINDOW_TIMER: self.custody.recall},
+            handlers={
+                WINDOW_TIMER: self.custody.recall,
+                FENCE_TIMER: self.custody.arbiter,
+                ASSUMPTION_TIMER: self.custody.consent,
+            },
         )
 
+    @property
+    def is_arbiter_only(self) -> bool:
+        """Tell whether this is the nation's arbiter node, which has no tickets."""
+        return self.hosts == (NATION,)
+
+    @property
+    def arbiter(self) -> Arbiter:
+        """Return the arbiter's half of this node."""
+        return self.desk.arbiter if self.is_arbiter_only else self.custody.arbiter
+
     async def _take(self, uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
-        for event in await self.custody.receive(uow, delivered, now):
+        room = self.desk if self.is_arbiter_only else self.custody
+        for event in await room.receive(uow, delivered, now):
             await self.react(uow, event, now)
 
     async def react(self, uow: UnitOfWork, event: CustodyEvent, now: Instant) -> None:
@@ -244,6 +305,16 @@ class Node:
                 uow.put(COPIES, copy)
         elif isinstance(event, IdentityArrived):
             await self._change(uow, event.key.authority, event.key.ticket, event.identity_block)
+        elif isinstance(event, CaseFiled):
+            self.world.filed.append(event)
+        elif isinstance(event, CaseVoid):
+            self.world.void.add(event.case)
+        elif isinstance(event, BecameCustodian):
+            key = event.key
+            self.world.became[key, event.epoch] += 1
+            assert await uow.get(COPIES, key.authority, key.ticket), "who decides has a copy"
+            if event.epoch.count == 0:  # by a ruling; who accepts publishes by itself
+                await self.custody.publish(uow, authority=key.authority, ticket=key.ticket, now=now)
         elif isinstance(event, ProgressArrived):
             shown = await uow.get(COPIES, event.key.authority, event.key.ticket)
             if shown is not None:
@@ -293,7 +364,8 @@ class Node:
                 now=now,
             )
             copy = await uow.get(COPIES, authority, ticket)
-            assert copy is not None
+            if copy is None:  # a ruling gave it; its text is on its way
+                raise ResourceNotFound(kind="ticket", name=f"tickets/{ticket}")
             uow.put(COPIES, replace(copy, state=3, version=version))
             await self.custody.publish(uow, authority=authority, ticket=ticket, now=now)
 
@@ -309,6 +381,9 @@ class World:
         self.faults: dict[str, int] = _Counter()
         self.outcomes: dict[str, int] = _Counter()
         self.log: list[str] = []
+        self.filed: list[CaseFiled] = []
+        self.void: set[str] = set()
+        self.became: Counter[object] = Counter()
         self._numbers = 0
         self.network = Network(self)
         self.nodes = {
@@ -345,8 +420,9 @@ class World:
 
     @property
     def authorities(self) -> tuple[AuthorityCode, ...]:
-        """All authorities of the federation."""
-        return tuple(code for node in self.nodes.values() for code in node.hosts)
+        """All authorities of the federation that may hold tickets."""
+        hosted = (code for node in self.nodes.values() for code in node.hosts)
+        return tuple(code for code in hosted if code != NATION)
 
     def rotate(self, authority: AuthorityCode) -> None:
         """Give an authority a new statement key; the other nodes go on with the old roster."""
@@ -364,9 +440,14 @@ class World:
         self.faults["rotated"] += 1
 
     def _roster(self) -> Roster:
-        def listed(public: PublicKey) -> KeyEntry:
-            begin = START - timedelta(days=1)
-            return KeyEntry.of(public, valid_from=begin, valid_to=START + FAR)
+        def listed(public: PublicKey, code: str = "") -> KeyEntry:
+            kinds = CUSTODIAN_KINDS | ARBITER_KINDS if code.endswith("0000") else frozenset()
+            return KeyEntry.of(
+                public,
+                valid_from=START - timedelta(days=1),
+                valid_to=START + FAR,
+                statement_kinds=kinds,
+            )
 
         authorities = [
             AuthorityEntry(
@@ -374,9 +455,11 @@ class World:
                 name=f"模拟热线{code}",
                 hosted_on=node.id,
                 statement_keys=tuple(
-                    listed(key.public) for key in node.keys.authorities[code].statement.values()
+                    listed(key.public, code)
+                    for key in node.keys.authorities[code].statement.values()
                 ),
                 sealing_keys=(listed(node.keys.sealing_key(code).public),),
+                mandate_from=START - timedelta(days=1) if code.endswith("0000") else None,
             )
             for node in self.nodes.values()
             for code in node.hosts
@@ -385,7 +468,7 @@ class World:
             NodeEntry(
                 id=node.id,
                 endpoint=f"{node.id}.invalid:1",
-                roles=frozenset({NodeRole.CUSTODIAN}),
+                roles=frozenset({NodeRole.ARBITER if NATION in node.hosts else NodeRole.CUSTODIAN}),
             )
             for node in self.nodes.values()
         ]

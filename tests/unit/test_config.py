@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigInvalid, LogLevel, Settings, load_settings
+from gateway.config import ConfigInvalid, load_settings
+from gateway.settings import LogLevel, Settings
 from gateway.trust.roster import NodeRole
 
 GOOD = """
@@ -94,6 +95,8 @@ drain_seconds = -1
         ('[metrics]\nbind = "nowhere"\n', "metrics.bind"),
         ("[clock]\nstart = 2026-03-02T00:30:00Z\n", "clock"),
         ("[limits]\nunknown = 1\n", "limits.unknown"),
+        ("[reports]\nepsilon = 0.0000001\n", "reports.epsilon"),
+        ("[reports]\nbudget_year = inf\n", "reports.budget_year"),
     ],
 )
 def test_each_rule_between_fields_is_kept(tmp_path: Path, addition: str, field: str) -> None:

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,17 +19,25 @@ from rich.console import Console
 from rich.live import Live
 
 from gateway.cli.demo.federation import Federation, StartFailedError
+from gateway.cli.demo.hub import hub_summary
 from gateway.cli.demo.judge import Verdict
-from gateway.cli.demo.lists import read_expectations
-from gateway.cli.demo.make import make, share_out
+from gateway.cli.demo.lists import Programme
+from gateway.cli.demo.make import make
 from gateway.cli.demo.observer import Observer
 from gateway.cli.demo.report import summary, text_lines
 from gateway.cli.demo.table import live_table
 from gateway.cli.demo.topology import Topology, load_topology
 from gateway.cli.output import Exit, pick, say
 
-TIMEOUT_SECONDS = 180.0
+TIMEOUT_SECONDS = 240.0
+TIMEOUT_SECONDS_PER_TICKET = 0.5  # two processors, a dozen signatures and commits a ticket
+REPORTS_SECONDS_MAX = 60.0  # the business day closes within it (topology.yaml)
+REPORTS_LOOK_SECONDS = 3.0
 LOOK_SECONDS = 0.5
+LOOK_SHARE_MAX = 0.2  # looking must not take the machine from what is looked at
+VARIATIONS_WATCHED_MAX = 200  # more are read only when most of them are done
+BUSY_LEAST = 20
+PATIENCE_SECONDS = 15.0  # a person at a desk or of a panel may still act on what looks settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,13 @@ class Options:
     is_json: bool
     tickets: int
     folder: Path | None
-    timeout_seconds: float = TIMEOUT_SECONDS
+    timeout_seconds: float = 0.0  # 0: as long as so many tickets may take
+    authorities: tuple[str, ...] = ()  # provinces that take part; none: all
+
+    @property
+    def seconds_max(self) -> float:
+        """How long a demonstration that ends by itself may take."""
+        return self.timeout_seconds or TIMEOUT_SECONDS + TIMEOUT_SECONDS_PER_TICKET * self.tickets
 
 
 def run_demo(options: Options) -> int:
@@ -56,10 +70,15 @@ def run_demo(options: Options) -> int:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     began = time.monotonic()
     topology = load_topology()
-    ordinary = share_out(topology, options.tickets - len(read_expectations()))
-    federation = make(topology, folder, ordinary)
+    if options.authorities:
+        topology = topology.only(options.authorities)
+    programme = Programme.of(topology, tickets=options.tickets)
+    federation = make(topology, folder, programme)
+    hub: dict[str, object] | None = None
     try:
-        verdict = asyncio.run(_run(federation, options, console, ordinary))
+        verdict = asyncio.run(_run(federation, options, console, programme))
+        if verdict is not None:
+            hub = _hub_of(federation, waits=options.is_once and verdict.is_good)
     except StartFailedError as error:
         sys.stderr.write(f"{error}\n")
         return Exit.INTERNAL
@@ -67,7 +86,7 @@ def run_demo(options: Options) -> int:
         federation.stop()
     if verdict is None:
         return Exit.NO
-    _report(federation, verdict, options, seconds=time.monotonic() - began)
+    _report(federation, verdict, options, seconds=time.monotonic() - began, hub=hub)
     if options.folder is None and verdict.is_good:
         shutil.rmtree(folder, ignore_errors=True)
     else:
@@ -76,7 +95,7 @@ def run_demo(options: Options) -> int:
 
 
 async def _run(
-    federation: Federation, options: Options, console: Console, ordinary: Mapping[str, int]
+    federation: Federation, options: Options, console: Console, programme: Programme
 ) -> Verdict | None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -88,25 +107,32 @@ async def _run(
             await federation.until_up(observer)
         federation.start_parties()
         with Live(console=console, auto_refresh=False, transient=options.is_json) as live:
-            look = partial(_look, federation, observer, ordinary, live, options)
+            look = partial(_look, federation, observer, programme, live, options)
             return await _watch(look, options, stopping)
 
 
 async def _look(
     federation: Federation,
     observer: Observer,
-    ordinary: Mapping[str, int],
+    programme: Programme,
     live: Live,
     options: Options,
+    *,
+    is_last: bool,
 ) -> Verdict | None:
-    """Show what the nodes say now and return the verdict on it; None while a node is away."""
+    """Show what the nodes say now and return the verdict on it; None while a node is away.
+
+    Of many variations nothing is read while most of them are under way, but for the last look.
+    """
     federation.check_alive()
-    expectations = read_expectations()
-    seen = await federation.verdict(observer, expectations, ordinary)
+    many = options.is_once and len(programme.varied) > VARIATIONS_WATCHED_MAX
+    if many and not is_last and await federation.is_busy(observer, least=BUSY_LEAST):
+        return None
+    seen = await federation.verdict(observer, programme)
     if seen is None:
         return None
     copies, verdict = seen
-    cases = {item.external_id: item.id for item in expectations}
+    cases = {item.external_id: item.id for item in programme.cases}
     table = live_table(copies, cases=cases, names=names_in(federation.topology))
     if not options.is_once and verdict.is_settled:
         table.caption = pick("全部了结，按 Ctrl-C 结束", "all is settled; Ctrl-C ends it")
@@ -115,22 +141,51 @@ async def _look(
 
 
 async def _watch(
-    look: Callable[[], Awaitable[Verdict | None]], options: Options, stopping: asyncio.Event
+    look: Callable[..., Awaitable[Verdict | None]], options: Options, stopping: asyncio.Event
 ) -> Verdict | None:
     """Look until all is settled, the time is over, or somebody stops it."""
     last: Verdict | None = None
-    end = time.monotonic() + options.timeout_seconds
-    while not stopping.is_set() and not (options.is_once and time.monotonic() > end):
-        last = await look() or last
-        if options.is_once and last is not None and last.is_settled:
+    began = since = time.monotonic()
+    while not stopping.is_set():
+        looked = time.monotonic()
+        is_late = options.is_once and looked > began + options.seconds_max
+        seen = await look(is_last=is_late)
+        now = time.monotonic()
+        if seen is not None and seen != last:
+            last, since = seen, now
+        if is_late or (options.is_once and last and _is_over(last, still=now - since)):
             break
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(max(LOOK_SECONDS, (now - looked) / LOOK_SHARE_MAX)):
                 await stopping.wait()
     return last
 
 
-def _report(federation: Federation, verdict: Verdict, options: Options, *, seconds: float) -> None:
+def _hub_of(federation: Federation, *, waits: bool) -> dict[str, object] | None:
+    """Return what reached the hub, after the reports of all provinces if they are worth a wait."""
+    provinces = sum(node.is_custodian for node in federation.topology.nodes)
+    end = time.monotonic() + REPORTS_SECONDS_MAX
+    while True:
+        hub = hub_summary(federation)
+        complete = hub is not None and hub["provinces"] == provinces
+        if not waits or complete or time.monotonic() > end:
+            return hub
+        time.sleep(REPORTS_LOOK_SECONDS)
+
+
+def _is_over(verdict: Verdict, *, still: float) -> bool:
+    """Tell whether nothing more is to come: all is good, or settled and long without a change."""
+    return verdict.is_good or (verdict.is_settled and still > PATIENCE_SECONDS)
+
+
+def _report(
+    federation: Federation,
+    verdict: Verdict,
+    options: Options,
+    *,
+    seconds: float,
+    hub: dict[str, object] | None,
+) -> None:
     nodes = [
         {
             "name": node.name,
@@ -142,10 +197,10 @@ def _report(federation: Federation, verdict: Verdict, options: Options, *, secon
         for node in federation.topology.nodes
     ]
     if options.is_json:
-        body = summary(verdict, seconds=seconds, nodes=nodes)
+        body = summary(verdict, seconds=seconds, nodes=nodes, hub=hub)
         sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
         return
-    for line in text_lines(verdict, seconds=seconds):
+    for line in text_lines(verdict, seconds=seconds, hub=hub):
         sys.stdout.write(line + "\n")
 
 

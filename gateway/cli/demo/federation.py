@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import grpc
 
-from gateway.cli.demo.judge import Copy, Expectation, Submitted, Verdict, judge
+from gateway.cli.demo.judge import Copy, Submitted, Verdict, judge
 from gateway.cli.demo.layout import Layout
-from gateway.cli.demo.lists import ordinary_ids, read_submitted
+from gateway.cli.demo.lists import Programme, read_submitted
 from gateway.cli.demo.observer import Observer
 from gateway.cli.demo.processes import Processes, postmaster_pid, stop_postmaster
 from gateway.cli.demo.topology import Topology
+from gateway.kernel.ids import NATION
 
 UP_SECONDS_MAX = 90.0  # first start: making a database cluster and migrating it, on a slow machine
 POLL_SECONDS = 0.25
@@ -58,7 +59,7 @@ class Federation:
             self.start_node(node.name)
 
     def start_parties(self) -> None:
-        """Start adapters, simulated platforms and dispatchers."""
+        """Start adapters, simulated platforms and people."""
         for platform in self.topology.platforms:
             folder = str(self.layout.adapter(platform.id))
             self.processes.start(
@@ -72,6 +73,9 @@ class Federation:
             self.processes.start(
                 f"dispatcher-{authority}", "adapters.simulated", "dispatcher", folder
             )
+        for name in self.topology.panels:
+            folder = str(self.layout.panel(name))
+            self.processes.start(f"panel-{name}", "adapters.simulated", "panel", folder)
 
     def kill_node(self, name: str) -> None:
         """End a gateway as `kill -9` does; its PostgreSQL lives on."""
@@ -106,8 +110,14 @@ class Federation:
                     self.layout.staff(code),
                 )
                 for code in self.topology.authorities
-            }
+            },
+            arbiters=[(self.endpoints[name], self.layout.staff(NATION)) for name in self.arbiters],
         )
+
+    @property
+    def arbiters(self) -> tuple[str, ...]:
+        """The nodes where the nation's panels sit."""
+        return self.topology.panels
 
     async def until_up(self, observer: Observer, *, seconds: float = UP_SECONDS_MAX) -> None:
         """Wait until every custodian node answers.
@@ -156,20 +166,32 @@ class Federation:
             for platform in self.topology.platforms
         ]
 
+    async def is_busy(self, observer: Observer, *, least: int) -> bool:
+        """Tell whether much is still under way; also while a node is away."""
+        try:
+            return await observer.is_busy(least=least)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _AWAY:
+                return True
+            raise
+
     async def verdict(
-        self, observer: Observer, expectations: Sequence[Expectation], ordinary: Mapping[str, int]
+        self, observer: Observer, programme: Programme
     ) -> tuple[list[Copy], Verdict] | None:
         """Return what the nodes say now and the verdict on it; None while a node is away."""
         submitted = self.submitted()  # first: what is acknowledged now must be there later
         try:
             copies = await observer.copies()
+            case_files = await observer.case_files()
         except grpc.aio.AioRpcError as error:
             if error.code() in _AWAY:
                 return None
             raise
-        messages = {
-            platform.id: frozenset(ordinary_ids(platform.id, ordinary.get(platform.id, 0)))
-            | {item.external_id for item in expectations if item.platform == platform.id}
-            for platform in self.topology.platforms
-        }
-        return copies, judge(submitted, copies, expectations, messages=messages)
+        verdict = judge(
+            submitted,
+            copies,
+            programme.cases,
+            varied=programme.varied,
+            case_files=case_files,
+        )
+        return copies, verdict

@@ -9,8 +9,8 @@ final state and in no human queue is unsettled and breaks the sum on purpose.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 Facts = Mapping[str, object]
@@ -28,6 +28,7 @@ class Place(Enum):
     UNSETTLED = "unsettled"
 
 
+AS_EXPECTED_MIN = 0.95  # of the variations
 DESK = "-desk"  # how the id of a triage desk ends
 FINAL = {
     "CLOSED": Place.COMPLETED,
@@ -65,6 +66,28 @@ class Copy:
     has_sheet: bool
     has_answer: bool
     parent: str = ""
+    purpose: str = ""
+    is_provisional: bool = False
+    is_secret: bool = False
+    asked: int = 0
+    answered: int = 0
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """One dispute, as the arbiter shows it."""
+
+    ticket: str
+    state: str
+    cause: str
+    ruling: str = ""
+    target: str = ""
+
+    @property
+    def facts(self) -> Facts:
+        """What an expectation names."""
+        return {"state": self.state, "ruling": self.ruling, "target": self.target}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,8 @@ class Expectation:
     platform: str
     external_id: str
     expected: Facts
+    weight: int = 0
+    varied: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +127,25 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Variations:
+    """How the variations of the cases ended.
+
+    `waiting` counts those in triage or a case, `otherwise` those that ended against their row, both
+    by what the nodes say about them.
+    """
+
+    count: int = 0
+    as_expected: int = 0
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    otherwise: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether enough ended as their row says, and all others wait for a person."""
+        return not self.otherwise and self.as_expected >= AS_EXPECTED_MIN * self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What came out of a demonstration."""
 
@@ -113,6 +157,7 @@ class Verdict:
     unacknowledged: tuple[str, ...]
     disagreeing: tuple[str, ...]
     cases: tuple[CaseResult, ...]
+    variations: Variations = Variations()
 
     @property
     def is_settled(self) -> bool:
@@ -132,6 +177,7 @@ class Verdict:
             and not self.lost
             and not self.duplicated
             and all(case.is_ok for case in self.cases)
+            and self.variations.is_good
         )
 
 
@@ -140,7 +186,8 @@ def judge(
     copies: Iterable[Copy],
     expectations: Sequence[Expectation],
     *,
-    messages: Mapping[str, frozenset[str]],
+    varied: Sequence[Expectation] = (),
+    case_files: Iterable[CaseFile] = (),
 ) -> Verdict:
     """Return the verdict on what the nodes answered.
 
@@ -148,34 +195,103 @@ def judge(
         submitted: what each submitter says it sent and what was acknowledged.
         copies: every copy at every authority.
         expectations: how the cases must end.
-        messages: the external ids that each platform was given to hand in.
+        varied: how their variations must end; with the cases all that the platforms hand in.
+        case_files: the disputes, as the arbiter shows them.
     """
-    by_number: dict[str, list[Copy]] = {}
-    for copy in copies:
-        by_number.setdefault(copy.number, []).append(copy)
+    world = _World.of(copies, case_files)
     acknowledged = {
         (entry.platform, external_id): number
         for entry in submitted
         for external_id, number in entry.acknowledged.items()
     }
-    children = {number for number, found in by_number.items() if any(c.parent for c in found)}
-    places = Counter(_place_of(found) for found in by_number.values())
-    given = {(name, key) for name, keys in messages.items() for key in keys}
+    children = {number for number, found in world.copies.items() if any(c.parent for c in found)}
+    places = Counter(_place_of(found) for found in world.copies.values())
+    given = {(item.platform, item.external_id) for item in (*expectations, *varied)}
+
+    def result_of(item: Expectation) -> CaseResult:
+        number = acknowledged.get((item.platform, item.external_id), "")
+        return _case_result(item, world.facts(number), world.units(number))
+
     return Verdict(
-        tickets=len(by_number) - len(children),
+        tickets=len(world.copies) - len(children),
         children=len(children),
         places={place: places.get(place, 0) for place in Place},
-        lost=tuple(sorted(_lost(submitted, by_number))),
-        duplicated=tuple(sorted(_duplicated(by_number))),
+        lost=tuple(sorted(_lost(submitted, world.copies))),
+        duplicated=tuple(sorted(_duplicated(submitted, world.copies))),
         unacknowledged=tuple(sorted(key for name, key in given - set(acknowledged))),
-        disagreeing=tuple(sorted(n for n, found in by_number.items() if _disagree(found))),
-        cases=tuple(
-            _case_result(
-                item, by_number.get(acknowledged.get((item.platform, item.external_id), ""), [])
-            )
-            for item in expectations
+        disagreeing=tuple(sorted(n for n, found in world.copies.items() if _disagree(found))),
+        cases=tuple(result_of(item) for item in expectations),
+        variations=_variations(
+            [
+                (
+                    result_of(item),
+                    world.copies.get(acknowledged.get((item.platform, item.external_id), ""), []),
+                )
+                for item in varied
+            ]
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Everything that was answered, by ticket."""
+
+    copies: Mapping[str, Sequence[Copy]]
+    children: Mapping[str, Sequence[str]]  # numbers by the number of the parent
+    case_files: Mapping[str, CaseFile]
+
+    @classmethod
+    def of(cls, copies: Iterable[Copy], case_files: Iterable[CaseFile]) -> _World:
+        by_number: dict[str, list[Copy]] = {}
+        children: dict[str, dict[str, None]] = {}
+        for copy in copies:
+            by_number.setdefault(copy.number, []).append(copy)
+            if copy.parent:
+                children.setdefault(copy.parent, {})[copy.number] = None
+        return cls(
+            copies=by_number,
+            children={parent: list(found) for parent, found in children.items()},
+            case_files={each.ticket: each for each in case_files},
+        )
+
+    def units(self, number: str) -> set[str]:
+        """Return every unit that a ticket was ever assigned to."""
+        return {unit for copy in self.copies.get(number, ()) for unit in copy.units}
+
+    def facts(self, number: str) -> dict[str, object]:
+        """Return what the nodes say about one ticket; nothing while nobody or two hold it."""
+        copies = self.copies.get(number, ())
+        held = custodian_copy(copies)
+        if held is None:
+            return {}
+        region, _, rest = held.unit.partition("-")
+        file = self.case_files.get(number)
+        return {
+            "custodians": list(longest_path(copies)),
+            "unit": held.unit,
+            "unit_region": region,
+            "unit_kind": rest.rpartition("-")[0],
+            "region": held.region,
+            "rule": held.rule,
+            "rated": all(copy.is_rated for copy in copies),
+            "ends": _state_of(copies),
+            "line": held.line,
+            "referred_to": held.referred_to,
+            "has_sheet": held.has_sheet,
+            "has_answer": held.has_answer,
+            "due_provisional": held.is_provisional,
+            "secrecy": all(copy.is_secret for copy in copies),
+            "asked": max(copy.asked for copy in copies),
+            "answered": max(copy.answered for copy in copies),
+            "children": sorted(self._child(each) for each in self.children.get(number, ())),
+            "case": dict(file.facts) if file else None,
+        }
+
+    def _child(self, number: str) -> list[str]:
+        copies = self.copies[number]
+        held = custodian_copy(copies)
+        return [held.custodian if held else "", copies[0].purpose, _state_of(copies)]
 
 
 def custodian_copy(copies: Sequence[Copy]) -> Copy | None:
@@ -221,13 +337,19 @@ def _lost(submitted: Sequence[Submitted], by_number: Mapping[str, Sequence[Copy]
     return lost
 
 
-def _duplicated(by_number: Mapping[str, Sequence[Copy]]) -> set[str]:
+def _duplicated(
+    submitted: Sequence[Submitted], by_number: Mapping[str, Sequence[Copy]]
+) -> set[str]:
+    """Return what exists twice, or at an origin without that its submitter knows of it."""
     doubled = set()
+    sent = {entry.platform: entry.sent for entry in submitted}
     numbers: dict[tuple[str, str], set[str]] = {}
     for number, copies in by_number.items():
         for copy in copies:
             if copy.authority == copy.origin and not copy.parent:
                 numbers.setdefault((copy.platform, copy.external_id), set()).add(number)
+                if copy.external_id not in sent.get(copy.platform, {copy.external_id}):
+                    doubled.add(number)
         if sum(1 for copy in copies if not copy.is_followed) > 1:
             doubled.add(number)
     for (platform, external_id), found in numbers.items():
@@ -241,36 +363,34 @@ def _disagree(copies: Sequence[Copy]) -> bool:
     return len({(copy.state, copy.custodian, copy.is_rated) for copy in copies}) > 1
 
 
-def _case_result(expectation: Expectation, copies: Sequence[Copy]) -> CaseResult:
-    everything = _facts(copies)
+def _case_result(expectation: Expectation, facts: Facts, units: Collection[str]) -> CaseResult:
     got: dict[str, object] = {}
     for key, value in expectation.expected.items():
         if key == "never_units":
             forbidden = value if isinstance(value, list) else []
-            units = {unit for copy in copies for unit in copy.units}
             got[key] = [unit for unit in forbidden if unit not in units]
         else:
-            got[key] = everything.get(key)
+            got[key] = facts.get(key)
     return CaseResult(id=expectation.id, expected=expectation.expected, got=got)
 
 
-def _facts(copies: Sequence[Copy]) -> dict[str, object]:
-    """Return what the nodes say about one ticket; nothing while nobody or two hold it."""
-    held = custodian_copy(copies)
-    if held is None:
-        return {}
-    states = sorted({copy.state for copy in copies})
-    region, _, rest = held.unit.partition("-")
-    return {
-        "custodians": list(longest_path(copies)),
-        "unit": held.unit,
-        "unit_region": region,
-        "unit_kind": rest.rpartition("-")[0],
-        "region": held.region,
-        "rated": all(copy.is_rated for copy in copies),
-        "ends": states[0] if len(states) == 1 else "/".join(states),
-        "line": held.line,
-        "referred_to": held.referred_to,
-        "has_sheet": held.has_sheet,
-        "has_answer": held.has_answer,
-    }
+def _variations(results: Sequence[tuple[CaseResult, Sequence[Copy]]]) -> Variations:
+    waiting: Counter[str] = Counter()
+    otherwise: Counter[str] = Counter()
+    for result, copies in results:
+        if result.is_ok:
+            continue
+        place = _place_of(copies)
+        held = custodian_copy(copies)
+        if held is not None and place in {Place.IN_TRIAGE, Place.IN_CASE}:
+            reason = held.explanation or held.rule
+            waiting[f"{result.id}: {place.value}: {reason}"] += 1
+        else:
+            keys = [key for key, value in result.expected.items() if result.got.get(key) != value]
+            otherwise[f"{result.id}: {place.value}: {', '.join(keys)}"] += 1
+    good = sum(1 for result, _ in results if result.is_ok)
+    return Variations(len(results), good, dict(waiting), dict(otherwise))
+
+
+def _state_of(copies: Sequence[Copy]) -> str:
+    return "/".join(sorted({copy.state for copy in copies}))

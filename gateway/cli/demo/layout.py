@@ -47,6 +47,10 @@ class Layout:
         """The folder of one simulated dispatcher."""
         return self.folder / "dispatchers" / authority
 
+    def panel(self, node: str) -> Path:
+        """The folder of the simulated panel at an arbiter's node."""
+        return self.folder / "panels" / node
+
     def staff(self, authority: str) -> Path:
         """The certificate folder of the observer at one authority."""
         return self.folder / "staff" / authority

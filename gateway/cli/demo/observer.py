@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
 import grpc
 
-from gateway.cli.demo.judge import Copy
+from gateway.cli.demo.judge import CaseFile, Copy
 from gateway.server.client import CertificateFolder, open_channel
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as arbitration_pb
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
+from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
 
-DEADLINE = timedelta(seconds=5)
-PAGE_SIZE = 500  # the bound of ListTickets
+DEADLINE = timedelta(seconds=10)
+PAGE_SIZE = 100  # of 500: a node renders a page within the deadline on a busy machine
+OPEN_STATES = ("RECEIVED", "DISPATCHED", "HANDLING", "RESOLVED", "REOPENED")
 
 
 class Observer:
     """Staff of every authority, who look at the tickets there."""
 
-    def __init__(self, watches: Mapping[str, tuple[str, str, Path]]) -> None:
-        """Take per authority: node, endpoint, folder with a staff certificate."""
+    def __init__(
+        self,
+        watches: Mapping[str, tuple[str, str, Path]],
+        *,
+        arbiters: Sequence[tuple[str, Path]] = (),
+    ) -> None:
+        """Take per authority: node, endpoint, folder with a staff certificate; then arbiters."""
         self._nodes = {code: node for code, (node, _, _) in watches.items()}
         self._channels = {
             code: staff_channel(endpoint, folder) for code, (_, endpoint, folder) in watches.items()
         }
+        self._arbiters = [staff_channel(endpoint, folder) for endpoint, folder in arbiters]
+        self._sheets: dict[tuple[str, str], bool] = {}  # by ticket and etag: content never changes
 
     async def __aenter__(self) -> Self:
         """Enter; channels connect when they are used."""
@@ -34,7 +46,7 @@ class Observer:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the channels."""
-        for channel in self._channels.values():
+        for channel in (*self._channels.values(), *self._arbiters):
             await channel.close()
 
     async def copies(self) -> list[Copy]:
@@ -45,6 +57,41 @@ class Observer:
         """
         lists = await asyncio.gather(*(self._copies_at(code) for code in self._channels))
         return [copy for found in lists for copy in found]
+
+    async def is_busy(self, *, least: int) -> bool:
+        """Tell whether some authority still works on `least` tickets or more in one state.
+
+        Cheap where reading everything is not: nodes render so many tickets at most.
+
+        Raises:
+            grpc.aio.AioRpcError: a node does not answer.
+        """
+        for authority in self._channels:
+            for state in OPEN_STATES:
+                filter_text = f'state = "{state}" AND followed = false'
+                page = await self._page(authority, "", size=least, filter_text=filter_text)
+                if len(page.tickets) >= least:
+                    return True
+        return False
+
+    async def case_files(self) -> list[CaseFile]:
+        """Return every dispute at the arbiters.
+
+        Raises:
+            grpc.aio.AioRpcError: a node does not answer.
+        """
+        found: list[CaseFile] = []
+        for channel in self._arbiters:
+            stub = arbitration_grpc.ArbitrationServiceStub(channel)
+            token = ""
+            while True:
+                request = arbitration_pb.ListCasesRequest(page_size=PAGE_SIZE, page_token=token)
+                page = await stub.ListCases(request, timeout=DEADLINE.total_seconds())
+                found += [case_file_of(case) for case in page.cases]
+                token = page.next_page_token
+                if not token:
+                    break
+        return found
 
     async def is_up(self, authority: str) -> bool:
         """Tell whether the node of an authority answers."""
@@ -64,20 +111,32 @@ class Observer:
         while True:
             page = await self._page(authority, token)
             for listed in page.tickets:
-                ticket = listed
+                copy = copy_of(listed, authority=authority, node=self._nodes[authority])
                 if listed.HasField("external_referral"):
-                    # The hand-over sheet is content, which a list does not show.
-                    request = ticket_service_pb2.GetTicketRequest(name=listed.name)
-                    answer = await stub.GetTicket(request, timeout=DEADLINE.total_seconds())
-                    ticket = answer.ticket
-                found.append(copy_of(ticket, authority=authority, node=self._nodes[authority]))
+                    copy = replace(copy, has_sheet=await self._has_sheet(stub, listed))
+                found.append(copy)
             token = page.next_page_token
             if not token:
                 return found
 
-    async def _page(self, authority: str, token: str) -> ticket_service_pb2.ListTicketsResponse:
+    async def _has_sheet(
+        self, stub: ticket_service_pb2_grpc.TicketServiceAsyncStub, listed: ticket_pb2.Ticket
+    ) -> bool:
+        """Tell whether a hand-over sheet was made out; a list does not show content."""
+        key = (listed.name, listed.etag)
+        if key not in self._sheets:
+            request = ticket_service_pb2.GetTicketRequest(name=listed.name)
+            answer = await stub.GetTicket(request, timeout=DEADLINE.total_seconds())
+            self._sheets[key] = bool(answer.ticket.external_referral.sheet)
+        return self._sheets[key]
+
+    async def _page(
+        self, authority: str, token: str, *, size: int = PAGE_SIZE, filter_text: str = ""
+    ) -> ticket_service_pb2.ListTicketsResponse:
         stub = ticket_service_pb2_grpc.TicketServiceStub(self._channels[authority])
-        request = ticket_service_pb2.ListTicketsRequest(page_size=PAGE_SIZE, page_token=token)
+        request = ticket_service_pb2.ListTicketsRequest(
+            page_size=size, page_token=token, filter=filter_text
+        )
         return await stub.ListTickets(request, timeout=DEADLINE.total_seconds())
 
 
@@ -119,6 +178,25 @@ def copy_of(ticket: ticket_pb2.Ticket, *, authority: str, node: str) -> Copy:
         referred_to=referral.region,
         has_sheet=bool(referral.sheet),
         has_answer=referral.HasField("answer_time"),
+        parent=ticket.parent.removeprefix("tickets/"),
+        purpose=_short(codes_pb2.TicketPurpose.Name(ticket.purpose), "TICKET_PURPOSE_"),
+        is_provisional=ticket.due_provisional,
+        is_secret=ticket.secrecy_required,
+        asked=len(ticket.information_requests),
+        answered=sum(item.HasField("answer_time") for item in ticket.information_requests),
+        explanation=ticket.decision.explanation,
+    )
+
+
+def case_file_of(case: arbitration_pb.Case) -> CaseFile:
+    """Return what the judge needs of a dispute."""
+    newest = case.rulings[-1] if case.rulings else None
+    return CaseFile(
+        ticket=case.ticket,
+        state=_short(arbitration_pb.Case.State.Name(case.state), "STATE_"),
+        cause=case.cause,
+        ruling=_short(custody_pb2.Ruling.Kind.Name(newest.kind), "KIND_") if newest else "",
+        target=newest.target if newest else "",
     )
 
 

@@ -9,9 +9,13 @@ from gateway.cli.output import pick
 
 
 def summary(
-    verdict: Verdict, *, seconds: float, nodes: Sequence[Mapping[str, object]]
+    verdict: Verdict,
+    *,
+    seconds: float,
+    nodes: Sequence[Mapping[str, object]],
+    hub: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """Return the summary with exactly the agreed keys."""
+    """Return the summary with exactly the agreed keys; `hub` is what reached the nation's hub."""
     count = {place.value: verdict.places.get(place, 0) for place in Place}
     return {
         "tickets": verdict.tickets,
@@ -35,10 +39,19 @@ def summary(
             for case in verdict.cases
         ],
         "nodes": [dict(node) for node in nodes],
+        "variations": {
+            "count": verdict.variations.count,
+            "as_expected": verdict.variations.as_expected,
+            "waiting": dict(verdict.variations.waiting),
+            "otherwise": dict(verdict.variations.otherwise),
+        },
+        "hub": dict(hub) if hub is not None else None,
     }
 
 
-def text_lines(verdict: Verdict, *, seconds: float) -> list[str]:
+def text_lines(
+    verdict: Verdict, *, seconds: float, hub: Mapping[str, object] | None = None
+) -> list[str]:
     """Return the summary in words."""
     count = {place.value: verdict.places.get(place, 0) for place in Place}
     lines = [
@@ -69,6 +82,9 @@ def text_lines(verdict: Verdict, *, seconds: float) -> list[str]:
         if not case.is_ok:
             lines.append(f"    {pick('应为', 'expected')} {dict(case.expected)}")
             lines.append(f"    {pick('实际', 'got')} {dict(case.got)}")
+    lines += _variation_lines(verdict)
+    if hub is not None:
+        lines.append(hub_line(hub))
     if not verdict.is_settled:
         unsettled = count["unsettled"]
         unacknowledged, disagreeing = len(verdict.unacknowledged), len(verdict.disagreeing)
@@ -79,4 +95,28 @@ def text_lines(verdict: Verdict, *, seconds: float) -> list[str]:
                 f"seen differently {disagreeing}",
             )
         )
+    return lines
+
+
+def hub_line(hub: Mapping[str, object]) -> str:
+    """Return what reached the nation's hub, in a line."""
+    cells, released = hub.get("cells", 0), hub.get("released", 0)
+    return pick(
+        f"国家枢纽收到 {hub.get('provinces', 0)} 个省的 {cells} 个汇总格，其中 {released} 个公布",
+        f"the hub got {cells} cells of {hub.get('provinces', 0)} provinces, {released} released",
+    )
+
+
+def _variation_lines(verdict: Verdict) -> list[str]:
+    found = verdict.variations
+    if not found.count:
+        return []
+    lines = [
+        pick(
+            f"变化件 {found.count} 件，{found.as_expected} 件如其案例结束",
+            f"{found.count} variations, {found.as_expected} ended as their case does",
+        )
+    ]
+    for reason, count in sorted({**found.waiting, **found.otherwise}.items()):
+        lines.append(f"    {count} × {pick('案例', 'case')} {reason}")
     return lines

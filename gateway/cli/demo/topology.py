@@ -1,12 +1,17 @@
-"""Who takes part in a demonstration: nodes, platforms, dispatchers. Data, read from a file."""
+"""Who takes part in a demonstration: nodes, platforms, people. Data, read from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
+
+from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.ids import NATION
+from gateway.kernel.time import Instant
 
 TOPOLOGY = Path(__file__).with_name("topology.yaml")
 
@@ -22,7 +27,7 @@ class NodePlan:
 
     @property
     def authorities(self) -> tuple[str, ...]:
-        """Every authority whose tickets live here."""
+        """Every authority that lives here: with tickets, or as the nation's hub or arbiter."""
         return (self.authority, *self.hosts)
 
     @property
@@ -37,8 +42,15 @@ class PlatformPlan:
 
     id: str
     authority: str
-    has_samples: bool
-    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPlan:
+    """Business time: `start` when the nodes should be up, `rate` times as fast."""
+
+    start: Instant
+    rate: float
+    up_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +60,60 @@ class Topology:
     nodes: tuple[NodePlan, ...]
     platforms: tuple[PlatformPlan, ...]
     dispatchers: tuple[str, ...]
+    panels: tuple[str, ...]  # nodes of the role arbiter
     names: Mapping[str, str]
+    clock: ClockPlan | None = None
 
     def node_of(self, authority: str) -> NodePlan:
-        """Return the node where an authority lives."""
+        """Return the node where the tickets of an authority live."""
         for node in self.nodes:
-            if authority in node.authorities:
+            if node.is_custodian and authority in node.authorities:
                 return node
         raise KeyError(authority)
+
+    def node_named(self, name: str) -> NodePlan:
+        """Return the node of a name."""
+        return next(node for node in self.nodes if node.name == name)
 
     @property
     def authorities(self) -> tuple[str, ...]:
         """Every authority that can hold a ticket."""
         return tuple(code for node in self.nodes if node.is_custodian for code in node.authorities)
 
+    @property
+    def national(self) -> tuple[NodePlan, ...]:
+        """The nodes of the nation, the directory first."""
+        found = [node for node in self.nodes if node.authority == NATION]
+        return tuple(sorted(found, key=lambda node: "directory" not in node.roles))
+
+    def only(self, provinces: Collection[str]) -> Topology:
+        """Return the same world with these provinces and the nation only.
+
+        Raises:
+            FieldInvalid: a code is no province of the demonstration.
+        """
+        known = {node.authority for node in self.nodes if node.is_custodian}
+        unknown = sorted(set(provinces) - known)
+        if unknown:
+            raise FieldInvalid(
+                field="--authorities", got=", ".join(unknown), expected=", ".join(sorted(known))
+            )
+        nodes = tuple(
+            node for node in self.nodes if not node.is_custodian or node.authority in provinces
+        )
+        kept = {code for node in nodes if node.is_custodian for code in node.authorities}
+        return replace(
+            self,
+            nodes=nodes,
+            platforms=tuple(each for each in self.platforms if each.authority in kept),
+            dispatchers=tuple(code for code in self.dispatchers if code in kept),
+        )
+
 
 def load_topology(path: Path = TOPOLOGY) -> Topology:
     """Return the topology of a file."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    clock = raw.get("clock")
     return Topology(
         nodes=tuple(
             NodePlan(
@@ -77,14 +125,17 @@ def load_topology(path: Path = TOPOLOGY) -> Topology:
             for node in raw["nodes"]
         ),
         platforms=tuple(
-            PlatformPlan(
-                id=str(platform["id"]),
-                authority=str(platform["authority"]),
-                has_samples=bool(platform.get("samples")),
-                regions=tuple(map(str, platform.get("regions", ()))),
-            )
+            PlatformPlan(id=str(platform["id"]), authority=str(platform["authority"]))
             for platform in raw["platforms"]
         ),
         dispatchers=tuple(map(str, raw.get("dispatchers", ()))),
+        panels=tuple(map(str, raw.get("panels", ()))),
         names={str(code): str(name) for code, name in raw.get("names", {}).items()},
+        clock=ClockPlan(
+            start=datetime.fromisoformat(clock["start"]).astimezone(UTC),
+            rate=float(clock["rate"]),
+            up_seconds=float(clock["up_seconds"]),
+        )
+        if clock
+        else None,
     )

@@ -72,6 +72,7 @@ async def test_a_chain_comes_back_whole(database: Database) -> None:
         pending_epoch=EPOCH,
         ruling_target=HEBEI,
         ruling_statement=b"\x00\xff",
+        content_due=True,
         mandates=("130100",),
         path=(TIANJIN, HEBEI),
         parties=(HEBEI,),
@@ -271,6 +272,42 @@ async def test_recorded_acts_are_those_of_one_actor_in_order(database: Database)
         actor=LANGFANG,
     )
     assert found == wanted
+
+
+async def test_statements_of_a_kind_are_those_of_one_chain_oldest_first(database: Database) -> None:
+    place = {"authority": NATION, "ticket": TICKETS[0], "scope": NATION, "number": 1}
+    rows = [
+        a_row(store.StatementRow, **place, digest=bytes([n]), kind=kind, issuer=issuer, epoch=epoch)
+        for n, (kind, issuer, epoch) in enumerate(
+            [("CaseFiling", HEBEI, 2), ("CaseFiling", TIANJIN, 1), ("Genesis", TIANJIN, 0)]
+        )
+    ]
+    await put(database, store.STATEMENTS, *rows)
+    found = await selected(database, store.STATEMENTS_OF_KIND, **place, kind="CaseFiling")
+    assert found == [rows[1], rows[0]]
+    said = await selected(
+        database, store.STATEMENTS_SAID, **place, kind="CaseFiling", issuer=TIANJIN
+    )
+    assert said == [rows[1]]
+
+
+async def test_rulings_and_their_answers_are_those_of_one_chain_in_order(
+    database: Database,
+) -> None:
+    place = {"scope": NATION, "ticket": TICKETS[0], "chain": 1}
+    rulings = [
+        a_row(store.RulingRow, **place, number=number, kind=2, told=(TIANJIN, HEBEI))
+        for number in (2, 1)
+    ]
+    other = a_row(store.RulingRow, **(place | {"chain": 2}), number=1, kind=5)
+    await put(database, store.RULINGS, *rulings, other)
+    assert await selected(database, store.RULINGS_OF_CHAIN, **place) == rulings[::-1]
+    answers = [
+        a_row(store.RulingAnswerRow, **place, number=1, authority=code, role=1)
+        for code in (TIANJIN, HEBEI)
+    ]
+    await put(database, store.RULING_ANSWERS, *answers)
+    assert await selected(database, store.ANSWERS_OF_CHAIN, **place) == answers
 
 
 async def test_rows_after_a_transaction_leave_out_what_may_still_be_overtaken(

@@ -9,6 +9,7 @@ import pytest
 from gateway.audit.service import AuditLog
 from gateway.custody.servicer import CustodyServicer
 from gateway.custody.transfers import Transfers
+from gateway.database.once import Once
 from gateway.kernel.errors import (
     DestinationNotJoined,
     FieldInvalid,
@@ -16,6 +17,7 @@ from gateway.kernel.errors import (
     PageTokenInvalid,
     RequestIdReused,
     ResourceNotFound,
+    TransitionNotAllowed,
 )
 from gateway.tickets.tokens import Tokens
 from hotline.custody.v1 import custody_pb2, custody_service_pb2
@@ -39,6 +41,7 @@ def a_desk(federation: Federation, authority: str) -> CustodyServicer:
     )
     return CustodyServicer(
         transfers=transfers,
+        once=Once(database=node.database, clock=federation.clock, key=node.room.token_key),
         tokens=Tokens(node.room.token_key),
         principal_of=lambda _context: a_person(authority),
     )
@@ -178,6 +181,36 @@ async def test_a_second_refusal_files_a_case_and_the_ticket_stays() -> None:
     assert view is not None
     assert view.case
     assert view.custodian == "120000"
+
+
+async def test_during_a_case_who_asks_for_the_ticket_gets_it_without_another_question() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    for _ in range(2):
+        transfer = await an_offer(federation, name)
+        await a_desk(federation, "130000").DeclineTransfer(
+            pb.DeclineTransferRequest(
+                name=transfer,
+                reason=codes_pb2.RETURN_REASON_WRONG_FUNCTION,
+                clause="测试条款",
+                proposed_owner="120000",
+                request_id=an_id(),
+            ),
+            CONTEXT,
+        )
+        await federation.settle()
+    desk = a_desk(federation, "130000")
+    request = pb.AssumeTicketRequest(name=name, request_id=an_id())
+
+    asked = await desk.AssumeTicket(request, CONTEXT)
+    assert asked.custodian == "120000"
+    assert asked == await desk.AssumeTicket(request, CONTEXT)
+    await federation.settle()
+    transfer = await an_offer(federation, name)
+
+    assert await state_of(federation, "120000", transfer) == "STATE_ACCEPTED"
+    with pytest.raises(TransitionNotAllowed):
+        await desk.AssumeTicket(pb.AssumeTicketRequest(name=name, request_id=an_id()), CONTEXT)
 
 
 async def test_a_revoked_transfer_ends_at_both_sides() -> None:

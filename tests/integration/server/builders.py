@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -124,9 +124,10 @@ async def a_node(
     quota: Quota | None = None,
     request_bytes_max: int = REQUEST_BYTES_MAX,
     hosted: frozenset[str] = frozenset({"130000"}),
+    more: Mapping[str, Service] | None = None,
     with_reflection: bool = False,
 ) -> AsyncIterator[Node]:
-    """Run a server with FederationService and TicketService."""
+    """Run a server with FederationService, TicketService and what else a test names."""
     now = CLOCK.now()
     root = CertificateAuthority.create(folder / "root", "federation", now=now)
     hebei = CertificateAuthority.create(folder / "130000", "130000", now=now)
@@ -161,8 +162,9 @@ async def a_node(
             Service(
                 ticket_grpc.add_TicketServiceServicer_to_server, tickets or a_ticket_servicer()
             ),
+            *(more or {}).values(),
         ),
-        configured={FEDERATION, TICKETS},
+        configured={FEDERATION, TICKETS, *(more or {})},
         gate=gate,
         with_reflection=with_reflection,
     )

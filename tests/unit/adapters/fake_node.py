@@ -43,6 +43,8 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
     unknown_tokens: set[str] = field(default_factory=set)
     watched_from: list[str] = field(default_factory=list)
     purposes: list[str] = field(default_factory=list)
+    unknown_units: set[str] = field(default_factory=set)
+    requests: list[Message] = field(default_factory=list)
 
     async def _maybe_down(self, context: Context) -> None:
         if self.is_down:
@@ -124,6 +126,7 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
         if request.request_id not in self.act_requests:
             self.act_requests.add(request.request_id)
             self.acts.append((name, request.name))
+            self.requests.append(request)
         await self._maybe_lose(context)
 
     async def AcknowledgeTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
@@ -150,13 +153,78 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
         await self._act("close", request, context)
         return Service.CloseTicketResponse()
 
+    async def ReturnTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("return", request, context)
+        return Service.ReturnTicketResponse()
+
+    async def ReviewReturn(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("review", request, context)
+        return Service.ReviewReturnResponse()
+
+    async def RequestInformation(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("ask", request, context)
+        return Service.RequestInformationResponse()
+
+    async def AnswerInformation(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("answer", request, context)
+        return Service.AnswerInformationResponse()
+
+    async def ExtendDeadline(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("extend", request, context)
+        return Service.ExtendDeadlineResponse()
+
+    async def ReviewExtension(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("grant", request, context)
+        return Service.ReviewExtensionResponse()
+
+    async def SupplementTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("supplement", request, context)
+        return Service.SupplementTicketResponse()
+
+    async def UrgeTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("urge", request, context)
+        return Service.UrgeTicketResponse()
+
+    async def WithdrawTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("withdraw", request, context)
+        return Service.WithdrawTicketResponse()
+
+    async def ReopenTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("reopen", request, context)
+        return Service.ReopenTicketResponse()
+
+    async def AssignTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        if request.unit in self.unknown_units:
+            status = a_status("FIELD_INVALID", field="unit", got=request.unit, expected="a unit")
+            context.set_trailing_metadata(
+                (("grpc-status-details-bin", status.SerializeToString()),)
+            )
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "unit")
+        await self._act(f"assign {request.unit}", request, context)
+        return Service.AssignTicketResponse()
+
     async def CreateTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
-    async def ListTickets(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+    async def SplitTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
-    async def AssignTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+    async def StreamCreateTickets(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        nothing: tuple[Message, ...] = ()
+        for item in nothing:
+            yield item
+        raise NotImplementedError
+
+    async def UploadAttachment(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        raise NotImplementedError
+
+    async def DownloadAttachment(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        nothing: tuple[Message, ...] = ()
+        for item in nothing:
+            yield item
+        raise NotImplementedError
+
+    async def ListTickets(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         raise NotImplementedError
 
     async def ListTicketEvents(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire

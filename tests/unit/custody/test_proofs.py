@@ -274,7 +274,7 @@ def test_an_unknown_kind_proves_nothing() -> None:
 
 def test_a_sound_offer_passes() -> None:
     story = a_story().handed_to(HEBEI)
-    check_offer(proven(story), issuer=HEBEI, epoch=Epoch(0, 2), body=story.offer(SHANGHAI))
+    check_offer(proven(story), OUTER, issuer=HEBEI, epoch=Epoch(0, 2), body=story.offer(SHANGHAI))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_an_offer_that_misstates_its_term_fails(changes: dict[str, object]) -> N
     story = a_story().handed_to(HEBEI)
     body = replace(story.offer(SHANGHAI), **changes)  # type: ignore[arg-type] # a table of changes
     with refused(9):
-        check_offer(proven(story), issuer=HEBEI, epoch=Epoch(0, 2), body=body)
+        check_offer(proven(story), OUTER, issuer=HEBEI, epoch=Epoch(0, 2), body=body)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +305,7 @@ def test_only_the_holder_offers_and_only_later(issuer: str, epoch: Epoch) -> Non
     with refused(9):
         check_offer(
             proven(story),
+            OUTER,
             issuer=HEBEI if issuer == HEBEI else TIANJIN,
             epoch=epoch,
             body=story.offer(SHANGHAI),

@@ -66,10 +66,11 @@ def test_every_cell_is_a_transition_or_a_typed_error(holding: Holding, event: Lo
     assert repr(chain) == before
 
 
-def test_only_a_custodian_acts_and_only_who_cares_files() -> None:
+def test_only_a_custodian_acts_and_only_who_had_a_part_files() -> None:
     assert {holding for holding, event in LOCAL if event is Local.CARE_ACT} == CARING
     assert {holding for holding, event in LOCAL if event is Local.EXCLUSIVE_ACT} == {Holding.HELD}
-    assert {holding for holding, event in LOCAL if event is Local.FILE_CASE} < CARING
+    filing = {holding for holding, event in LOCAL if event is Local.FILE_CASE}
+    assert filing - CARING == {Holding.RELEASED}, "a party against one that is silent"
 
 
 def test_no_local_event_but_an_acceptance_makes_a_custodian() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.dispatch.codec import Submission
 from gateway.dispatch.intake import Intake
-from gateway.dispatch.once import Call
 from gateway.kernel.errors import BatchTooLarge, FieldInvalid
+from gateway.trust.call import Call
 from hotline.ticket.v1 import (
     codes_pb2,
     ticket_pb2,
@@ -141,3 +141,122 @@ async def test_unit_and_platform_carry_a_ticket_to_its_rating() -> None:
         )
         assert rated.ticket.state == ticket_pb2.Ticket.STATE_CLOSED
         assert rated.ticket.rating.HasField("rate_time")
+
+
+async def test_a_unit_asks_the_desk_over_the_wire_and_limits_of_the_schema_hold() -> None:
+    async with a_stub() as stub:
+        created = await stub.CreateTicket(a_request(a_message(region="120101")))
+        name = created.ticket.name
+        asked = PB.ReturnTicketRequest(
+            name=name,
+            reason=codes_pb2.RETURN_REASON_WRONG_FUNCTION,
+            clause="职责清单第三条（测试）",
+            proposed_owner="units/120000-CG-1",
+            request_id=IDS.uuid7(NOW),
+        )
+        filed = await stub.ReturnTicket(asked)
+        assert filed.ticket.returns[0].state == ticket_pb2.Return.STATE_FILED
+        due = filed.ticket.due_time.seconds
+        wish = PB.ExtendDeadlineRequest(
+            name=name,
+            reason=codes_pb2.EXTENSION_REASON_COMPLEX,
+            basis="情况复杂（测试）",
+            request_id=IDS.uuid7(NOW),
+        )
+        wish.new_due_time.seconds = due + 86_400
+        extended = await stub.ExtendDeadline(wish)
+        assert extended.ticket.extensions[0].new_due_time.seconds == due + 86_400
+        reviews = (
+            stub.ReviewReturn(
+                PB.ReviewReturnRequest(
+                    name=name, return_number=1, basis="测试", request_id=IDS.uuid7(NOW)
+                )
+            ),
+            stub.ReviewExtension(
+                PB.ReviewExtensionRequest(
+                    name=name, extension_number=1, basis="测试", request_id=IDS.uuid7(NOW)
+                )
+            ),
+        )
+        for call in reviews:  # the caller here is a platform
+            with pytest.raises(grpc.aio.AioRpcError, match="RoleMissing"):
+                await call
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reason": 0},
+        {"reason": 99},
+        {"clause": ""},
+        {"clause": "长" * 401},
+        {"proposed_owner": ""},
+        {"proposed_owner": "units/x"},
+        {"proposed_owner": "130000"},
+        {"request_id": "1"},
+        {"name": "tickets/1"},
+    ],
+    ids=str,
+)
+async def test_a_malformed_return_is_refused_before_anything_is_read(
+    changes: dict[str, object],
+) -> None:
+    servicer = a_federation().nodes["tianjin"].dispatch.servicer
+    values: dict[str, object] = {
+        "name": "tickets/12000020260302000010012",
+        "reason": int(codes_pb2.RETURN_REASON_OTHER),
+        "clause": "测试",
+        "proposed_owner": "authorities/130000",
+        "request_id": IDS.uuid7(NOW),
+    }
+    request = PB.ReturnTicketRequest(**(values | changes))  # type: ignore[arg-type] # of a table
+    with pytest.raises(FieldInvalid):
+        await servicer.ReturnTicket(request, None)  # type: ignore[arg-type] # not reached
+
+
+@pytest.mark.parametrize("missing", ["reason", "new_due_time", "basis", "request_id"])
+async def test_a_malformed_wish_for_more_time_is_refused(missing: str) -> None:
+    servicer = a_federation().nodes["tianjin"].dispatch.servicer
+    request = PB.ExtendDeadlineRequest(
+        name="tickets/12000020260302000010012",
+        reason=codes_pb2.EXTENSION_REASON_COMPLEX,
+        basis="测试",
+        request_id=IDS.uuid7(NOW),
+    )
+    request.new_due_time.FromDatetime(NOW)
+    request.ClearField(missing)  # type: ignore[arg-type] # a name of a field
+    with pytest.raises(FieldInvalid):
+        await servicer.ExtendDeadline(request, None)  # type: ignore[arg-type] # not reached
+
+
+@pytest.mark.parametrize("seconds", [-(10**12), 10**12])
+async def test_a_due_time_outside_the_calendar_is_refused(seconds: int) -> None:
+    servicer = a_federation().nodes["tianjin"].dispatch.servicer
+    request = PB.ExtendDeadlineRequest(
+        name="tickets/12000020260302000010012",
+        reason=codes_pb2.EXTENSION_REASON_COMPLEX,
+        basis="测试",
+        request_id=IDS.uuid7(NOW),
+    )
+    request.new_due_time.seconds = seconds
+    with pytest.raises(FieldInvalid):
+        await servicer.ExtendDeadline(request, None)  # type: ignore[arg-type] # not reached
+
+
+@pytest.mark.parametrize(
+    "changes", [{"basis": ""}, {"basis": "长" * 401}, {"return_number": 0}, {"return_number": -1}]
+)
+async def test_a_malformed_review_is_refused(changes: dict[str, object]) -> None:
+    servicer = a_federation().nodes["tianjin"].dispatch.servicer
+    values: dict[str, object] = {
+        "name": "tickets/12000020260302000010012",
+        "return_number": 1,
+        "basis": "测试",
+        "request_id": IDS.uuid7(NOW),
+    }
+    values |= changes
+    with pytest.raises(FieldInvalid):
+        await servicer.ReviewReturn(PB.ReviewReturnRequest(**values), None)  # type: ignore[arg-type] # of a table, not reached
+    values["extension_number"] = values.pop("return_number")
+    with pytest.raises(FieldInvalid):
+        await servicer.ReviewExtension(PB.ReviewExtensionRequest(**values), None)  # type: ignore[arg-type] # of a table, not reached

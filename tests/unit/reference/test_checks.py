@@ -25,7 +25,7 @@ from gateway.reference.units import UnitRef, Units, parse_unit_ref
 
 
 def the_parts(data: ReferenceData, *, units: Units | None = None) -> Parts:
-    return Parts(data.regions, data.matters, units or data.units, (), ())
+    return Parts(data.regions, data.matters, units or data.units, (), (), data.zones)
 
 
 def an_entry(**changes: object) -> Entry:
@@ -143,6 +143,10 @@ def test_entries_that_follow_each_other_do_not_overlap() -> None:
         ({"ticket_types": (0, 1)}, "ticket types are (0, 1)"),
         ({"urgencies": (3, 5)}, "urgencies are (3, 5)"),
         ({"scope": Scope.BOTH}, "one region's row would bind another province"),
+        (
+            {"effective_from": date(2026, 3, 2), "effective_to": date(2026, 3, 2)},
+            "it ends before it begins",
+        ),
         ({"limits": {}}, "it states no limit"),
         ({"urgencies": (1, 2)}, "urgent limit resolve is 7 working_days"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -25,12 +26,27 @@ from gateway.reference.service_levels import (
     is_floor,
     parse_limit,
     parse_service_levels,
+    recompute,
 )
 from gateway.reference.tables import Findings
 
 ON = date(2026, 3, 2)
 CONSULTATION, HELP, COMPLAINT = 1, 2, 3
 EMERGENCY, URGENT, GENERAL, SLOW = 1, 2, 3, 4
+
+
+WRITTEN_FLOOR = {
+    "id": "floor",
+    "region": "100000",
+    "scope": "both",
+    "limits": {step.value: "2 working_hours" for step in Step},
+    "source": "x",
+}
+
+
+def read(findings: Findings, data: ReferenceData, text: object) -> tuple[Profile, ...]:
+    """Read the nation's file, here `s`."""
+    return parse_service_levels({"s": text}, regions=data.regions, findings=findings)
 
 
 def at(text: str) -> Instant:
@@ -297,9 +313,11 @@ def test_other_texts_are_no_limit(text: str) -> None:
     assert parse_limit(text) is None
 
 
-def test_a_profile_is_read_as_written() -> None:
+def test_a_profile_is_read_as_written(data: ReferenceData) -> None:
     findings = Findings()
-    rows = parse_service_levels(
+    rows = read(
+        findings,
+        data,
         {
             "profiles": [
                 {
@@ -317,13 +335,12 @@ def test_a_profile_is_read_as_written() -> None:
                     "matter": "060000",
                     "statutory": True,
                     "effective_from": date(2026, 1, 1),
+                    "effective_to": date(2027, 1, 1),
                     "limits": {"resolve": "7 working_days"},
                     "source": "x",
                 },
             ]
         },
-        file="s",
-        findings=findings,
     )
     assert not findings.items
     assert is_floor(rows[0])
@@ -332,6 +349,7 @@ def test_a_profile_is_read_as_written() -> None:
         region="130000",
         source="x",
         effective_from=date(2026, 1, 1),
+        effective_to=date(2027, 1, 1),
         limits={Step.RESOLVE: Limit(7, LimitUnit.WORKING_DAYS)},
         ticket_types=(3, 4),
         urgencies=(3,),
@@ -350,6 +368,8 @@ def test_a_profile_is_read_as_written() -> None:
         ({"ticket_types": [True]}, "s.profiles[0].ticket_types"),
         ({"statutory": "yes"}, "s.profiles[0].statutory"),
         ({"effective_from": "soon"}, "s.profiles[0].effective_from"),
+        ({"effective_to": "never"}, "s.profiles[0].effective_to"),
+        ({"effective_to": date(2027, 1, 1)}, "s"),  # a floor has no end
         ({"limits": {"resolve": "soon"}}, "s.profiles[0].limits.resolve"),
         ({"limits": {"reply": "1 working_days"}}, "s.profiles[0].limits"),
         ({"limits": None}, "s.profiles[0].limits"),
@@ -357,7 +377,9 @@ def test_a_profile_is_read_as_written() -> None:
         ({"matter": "060000"}, "s"),  # then nothing is a floor any more
     ],
 )
-def test_a_mistake_in_a_profile_is_named(changes: dict[str, object], location: str) -> None:
+def test_a_mistake_in_a_profile_is_named(
+    data: ReferenceData, changes: dict[str, object], location: str
+) -> None:
     profile: dict[str, object] = {
         "id": "floor",
         "region": "100000",
@@ -366,15 +388,109 @@ def test_a_mistake_in_a_profile_is_named(changes: dict[str, object], location: s
         "source": "x",
     }
     findings = Findings()
-    parse_service_levels({"profiles": [profile | changes]}, file="s", findings=findings)
+    read(findings, data, {"profiles": [profile | changes]})
     assert location in [finding.location for finding in findings.items]
 
 
-def test_an_id_that_is_there_twice_is_named() -> None:
+def test_an_id_that_is_there_twice_is_named(data: ReferenceData) -> None:
     findings = Findings()
     profile = {"id": "a", "region": "100000", "source": "x", "limits": {}}
-    parse_service_levels({"profiles": [profile, profile]}, file="s", findings=findings)
+    read(findings, data, {"profiles": [profile, profile]})
     assert [finding.location for finding in findings.items] == ["s.profiles[1]", "s"]
+
+
+def test_an_authority_times_only_its_own_area(data: ReferenceData) -> None:
+    profile = {
+        "id": "a",
+        "region": "131000",
+        "source": "x",
+        "limits": {"resolve": "1 working_days"},
+    }
+    for owner, problems in (("130000", []), ("131000", []), ("320000", ["outside 320000"])):
+        findings = Findings()
+        rows = parse_service_levels(
+            {
+                "service_levels.yaml": {"profiles": [WRITTEN_FLOOR]},
+                f"service_levels/{owner}.yaml": {"profiles": [profile]},
+            },
+            regions=data.regions,
+            findings=findings,
+        )
+        assert [row.profile_id for row in rows] == ["floor", "a"]
+        assert [finding.problem[-14:] for finding in findings.items] == problems
+
+
+def test_the_projects_rows_of_authorities_are_loaded_beside_the_nations(
+    data: ReferenceData,
+) -> None:
+    owners = {row.region for row in data.service_levels}
+    assert {"100000", "110000", "310000", "320500", "510000"} <= owners
+    city = level_for(data.service_levels, region="320506", ticket_type=HELP)
+    assert (dict(city.origins)[Step.RESOLVE], str(city.resolve)) == (
+        "suzhou.help",
+        "5 working_days",
+    )
+    leaving = level_for(data.service_levels, region="320506", ticket_type=HELP, cross_region=True)
+    assert dict(leaving.origins)[Step.RESOLVE] == "nation.help-and-advice"
+
+
+@pytest.mark.parametrize(
+    ("on", "resolve"),
+    [
+        (date(2026, 3, 1), "15 working_days"),
+        (date(2026, 3, 2), "9 working_days"),
+        (date(2026, 6, 30), "9 working_days"),
+        (date(2026, 7, 1), "15 working_days"),
+    ],
+)
+def test_a_row_holds_from_its_first_day_until_before_its_last(
+    data: ReferenceData, on: date, resolve: str
+) -> None:
+    row = a_row(
+        "city",
+        "131000",
+        "9 working_days",
+        effective_from=date(2026, 3, 2),
+        effective_to=date(2026, 7, 1),
+    )
+    assert resolve_of(data, row, on=on) == resolve
+
+
+def test_a_provisional_due_time_is_computed_again_when_the_year_is_published(
+    data: ReferenceData,
+) -> None:
+    level = level_for(data.service_levels, region="120000", ticket_type=5)
+    start = at("2026-12-31T10:00")
+    before = due(level, start, data.calendar, dispatched=start)
+    assert before.provisional
+    new_year = {date(2027, 1, day): False for day in (1, 2, 3, 4)}
+    published = replace(data.calendar, overlay=new_year, overlay_years=frozenset({2027}))
+
+    after = recompute(level, start, published, dispatched=start)
+
+    assert not after.provisional
+    assert after.resolve_due - before.resolve_due == timedelta(days=2)  # 1 and 4 January are off
+    assert after == recompute(level, start, published, dispatched=start)
+
+
+def test_what_nobody_dispatched_is_timed_from_the_end_of_the_dispatch_limit(
+    data: ReferenceData,
+) -> None:
+    level = level_for(data.service_levels)
+    start = at("2026-03-02T10:00")
+    waiting = recompute(level, start, data.calendar, dispatched=None)
+    end = level.dispatch.end(start, data.calendar).instant
+    assert waiting == due(level, start, data.calendar, dispatched=end)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, True), (1, False)])
+def test_a_granted_extension_is_never_shortened(data: ReferenceData, days: int, kept: bool) -> None:
+    level = level_for(data.service_levels)
+    start = at("2026-03-02T10:00")
+    plain = due(level, start, data.calendar, dispatched=start)
+    granted = start + timedelta(days=days)
+    times = recompute(level, start, data.calendar, dispatched=start, extended_to=granted)
+    assert times.resolve_due == (granted if kept else plain.resolve_due)
 
 
 def test_the_ranges_are_those_of_the_standard() -> None:

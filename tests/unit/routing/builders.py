@@ -9,8 +9,11 @@ from textwrap import indent
 from gateway.kernel.codes import Channel, TicketType, Urgency
 from gateway.kernel.ids import AuthorityCode
 from gateway.reference.units import UnitRef
+from gateway.routing.conditions import cel_conditions
 from gateway.routing.model import (
     Assign,
+    Condition,
+    ConditionFault,
     Guard,
     Pack,
     RoutingFacts,
@@ -46,6 +49,12 @@ def a_ticket(
         zone=zone,
         on_boundary=on_boundary,
     )
+
+
+def a_condition(text: str) -> Condition:
+    compiled = cel_conditions().compile(text)
+    assert not isinstance(compiled, ConditionFault), compiled
+    return compiled
 
 
 def a_rule(

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.reference.data import ReferenceData
+from gateway.routing.conditions import cel_conditions
 from gateway.routing.packs import PackSet
-from tests.unit.routing.builders import AUTHORITIES, RULES
+from tests.unit.routing.builders import RULES
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +20,10 @@ def reference() -> ReferenceData:
 
 @pytest.fixture(scope="session")
 def packs(reference: ReferenceData) -> PackSet:
-    return PackSet.load(RULES / "packs", authorities=AUTHORITIES, reference=reference)
+    folder = RULES / "packs"
+    return PackSet.load(
+        folder,
+        authorities={path.name.partition(".")[0] for path in folder.glob("*.yaml")},
+        reference=reference,
+        conditions=cel_conditions(),
+    )

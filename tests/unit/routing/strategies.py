@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.kernel.codes import Channel, TicketType, Urgency
 from gateway.routing.model import RoutingFacts, Rule, Selectors
-from tests.unit.routing.builders import FROM, a_rule
+from tests.unit.routing.builders import FROM, a_condition, a_rule
 
 REGIONS = ("100000", "120000", "120101", "130000", "130100", "130102", "131000", "131082", "131003")
 MATTERS = ("040000", "041200", "041300", "050000", "050500", "050502", "051200")
@@ -17,6 +17,12 @@ KINDS = ("GA", "JT")
 UNITS = ("units/131082-GA-1", "units/131000-JT-1", "units/nonsense")
 DAYS = st.integers(0, 40).map(lambda days: FROM + timedelta(days=days))
 FLAGS = st.sampled_from((None, True, False))
+CONDITION_TEXTS = (
+    "facts.zone == ''",
+    "facts.region.startsWith('13')",
+    "facts.insured_region != '' || facts.at_night",
+    "1 / facts.risk_tags.size() == 1",  # fails for a ticket without any
+)
 
 
 Item = TypeVar("Item")
@@ -41,6 +47,7 @@ def rules(draw: st.DrawFn) -> Rule:
         reported_unit=draw(FLAGS),
         secrecy_required=draw(FLAGS),
         on_boundary=draw(FLAGS),
+        condition=draw(st.none() | st.sampled_from(CONDITION_TEXTS).map(a_condition)),
     )
     return a_rule(selectors=selectors, effective_from=starts, effective_to=ends)
 
@@ -56,4 +63,7 @@ FACTS = st.builds(
     zone=st.sampled_from(("", "zone-1")),
     on_boundary=st.booleans(),
     secrecy_required=st.booleans(),
+    insured_region=st.sampled_from(("", *REGIONS)),
+    at_night=st.booleans(),
+    risk_tags=st.sampled_from(((), (1,), (1, 2))),
 )

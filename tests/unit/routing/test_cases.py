@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from gateway.reference.data import ReferenceData
-from gateway.routing.cases import CaseResult, parse_cases
+from gateway.routing.cases import CaseResult, parse_cases, run_cases
 from gateway.routing.check import check_cases, check_pack
-from gateway.routing.model import Finding
+from gateway.routing.conditions import cel_conditions
+from gateway.routing.model import Finding, Help, Lead, RegionFact, Selectors
 from gateway.routing.packs import PackSet
 from tests.fixtures.golden import Golden
-from tests.unit.routing.builders import RULES
+from tests.unit.routing.builders import RULES, a_condition, a_pack, a_rule
 
 CASES = {path.stem: path.read_bytes() for path in sorted((RULES / "cases").glob("*.yaml"))}
 SCENARIOS = ("case 1,", "case 10,", "case 17,", "case 21,", "case 25,")
@@ -55,7 +57,7 @@ def test_the_stories_of_this_issue_are_among_the_cases(checked: Checked) -> None
 @pytest.mark.parametrize("name", [path.stem for path in sorted((RULES / "packs").glob("*.yaml"))])
 def test_the_projects_packs_have_no_error(name: str, reference: ReferenceData) -> None:
     source = (RULES / "packs" / f"{name}.yaml").read_bytes()
-    findings = check_pack(source, name=name, reference=reference)
+    findings = check_pack(source, name=name, reference=reference, conditions=cel_conditions())
 
     assert [str(finding) for finding in findings if finding.is_error] == []
 
@@ -81,13 +83,21 @@ def test_the_traces_are_the_pinned_ones(file: str, checked: Checked, golden: Gol
     golden.check(f"tests/golden/routing/{file}.json", text)
 
 
+EVERY_FACT = (
+    "facts.noise_source == NoiseSource.NOISE_SOURCE_TRAFFIC && facts.industry == 'fitness'"
+    " && facts.at_night && facts.owner_unknown && !facts.parent"
+    " && facts.passing_regions == ['320000']"
+)
+
+
 def test_a_rule_without_a_case_is_found(packs: PackSet, reference: ReferenceData) -> None:
     fewer = {name: source for name, source in CASES.items() if name != "130600.baoding"}
     _, findings = check_cases(fewer, packs=packs, reference=reference)
 
-    assert [finding.problem for finding in findings] == [
-        "bd.wages.construction has no passing case"
-    ]
+    rules = packs.get("130600.baoding").rules
+    assert sorted(finding.problem for finding in findings) == sorted(
+        f"{rule.id} has no passing case" for rule in rules
+    )
 
 
 def test_a_case_that_ends_otherwise_says_how(packs: PackSet, reference: ReferenceData) -> None:
@@ -107,6 +117,55 @@ def test_a_case_cannot_cover_a_rule_that_does_not_decide_it(
     results, _ = check_cases({"lazy": lazy}, packs=packs, reference=reference)
 
     assert "neither won nor forbade" in results[0].differences()[0]
+
+
+def test_a_case_states_every_fact_and_expects_regions(reference: ReferenceData) -> None:
+    source = b"""\
+cases:
+  - name: x
+    covers: cn.help
+    authority: "131000"
+    hosted: ["131000"]
+    joined: ["310000"]
+    now: "2026-11-20T09:30:00+08:00"
+    facts:
+      region: "310101"
+      matter: "041200"
+      type: complaint
+      urgency: normal
+      insured_region: "131082"
+      registration_region: "310000"
+      passing_regions: ["320000"]
+      noise_source: traffic
+      industry: fitness
+      at_night: true
+      owner_unknown: true
+      parent: false
+    expect:
+      action: assign
+      target: units/131082-JT-1
+      leading_region: "131082"
+      lead_rule: cn.lead
+      help_regions: ["310000"]
+"""
+    cases, findings = parse_cases(source, name="good")
+    rules = (
+        a_rule("cn.lead", action=Lead(RegionFact.INSURED)),
+        a_rule("cn.help", action=Help(RegionFact.REGISTRATION)),
+        a_rule("cn.unit", selectors=Selectors(condition=a_condition(EVERY_FACT))),
+    )
+    packs = PackSet([a_pack(*rules, owner="100000")])
+    (right,) = run_cases(cases, packs=packs, reference=reference)
+    wrong = replace(cases[0], expected={"help_regions": "", "lead_rule": "x"})
+    (other,) = run_cases([wrong], packs=packs, reference=reference)
+
+    assert findings == ()
+    assert right.differences() == ()
+    assert right.covered == {"cn.lead", "cn.help", "cn.unit"}
+    assert other.differences() == (
+        "help_regions: expected '', got '310000'",
+        "lead_rule: expected 'x', got 'cn.lead'",
+    )
 
 
 def test_a_malformed_case_file_names_every_problem() -> None:

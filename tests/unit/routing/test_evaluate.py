@@ -31,6 +31,7 @@ from gateway.routing.model import (
     Unless,
 )
 from gateway.routing.packs import PackSet
+from gateway.routing.regions_named import HELP_REGIONS_MAX, ZONE
 from gateway.routing.trace import TRACE_STEPS_MAX
 from tests.unit.routing.builders import AUTHORITIES, FROM, NOW, a_pack, a_rule, a_ticket
 
@@ -446,7 +447,7 @@ ANY_FACTS = st.builds(
         ("", "000000", "100000", "120107", "120116", "131082", "130281", "330106")
     ),
     matter=st.sampled_from(
-        ("", "x", "041200", "051200", "140300", "190400", "200600", "210301", "777777")
+        ("", "x", "041200", "051200", "120300", "140300", "190400", "200600", "210301", "777777")
     ),
     type=st.sampled_from(TicketType) | st.just(99),
     urgency=st.sampled_from(Urgency) | st.just(99),
@@ -454,6 +455,15 @@ ANY_FACTS = st.builds(
         st.sampled_from(("units/131082-GA-1", "131000-JT-1", "units/x", "")), max_size=3
     ).map(tuple),
     on_boundary=st.booleans(),
+    zone=st.sampled_from(("", "x", "tj-eco-city")),
+    insured_region=st.sampled_from(("", "131000", "120107", "310000", "x")),
+    receiving_region=st.sampled_from(("", "120000", "999999")),
+    registration_region=st.sampled_from(("", "310000", "130100", "100000")),
+    passing_regions=st.lists(st.sampled_from(("310000", "320500", "131000", "x"))).map(tuple),
+    industry=st.sampled_from(("", "fitness", "e_commerce")),
+    noise_source=st.integers(0, 99),
+    at_night=st.booleans(),
+    parent=st.booleans(),
 )
 
 
@@ -479,7 +489,12 @@ def test_there_is_always_a_decision_and_it_is_always_the_same(
     assert first == again
     assert first.target
     assert len(first.trace_digest) == 32
-    assert sum(step.outcome is Outcome.WON for step in first.trace) == 1
+    won = [step.rule for step in first.trace if step.outcome is Outcome.WON]
+    beside = bool(first.lead_rule) + len(first.help_rules) + won.count(ZONE)
+    assert len(won) - beside == 1
+    assert len(first.help_regions) <= HELP_REGIONS_MAX
+    assert not (facts.parent and (first.lead_rule or first.help_regions))
+    assert first.action is Action.ASSIGN or not first.help_regions
     reported = {unit.removeprefix("units/") for unit in facts.reported_units}
     assert first.target.removeprefix("units/") not in reported
     if first.action is Action.OFFER:

@@ -12,14 +12,15 @@ from gateway.kernel.errors import RulePackInvalid
 from gateway.reference.data import ReferenceData
 from gateway.reference.units import UnitRef
 from gateway.routing import nodes, parse
-from gateway.routing.model import Assign, Offer
+from gateway.routing.conditions import cel_conditions
+from gateway.routing.model import Assign, Help, Lead, Offer, RegionFact, Stage
 from gateway.routing.packs import PackSet
 from gateway.routing.parse import ParseResult, parse_pack
-from tests.unit.routing.builders import AUTHORITIES, RULE_TEXT, RULES, pack_text
+from tests.unit.routing.builders import AUTHORITIES, RULE_TEXT, RULES, a_condition, pack_text
 
 
 def parsed(source: bytes, reference: ReferenceData, *, name: str = "131000.test") -> ParseResult:
-    return parse_pack(source, name=name, reference=reference)
+    return parse_pack(source, name=name, reference=reference, conditions=cel_conditions())
 
 
 def problems(source: bytes, reference: ReferenceData) -> list[tuple[int, str]]:
@@ -95,6 +96,18 @@ def test_what_is_mandatory_is_missed(key: str, reference: ReferenceData) -> None
         ("{assign: {kind: JT}}", "{triage: {}}", "key question is missing"),
         ("{assign: {kind: JT}}", "{}", "0 actions"),
         ("  when:", "  id: other.id\n  when:", "key id is there twice"),
+        ('matters: ["041200"]', "zones: [unheard-of]", "zone 'unheard-of' is not known"),
+        ('matters: ["041200"]', "if: facts.zone", "if, character 1: it gives string"),
+        ('matters: ["041200"]', "if: facts.name == ''", "character 6: undefined field 'name'"),
+        ('matters: ["041200"]', "if: ''", "not a text"),
+        ('matters: ["041200"]', "if: [facts.parent]", "not a text"),
+        ('matters: ["041200"]', f"if: {'x' * 501}", "501 characters"),
+        ("{assign: {kind: JT}}", "{lead: {region: place}}", "'place' is not known"),
+        ("{assign: {kind: JT}}", "{lead: {region: passing_regions}}", "is not known"),
+        ("{assign: {kind: JT}}", '{lead: {region: "131000"}}', "'131000' is not known"),
+        ("{assign: {kind: JT}}", "{help: {}}", "key region is missing"),
+        ("{assign: {kind: JT}}", "{help: {region: [seller_region]}}", "not a text"),
+        ("{assign: {kind: JT}}", "{help: {region: seller_region}, triage: {}}", "2 actions"),
     ],
 )
 def test_a_wrong_value_is_named(
@@ -104,6 +117,51 @@ def test_a_wrong_value_is_named(
     found = problems(pack_text(RULE_TEXT.replace(before, after)), reference)
 
     assert any(problem in text for _, text in found), found
+
+
+def test_a_condition_and_what_a_rule_says_about_regions_are_read(
+    reference: ReferenceData,
+) -> None:
+    text = RULE_TEXT.replace(
+        '{matters: ["041200"]}', '{matters: ["041200"], if: "facts.zone == \'高新区\'"}'
+    )
+    lead = text.replace("{assign: {kind: JT}}", "{lead: {region: insured_region}}")
+    help_ = RULE_TEXT.replace("test.rule", "test.help").replace(
+        "{assign: {kind: JT}}", "{help: {region: passing_regions}}"
+    )
+    result = parsed(pack_text(lead + help_), reference)
+
+    assert result.findings == ()
+    assert result.pack is not None
+    first, second = result.pack.rules
+    assert first.selectors.condition == a_condition("facts.zone == '高新区'")
+    assert (first.action, first.stage) == (Lead(RegionFact.INSURED), Stage.LEAD)
+    assert (second.action, second.stage) == (Help(RegionFact.PASSING), Stage.HELP)
+
+
+def test_a_condition_on_several_lines_is_pointed_at_by_its_line(reference: ReferenceData) -> None:
+    block = "\n    matters: ['041200']\n    if: |\n      facts.zone == '' &&\n      facts.name"
+    found = problems(pack_text(RULE_TEXT.replace(' {matters: ["041200"]}', block)), reference)
+
+    assert found == [
+        (
+            14,
+            "if, line 2, character 6: undefined field 'name' not found in struct "
+            "'hotline.routing.v1.RoutingFacts'",
+        )
+    ]
+
+
+def test_a_guard_has_no_condition(reference: ReferenceData) -> None:
+    guard = (
+        RULE_TEXT.replace("then: {assign: {kind: JT}}", "forbid: {kinds: [JT]}")
+        .replace("test.rule", "test.guard")
+        .replace('matters: ["041200"]', "if: facts.at_night")
+    )
+    source = pack_text(RULE_TEXT, owner="130000", guards=guard)
+    result = parsed(source, reference, name="130000.test")
+
+    assert [finding.problem for finding in result.errors] == ["key 'if' is not known"]
 
 
 def test_an_id_is_given_once(reference: ReferenceData) -> None:
@@ -125,7 +183,9 @@ def test_a_guard_forbids_something(reference: ReferenceData) -> None:
         "test.rule", "test.guard"
     )
     source = pack_text(owner="130000", guards=guard)
-    result = parse_pack(source, name="130000.test", reference=reference)
+    result = parse_pack(
+        source, name="130000.test", reference=reference, conditions=cel_conditions()
+    )
 
     assert [finding.problem for finding in result.errors] == ["forbids nothing"]
 
@@ -174,7 +234,12 @@ def test_loading_a_broken_folder_names_all_files(tmp_path: Path, reference: Refe
     (tmp_path / "310000.test.yaml").write_bytes(b"not of this node")
 
     with pytest.raises(RulePackInvalid) as caught:
-        PackSet.load(tmp_path, authorities=AUTHORITIES, reference=reference)
+        PackSet.load(
+            tmp_path,
+            authorities=AUTHORITIES,
+            reference=reference,
+            conditions=cel_conditions(),
+        )
 
     assert caught.value.metadata["count"] == "2"
     assert "130000.test:1" in caught.value.hint
@@ -186,7 +251,12 @@ def test_an_id_belongs_to_one_pack(tmp_path: Path, reference: ReferenceData) -> 
     (tmp_path / "130000.test.yaml").write_bytes(pack_text(owner="130000"))
 
     with pytest.raises(RulePackInvalid, match=r"id test.rule is also in 130000.test"):
-        PackSet.load(tmp_path, authorities=AUTHORITIES, reference=reference)
+        PackSet.load(
+            tmp_path,
+            authorities=AUTHORITIES,
+            reference=reference,
+            conditions=cel_conditions(),
+        )
 
 
 def test_the_schema_knows_the_same_words_as_the_parser() -> None:
@@ -215,3 +285,7 @@ def test_the_schema_knows_the_same_words_as_the_parser() -> None:
         assert parts["selectors"]["properties"][key]["items"]["enum"] == list(table)
     lines = parts["action"]["properties"]["refer"]["properties"]["line"]["enum"]
     assert lines == list(parse.LINES)
+    actions = parts["action"]["properties"]
+    assert actions["lead"]["properties"]["region"]["enum"] == list(parse.LEAD_REGIONS)
+    assert actions["help"]["properties"]["region"]["enum"] == list(parse.HELP_REGIONS)
+    assert parts["guard"]["properties"]["when"]["not"] == {"required": ["if"]}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
@@ -16,15 +18,23 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.time import ManualClock
 from gateway.reference.data import ReferenceData
-from gateway.routing.codec import facts_from_pb
-from gateway.routing.model import Action
+from gateway.routing.codec import facts_from_pb, facts_to_pb
+from gateway.routing.model import Action, Guard, Help, Lead, RegionFact, Selectors
 from gateway.routing.packs import PackSet
 from gateway.routing.service import RoutingService
 from gateway.routing.servicer import RoutingServicer
 from hotline.routing.v1 import routing_service_pb2 as routing_pb
 from hotline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
-from tests.unit.routing.builders import AUTHORITIES, NOW, a_ticket
+from tests.unit.routing.builders import (
+    AUTHORITIES,
+    FROM,
+    NOW,
+    a_condition,
+    a_pack,
+    a_rule,
+    a_ticket,
+)
 
 
 @pytest.fixture
@@ -53,6 +63,32 @@ def test_a_persons_choice_meets_the_guards(service: RoutingService) -> None:
         service.find_objection(facts, authority="131000", unit="131082-JT-77")
 
 
+def test_a_persons_choice_meets_the_guards_of_the_leading_region(
+    reference: ReferenceData,
+) -> None:
+    guard = Guard(
+        id="hb.guard",
+        owner="测试",
+        legal_basis="测试依据",
+        effective_from=FROM,
+        effective_to=None,
+        selectors=Selectors(regions=("131000",)),
+        explanation="测试护栏",
+        forbidden_kinds=frozenset({"JT"}),
+    )
+    lead = a_rule("cn.lead", action=Lead(RegionFact.INSURED))
+    service = RoutingService(
+        packs=PackSet([a_pack(lead, owner="100000", guards=(guard,))]),
+        reference=reference,
+        hosted=frozenset({"131000"}),
+        joined=lambda: frozenset(AUTHORITIES),
+        clock=ManualClock(NOW),
+    )
+    facts = replace(a_ticket(region="310101"), insured_region="131082")
+
+    assert service.find_objection(facts, authority="131000", unit="131000-JT-1") == guard
+
+
 def test_a_person_may_request_a_vertical_body_with_a_mandate(service: RoutingService) -> None:
     facts = a_ticket(matter="210301")
 
@@ -63,7 +99,9 @@ def test_a_person_may_request_a_vertical_body_with_a_mandate(service: RoutingSer
     )
 
 
-def test_pages_go_through_all_packs_in_order_of_evaluation(service: RoutingService) -> None:
+def test_pages_go_through_all_packs_in_order_of_evaluation(
+    service: RoutingService, packs: PackSet
+) -> None:
     names: list[str] = []
     token = ""
     while True:
@@ -73,14 +111,12 @@ def test_pages_go_through_all_packs_in_order_of_evaluation(service: RoutingServi
         if not token:
             break
 
-    assert names == [
-        "130100.shijiazhuang",
-        "130600.baoding",
-        "131000.langfang",
-        "120000.tianjin",
-        "130000.hebei",
-        "100000.national",
-    ]
+    depths = {"100000": 0}
+    order = [depths.get(name[:6], 1 if name[2:6] == "0000" else 2) for name in names]
+    assert order == sorted(order, reverse=True)
+    assert names.index("130100.shijiazhuang") < names.index("131000.langfang")
+    assert names[-1] == "100000.national"
+    assert sorted(names) == sorted(pack.pack for pack in packs.packs)
     with pytest.raises(PageTokenInvalid):
         service.list_packs(page_token="131000.langfang")
 
@@ -126,6 +162,46 @@ async def test_a_route_is_explained_with_its_losers(
     assert [step.outcome for step in response.trace] == ["won", "lost", "lost", "lost"]
 
 
+async def test_an_explanation_tells_who_leads_and_who_helps(
+    reference: ReferenceData,
+) -> None:
+    rules = (
+        a_rule("cn.lead", action=Lead(RegionFact.INSURED)),
+        a_rule("cn.help", action=Help(RegionFact.REGISTRATION)),
+        a_rule("cn.unit", selectors=Selectors(condition=a_condition("facts.at_night"))),
+    )
+    service = RoutingService(
+        packs=PackSet([a_pack(*rules, owner="100000")]),
+        reference=reference,
+        hosted=frozenset({"131000"}),
+        joined=lambda: frozenset(AUTHORITIES),
+        clock=ManualClock(NOW),
+    )
+    facts = replace(
+        a_ticket(region="310101"),
+        insured_region="131082",
+        registration_region="310000",
+        at_night=True,
+    )
+    request = routing_pb.ExplainRouteRequest(authority="131000", facts=facts_to_pb(facts))
+    context: Any = None
+
+    response = await RoutingServicer(service).ExplainRoute(request, context)
+
+    decision = response.decision
+    assert decision.target == "units/131082-JT-1"
+    assert (decision.leading_region, list(decision.help_regions)) == ("131082", ["310000"])
+    assert [(step.rule, step.outcome) for step in response.trace] == [
+        ("cn.lead", "won"),
+        ("cn.unit", "won"),
+        ("cn.help", "won"),
+    ]
+    away = replace(facts, insured_region="120000")
+    request = routing_pb.ExplainRouteRequest(authority="131000", facts=facts_to_pb(away))
+    offered = (await RoutingServicer(service).ExplainRoute(request, context)).decision
+    assert (offered.offer_reason, list(offered.help_regions)) == ("outbound", [])
+
+
 async def test_a_pack_is_shown_with_its_source_and_listed_without(
     stub: routing_grpc.RoutingServiceAsyncStub,
 ) -> None:
@@ -134,9 +210,10 @@ async def test_a_pack_is_shown_with_its_source_and_listed_without(
     listed = await stub.ListRulePacks(routing_pb.ListRulePacksRequest())
 
     assert "lf.driving-school" in shown.rule_pack.source
-    assert shown.rule_pack.rule_count == 2
+    assert shown.rule_pack.rule_count == shown.rule_pack.source.count("\n  - id: ")
     assert [pack.name for pack in listed.rule_packs if pack.source] == []
-    assert listed.rule_packs[2].version == shown.rule_pack.version
+    versions = {pack.name: pack.version for pack in listed.rule_packs}
+    assert versions[name] == shown.rule_pack.version
 
 
 def test_no_fact_is_lost_on_the_way_in() -> None:
@@ -153,9 +230,22 @@ def test_no_fact_is_lost_on_the_way_in() -> None:
         on_boundary=True,
         origin="120000",
         secrecy_required=True,
+        registration_region="310000",
+        seller_region="320500",
+        insured_region="131000",
+        receiving_region="120000",
+        agency_region="310000",
+        passing_regions=["310000", "320000"],
+        noise_source=codes_pb2.NOISE_SOURCE_UNKNOWN,
+        industry="fitness",
+        at_night=True,
+        owner_unknown=True,
+        parent=True,
     )
+    assert len(message.ListFields()) == len(message.DESCRIPTOR.fields)
     facts = facts_from_pb(message)
 
+    assert facts_to_pb(facts) == message
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         expected = tuple(value) if isinstance(getattr(facts, field.name), tuple) else value

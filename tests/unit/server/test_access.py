@@ -11,8 +11,11 @@ from gateway.kernel.errors import PeerNotAllowed, RoleMissing
 from gateway.server.access import MATRIX, AccessCheck, Scope, services_of
 from gateway.trust.principal import Principal, PrincipalKind, Role
 from gateway.trust.roster import NodeRole
+from hotline.aggregate.v1alpha1 import aggregate_service_pb2
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2
 from hotline.custody.v1 import custody_service_pb2
 from hotline.federation.v1 import federation_service_pb2
+from hotline.hub.v1alpha1 import hub_service_pb2
 from hotline.peer.v1 import peer_service_pb2
 from hotline.routing.v1 import routing_service_pb2
 from hotline.ticket.v1 import ticket_service_pb2
@@ -20,9 +23,12 @@ from hotline.ticket.v1 import ticket_service_pb2
 STANDARD: tuple[FileDescriptor, ...] = (
     ticket_service_pb2.DESCRIPTOR,
     custody_service_pb2.DESCRIPTOR,
+    arbitration_service_pb2.DESCRIPTOR,
     routing_service_pb2.DESCRIPTOR,
     peer_service_pb2.DESCRIPTOR,
     federation_service_pb2.DESCRIPTOR,
+    aggregate_service_pb2.DESCRIPTOR,
+    hub_service_pb2.DESCRIPTOR,
 )
 CHECK = AccessCheck(hosts={"130000"}.__contains__, knows_node={"tianjin"}.__contains__)
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -70,6 +76,7 @@ def test_peers_may_only_deliver_and_read_the_roster() -> None:
     inner = {method for method in allowed(node) if method.startswith("/hotline")}
     assert {method.rpartition("/")[2] for method in inner} == {
         "DeliverEnvelopes",
+        "FetchBlob",
         "GetRoster",
         "WatchRoster",
     }
@@ -97,6 +104,15 @@ def test_the_three_administrators_reach_no_ticket() -> None:
     for role in (Role.SYSTEM_ADMINISTRATOR, Role.SECURITY_ADMINISTRATOR, Role.AUDIT_ADMINISTRATOR):
         found = allowed(a_principal(PrincipalKind.STAFF, role))
         assert not any("TicketService" in method or "Custody" in method for method in found)
+
+
+def test_only_a_panel_member_of_the_own_staff_rules() -> None:
+    ruling = "/hotline.arbitration.v1alpha1.ArbitrationService/IssueRuling"
+    judges = {role for role in Role if ruling in allowed(a_principal(PrincipalKind.STAFF, role))}
+    assert judges == {Role.PANEL_MEMBER}
+    member = a_principal(PrincipalKind.STAFF, Role.PANEL_MEMBER)
+    hired = Principal(member.authority, member.kind, member.id, member.roles, is_outsourced=True)
+    assert ruling not in allowed(hired)
 
 
 def test_the_program_itself_has_no_row() -> None:

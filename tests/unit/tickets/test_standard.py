@@ -10,6 +10,7 @@ import pytest
 
 from gateway.kernel.codes import CertificateType, FindingCode
 from gateway.kernel.errors import FieldInvalid
+from gateway.reference.zones import Zone, Zones
 from gateway.tickets.standard import Examined, Stated, examine, is_credit_code
 from tests.fixtures.nodes import reference
 from tests.unit.tickets.builders import NOW
@@ -27,7 +28,9 @@ def stated(**changes: Any) -> Stated:
 
 def examined(**changes: Any) -> Examined:
     data = reference()
-    return examine(stated(**changes), regions=data.regions, matters=data.matters, now=NOW)
+    return examine(
+        stated(**changes), regions=data.regions, matters=data.matters, zones=data.zones, now=NOW
+    )
 
 
 def codes(**changes: Any) -> list[FindingCode]:
@@ -51,6 +54,22 @@ def test_old_region_is_resolved_or_left_open(region: str, found: FindingCode, to
     result = examined(region=region)
     assert [item.code for item in result.findings] == [found]
     assert result.region == today
+
+
+@pytest.mark.parametrize(
+    ("region", "today"), [("320500", "320506"), ("320506", "320506"), ("310000", "310000")]
+)
+def test_a_zone_without_a_code_is_resolved_to_its_host(region: str, today: str) -> None:
+    zones = Zones([Zone("test-park", "测试园区", "320506")])
+    data = reference()
+    result = examine(
+        stated(region=region, zone="test-park"),
+        regions=data.regions,
+        matters=data.matters,
+        zones=zones,
+        now=NOW,
+    )
+    assert result == Examined((), today)
 
 
 def test_region_that_never_was_is_the_one_refusal() -> None:

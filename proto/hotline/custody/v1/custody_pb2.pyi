@@ -159,6 +159,9 @@ class TicketHeader(_message.Message):
     DUE_TIME_FIELD_NUMBER: _builtins.int
     DUE_PROVISIONAL_FIELD_NUMBER: _builtins.int
     FIRST_DISPATCH_TIME_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    LEADING_REGION_FIELD_NUMBER: _builtins.int
     uid: _builtins.str
     """UUIDv7 of the ticket. 中文: 工单内部编号"""
     origin: _builtins.str
@@ -181,6 +184,12 @@ class TicketHeader(_message.Message):
     """The citizen does not say who they are. 中文: 匿名"""
     due_provisional: _builtins.bool
     """The due time rests on an unpublished calendar year. 中文: 时限暂定"""
+    parent: _builtins.str
+    """Number of the ticket that this one was split from, or empty. 中文: 父单编号"""
+    purpose: _codes_pb2.TicketPurpose.ValueType
+    """What a ticket with a parent is for. 中文: 用途"""
+    leading_region: _builtins.str
+    """Region that leads instead of the place, because a rule of the sender says so; or empty. 中文: 主办属地"""
     @_builtins.property
     def risk_tags(self) -> _containers.RepeatedScalarFieldContainer[_codes_pb2.RiskTag.ValueType]:
         """Risks seen. 中文: 风险标签"""
@@ -215,10 +224,13 @@ class TicketHeader(_message.Message):
         due_time: _timestamp_pb2.Timestamp | None = ...,
         due_provisional: _builtins.bool = ...,
         first_dispatch_time: _timestamp_pb2.Timestamp | None = ...,
+        parent: _builtins.str = ...,
+        purpose: _codes_pb2.TicketPurpose.ValueType = ...,
+        leading_region: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "first_dispatch_time", b"first_dispatch_time", "received_time", b"received_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "channel", b"channel", "due_provisional", b"due_provisional", "due_time", b"due_time", "first_dispatch_time", b"first_dispatch_time", "matter", b"matter", "origin", b"origin", "received_time", b"received_time", "region", b"region", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "subject_kind", b"subject_kind", "type", b"type", "uid", b"uid", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "channel", b"channel", "due_provisional", b"due_provisional", "due_time", b"due_time", "first_dispatch_time", b"first_dispatch_time", "leading_region", b"leading_region", "matter", b"matter", "origin", b"origin", "parent", b"parent", "purpose", b"purpose", "received_time", b"received_time", "region", b"region", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "subject_kind", b"subject_kind", "type", b"type", "uid", b"uid", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -526,17 +538,32 @@ class CaseFiling(_message.Message):
     LAST_RECORD_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     PROPOSED_TARGET_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     ground: _builtins.int
     """Ground of a dispute (code DG 1–9). 中文: 争议类型"""
     case: _builtins.str
     """Case number minted by the filer. 中文: 争议编号"""
     cause: _builtins.str
-    """Which guard failed: `path`, `hops`, `refusals`, `silence`. 中文: 触发条件"""
+    """Which guard failed: `path`, `hops`, `refusals`, `silence`, `homeward`. 中文: 触发条件"""
     proposed_target: _builtins.str
     """Authority that the failed hand-over was meant for; six digits or empty. 中文: 拟移交对象"""
     @_builtins.property
     def last_record(self) -> _statement_pb2.Digest:
         """Record of the filer's term. 中文: 末任记录"""
+
+    @_builtins.property
+    def ticket(self) -> Global___TicketHeader:
+        """The ticket without content: what the arbiter's case file begins with (I7). 中文: 工单摘要"""
+
+    @_builtins.property
+    def attached(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
+        """Statements that establish the terms of this era up to the filer's, oldest first. 中文: 附件声明"""
+
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Authorities that held it in this era, in order. 中文: 经手机构"""
 
     def __init__(
         self,
@@ -546,10 +573,13 @@ class CaseFiling(_message.Message):
         last_record: _statement_pb2.Digest | None = ...,
         cause: _builtins.str = ...,
         proposed_target: _builtins.str = ...,
+        ticket: Global___TicketHeader | None = ...,
+        attached: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
+        path: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_record", b"last_record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_record", b"last_record", "ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "cause", b"cause", "ground", b"ground", "last_record", b"last_record", "proposed_target", b"proposed_target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "case", b"case", "cause", b"cause", "ground", b"ground", "last_record", b"last_record", "path", b"path", "proposed_target", b"proposed_target", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -635,6 +665,7 @@ class Ruling(_message.Message):
     LAST_RECORD_FIELD_NUMBER: _builtins.int
     CASE_FIELD_NUMBER: _builtins.int
     COMMITMENTS_FIELD_NUMBER: _builtins.int
+    TICKET_UID_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number of the ruling in the chain, from 1. 中文: 裁定序号"""
     target: _builtins.str
@@ -647,6 +678,8 @@ class Ruling(_message.Message):
     """Legal basis; 400 characters at most. 中文: 裁定依据"""
     case: _builtins.str
     """Case that it decides; empty for HOME. 中文: 争议编号"""
+    ticket_uid: _builtins.str
+    """UUIDv7 of the ticket: the target may never have seen it. 中文: 工单内部编号"""
     @_builtins.property
     def previous_ruling(self) -> _statement_pb2.Digest:
         """Digest of ruling n−1; absent for the first. 中文: 前次裁定摘要"""
@@ -681,10 +714,11 @@ class Ruling(_message.Message):
         last_record: _statement_pb2.Digest | None = ...,
         case: _builtins.str = ...,
         commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+        ticket_uid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "last_record", b"last_record", "previous_ruling", b"previous_ruling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "commitments", b"commitments", "effective_time", b"effective_time", "kind", b"kind", "last_record", b"last_record", "legal_basis", b"legal_basis", "mandates", b"mandates", "number", b"number", "offers_allowed", b"offers_allowed", "previous_ruling", b"previous_ruling", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "commitments", b"commitments", "effective_time", b"effective_time", "kind", b"kind", "last_record", b"last_record", "legal_basis", b"legal_basis", "mandates", b"mandates", "number", b"number", "offers_allowed", b"offers_allowed", "previous_ruling", b"previous_ruling", "target", b"target", "ticket_uid", b"ticket_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -714,6 +748,10 @@ class RulingAck(_message.Message):
         """Never held it. 中文: 未持有"""
         ROLE_OUTDATED: RulingAck._Role.ValueType  # 5
         """Knows a newer ruling, attached. 中文: 已过期"""
+        ROLE_TOLD: RulingAck._Role.ValueType  # 6
+        """Passes on the newest ruling and, once known, its TAKEN, both attached; answers nothing.
+        中文: 转告
+        """
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper):
         """What the signer is now. 中文: 回应角色"""
@@ -730,6 +768,10 @@ class RulingAck(_message.Message):
     """Never held it. 中文: 未持有"""
     ROLE_OUTDATED: RulingAck.Role.ValueType  # 5
     """Knows a newer ruling, attached. 中文: 已过期"""
+    ROLE_TOLD: RulingAck.Role.ValueType  # 6
+    """Passes on the newest ruling and, once known, its TAKEN, both attached; answers nothing.
+    中文: 转告
+    """
 
     NUMBER_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
@@ -748,7 +790,9 @@ class RulingAck(_message.Message):
 
     @_builtins.property
     def attached(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
-        """The newer ruling when outdated. 中文: 附件声明"""
+        """The ruling that is answered; the newer one when outdated; ruling and TAKEN when told.
+        中文: 附件声明
+        """
 
     def __init__(
         self,
@@ -778,10 +822,15 @@ class StandDown(_message.Message):
     LAST_EPOCH_FIELD_NUMBER: _builtins.int
     ACTS_FIELD_NUMBER: _builtins.int
     COMMITMENTS_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    CITIZEN_ACT_APPLIED_FIELD_NUMBER: _builtins.int
     part: _builtins.int
     """Number of this part, from 1. 中文: 部分序号"""
     final: _builtins.bool
     """No part follows. 中文: 末部分"""
+    citizen_act_applied: _builtins.int
+    """Greatest number of a citizen's act that the signer applied. 中文: 已处理的诉求人行为"""
     @_builtins.property
     def last_epoch(self) -> _statement_pb2.Epoch:
         """Its last epoch. 中文: 末任纪元"""
@@ -792,7 +841,19 @@ class StandDown(_message.Message):
 
     @_builtins.property
     def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
-        """Commitments to the blocks beside it: `identity_block`. 中文: 内容承诺"""
+        """Commitments to the blocks beside it for the new custodian: `case_block`. Who calls follows in a
+        Release. 中文: 内容承诺
+        """
+
+    @_builtins.property
+    def ticket(self) -> Global___TicketHeader:
+        """The ticket without content. 中文: 工单摘要"""
+
+    @_builtins.property
+    def attached(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
+        """Statements that establish the terms of the signer's last era, oldest first: proof that it held
+        the ticket at `last_epoch`. 中文: 附件声明
+        """
 
     def __init__(
         self,
@@ -802,10 +863,13 @@ class StandDown(_message.Message):
         last_epoch: _statement_pb2.Epoch | None = ...,
         acts: _abc.Iterable[Global___ActOfTerm] | None = ...,
         commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+        ticket: Global___TicketHeader | None = ...,
+        attached: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
+        citizen_act_applied: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_epoch", b"last_epoch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_epoch", b"last_epoch", "ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "commitments", b"commitments", "final", b"final", "last_epoch", b"last_epoch", "part", b"part"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "attached", b"attached", "citizen_act_applied", b"citizen_act_applied", "commitments", b"commitments", "final", b"final", "last_epoch", b"last_epoch", "part", b"part", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -961,6 +1025,152 @@ class UpdateAnswer(_message.Message):
 Global___UpdateAnswer: _TypeAlias = UpdateAnswer  # noqa: Y015
 
 @_typing.final
+class CitizenAct(_message.Message):
+    """What the citizen did after the message was taken; forwarded from the origin to the custodian under
+    one number, and signed anew by each authority that forwards it. 中文: 诉求人行为
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ACT_TIME_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket, from 1, given by the origin. 中文: 序号"""
+    kind: _codes_pb2.CitizenActKind.ValueType
+    """What was done. 中文: 行为"""
+    @_builtins.property
+    def act_time(self) -> _timestamp_pb2.Timestamp:
+        """When, UTC. 中文: 时间"""
+
+    @_builtins.property
+    def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
+        """Commitments to the blocks beside it: `letter_block`. 中文: 内容承诺"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        kind: _codes_pb2.CitizenActKind.ValueType = ...,
+        act_time: _timestamp_pb2.Timestamp | None = ...,
+        commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "commitments", b"commitments", "kind", b"kind", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CitizenAct: _TypeAlias = CitizenAct  # noqa: Y015
+
+@_typing.final
+class InformationRequest(_message.Message):
+    """A question to the citizen, on its way from the custodian to the origin. Custody, windows and clocks
+    stay as they are. 中文: 补充信息请求
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ASKER_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket and asker, from 1. 中文: 序号"""
+    asker: _builtins.str
+    """Authority that asks; one that forwards the question keeps it. 中文: 询问机构"""
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When, UTC. 中文: 询问时间"""
+
+    @_builtins.property
+    def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
+        """Commitments to the blocks beside it: `letter_block`. 中文: 内容承诺"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        asker: _builtins.str = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
+        commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "asker", b"asker", "commitments", b"commitments", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InformationRequest: _TypeAlias = InformationRequest  # noqa: Y015
+
+@_typing.final
+class InformationAnswer(_message.Message):
+    """The answer, on its way from the origin to the asker. 中文: 补充信息答复"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ASKER_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number of the question. 中文: 序号"""
+    asker: _builtins.str
+    """Authority that asked. 中文: 询问机构"""
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was answered, UTC. 中文: 答复时间"""
+
+    @_builtins.property
+    def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
+        """Commitments to the blocks beside it: `letter_block`. 中文: 内容承诺"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        asker: _builtins.str = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+        commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "asker", b"asker", "commitments", b"commitments", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InformationAnswer: _TypeAlias = InformationAnswer  # noqa: Y015
+
+@_typing.final
+class LetterBlock(_message.Message):
+    """Plaintext of a `letter_block`. 中文: 往来内容块"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What was said; 4,000 characters at most. 中文: 内容"""
+    @_builtins.property
+    def rating(self) -> _ticket_pb2.Rating:
+        """The rating, of an act that rates. 中文: 评价"""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        rating: _ticket_pb2.Rating | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rating", b"rating"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rating", b"rating", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LetterBlock: _TypeAlias = LetterBlock  # noqa: Y015
+
+@_typing.final
 class CaseBlock(_message.Message):
     """Plaintext of a `case_block`. 中文: 诉求内容块"""
 
@@ -1019,6 +1229,8 @@ class StateBlock(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     EMERGENCY_REFERRAL_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    REFUSED_ACTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assignments(self) -> _containers.RepeatedCompositeFieldContainer[_ticket_pb2.Assignment]:
         """Units and where their work stands. 中文: 派单"""
@@ -1039,6 +1251,14 @@ class StateBlock(_message.Message):
     def emergency_referral(self) -> _ticket_pb2.EmergencyReferral:
         """Hand-over to an emergency line. 中文: 即时转接"""
 
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the citizen must have the result, as granted extensions moved it, UTC. 中文: 办理时限"""
+
+    @_builtins.property
+    def refused_acts(self) -> _containers.RepeatedCompositeFieldContainer[_ticket_pb2.CitizenAct]:
+        """Why a citizen's acts could not be carried out, by their number. 中文: 未处理的诉求人行为"""
+
     def __init__(
         self,
         *,
@@ -1047,10 +1267,12 @@ class StateBlock(_message.Message):
         rating: _ticket_pb2.Rating | None = ...,
         decision: _ticket_pb2.RouteDecision | None = ...,
         emergency_referral: _ticket_pb2.EmergencyReferral | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        refused_acts: _abc.Iterable[_ticket_pb2.CitizenAct] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "emergency_referral", b"emergency_referral", "rating", b"rating", "resolution", b"resolution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "rating", b"rating", "resolution", b"resolution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "decision", b"decision", "emergency_referral", b"emergency_referral", "rating", b"rating", "resolution", b"resolution"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "decision", b"decision", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "rating", b"rating", "refused_acts", b"refused_acts", "resolution", b"resolution"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

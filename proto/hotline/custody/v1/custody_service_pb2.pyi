@@ -529,6 +529,64 @@ class RevokeTransferResponse(_message.Message):
 Global___RevokeTransferResponse: _TypeAlias = RevokeTransferResponse  # noqa: Y015
 
 @_typing.final
+class AssumeTicketRequest(_message.Message):
+    """Request of AssumeTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    request_id: _builtins.str
+    """See `CreateTicketRequest`. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssumeTicketRequest: _TypeAlias = AssumeTicketRequest  # noqa: Y015
+
+@_typing.final
+class AssumeTicketResponse(_message.Message):
+    """Response of AssumeTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTODIAN_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    custodian: _builtins.str
+    """Authority that was asked: who holds the ticket, as this authority knows. 中文: 保管机构"""
+    case: _builtins.str
+    """Dispute that the hand-over would end; empty if none is known. 中文: 争议编号"""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it binds, UTC. 中文: 有效期止"""
+
+    def __init__(
+        self,
+        *,
+        custodian: _builtins.str = ...,
+        case: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "custodian", b"custodian", "expire_time", b"expire_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssumeTicketResponse: _TypeAlias = AssumeTicketResponse  # noqa: Y015
+
+@_typing.final
 class ListCustodyRecordsRequest(_message.Message):
     """Request of ListCustodyRecords."""
 

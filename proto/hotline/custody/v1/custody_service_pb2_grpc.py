@@ -65,6 +65,11 @@ class CustodyServiceStub:
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferRequest.SerializeToString,
                 response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferResponse.FromString,
                 _registered_method=True)
+        self.AssumeTicket = channel.unary_unary(
+                '/hotline.custody.v1.CustodyService/AssumeTicket',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketResponse.FromString,
+                _registered_method=True)
         self.ListCustodyRecords = channel.unary_unary(
                 '/hotline.custody.v1.CustodyService/ListCustodyRecords',
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsRequest.SerializeToString,
@@ -118,6 +123,14 @@ class CustodyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AssumeTicket(self, request, context):
+        """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
+        three days, and lets the ticket move also during a dispute.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCustodyRecords(self, request, context):
         """List the ledger of a ticket at one authority: rows and the statements they stand for.
         """
@@ -157,6 +170,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.RevokeTransfer,
                     request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferRequest.FromString,
                     response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferResponse.SerializeToString,
+            ),
+            'AssumeTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssumeTicket,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketResponse.SerializeToString,
             ),
             'ListCustodyRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCustodyRecords,
@@ -327,6 +345,33 @@ class CustodyService:
             '/hotline.custody.v1.CustodyService/RevokeTransfer',
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferRequest.SerializeToString,
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssumeTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/AssumeTicket',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketResponse.FromString,
             options,
             channel_credentials,
             insecure,

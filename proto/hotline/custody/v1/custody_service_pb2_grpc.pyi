@@ -45,6 +45,10 @@ class CustodyServiceStub:
     """Decline an offer, with reason, clause and proposed owner."""
     RevokeTransfer: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.RevokeTransferRequest, _custody_service_pb2.RevokeTransferResponse]
     """Ask for an offer back; the other side's answer decides."""
+    AssumeTicket: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.AssumeTicketRequest, _custody_service_pb2.AssumeTicketResponse]
+    """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
+    three days, and lets the ticket move also during a dispute.
+    """
     ListCustodyRecords: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.ListCustodyRecordsRequest, _custody_service_pb2.ListCustodyRecordsResponse]
     """List the ledger of a ticket at one authority: rows and the statements they stand for."""
 
@@ -65,6 +69,10 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     """Decline an offer, with reason, clause and proposed owner."""
     RevokeTransfer: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.RevokeTransferRequest, _custody_service_pb2.RevokeTransferResponse]  # type: ignore[assignment]
     """Ask for an offer back; the other side's answer decides."""
+    AssumeTicket: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.AssumeTicketRequest, _custody_service_pb2.AssumeTicketResponse]  # type: ignore[assignment]
+    """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
+    three days, and lets the ticket move also during a dispute.
+    """
     ListCustodyRecords: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.ListCustodyRecordsRequest, _custody_service_pb2.ListCustodyRecordsResponse]  # type: ignore[assignment]
     """List the ledger of a ticket at one authority: rows and the statements they stand for."""
 
@@ -118,6 +126,16 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_custody_service_pb2.RevokeTransferResponse, _abc.Awaitable[_custody_service_pb2.RevokeTransferResponse]]:
         """Ask for an offer back; the other side's answer decides."""
+
+    @_abc_1.abstractmethod
+    def AssumeTicket(
+        self,
+        request: _custody_service_pb2.AssumeTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_service_pb2.AssumeTicketResponse, _abc.Awaitable[_custody_service_pb2.AssumeTicketResponse]]:
+        """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
+        three days, and lets the ticket move also during a dispute.
+        """
 
     @_abc_1.abstractmethod
     def ListCustodyRecords(

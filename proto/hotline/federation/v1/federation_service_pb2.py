@@ -28,7 +28,7 @@ from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__
 from hotline.type.v1 import statement_pb2 as hotline_dot_type_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.hotline/federation/v1/federation_service.proto\x12\x15hotline.federation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/type/v1/data_class.proto\x1a\x1fhotline/type/v1/statement.proto\"\xf2\x02\n\x03Key\x12\x1d\n\x06key_id\x18\x01 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18@\xc0\xbc\x18\x01\x12>\n\x07purpose\x18\x02 \x01(\x0e\x32!.hotline.federation.v1.KeyPurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\x05suite\x18\x03 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18@\xc0\xbc\x18\x01\x12\"\n\npublic_key\x18\x04 \x01(\x0c\x42\x0e\xbaH\x07z\x05\x10\x10\x18\x80\x10\xc0\xbc\x18\x01\x12\x36\n\nvalid_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08valid_to\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x0fstatement_kinds\x18\x08 \x03(\tB\x12\xbaH\x0b\x92\x01\x08\x10@\"\x04r\x02\x18(\xc0\xbc\x18\x01\"\xae\x02\n\tAuthority\x12\x34\n\x04name\x18\x01 \x01(\tB&\xbaH\x1fr\x1d\x32\x1b^authorities/[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12#\n\x0c\x64isplay_name\x18\x02 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18P\xc0\xbc\x18\x01\x12\x30\n\x04node\x18\x03 \x01(\tB\"\xbaH\x1br\x19\x32\x17^nodes/[a-z0-9-]{1,40}$\xc0\xbc\x18\x01\x12\x32\n\x04keys\x18\x04 \x03(\x0b\x32\x1a.hotline.federation.v1.KeyB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x30\n\x0cmandate_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nmandate_to\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe7\x01\n\x04Node\x12\x30\n\x04name\x18\x01 \x01(\tB\"\xbaH\x1br\x19\x32\x17^nodes/[a-z0-9-]{1,40}$\xc0\xbc\x18\x01\x12 \n\x08\x65ndpoint\x18\x02 \x01(\tB\x0e\xbaH\x07r\x05\x10\x03\x18\xfd\x01\xc0\xbc\x18\x01\x12<\n\x05roles\x18\x03 \x03(\x0e\x32\x1f.hotline.federation.v1.NodeRoleB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\x04\x18\x01\x12#\n\x11protocol_versions\x18\x04 \x03(\x05\x42\x08\xbaH\x05\x92\x01\x02\x10\x08\x12(\n\x0c\x63\x61pabilities\x18\x05 \x03(\tB\x12\xbaH\x0b\x92\x01\x08\x10@\"\x04r\x02\x18@\xc0\xbc\x18\x01\"\x9a\x02\n\x06Roster\x12\x18\n\x07version\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x36\n\nissue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x0c\n\x04\x64\x65mo\x18\x04 \x01(\x08\x12@\n\x0b\x61uthorities\x18\x05 \x03(\x0b\x32 .hotline.federation.v1.AuthorityB\t\xbaH\x06\x92\x01\x03\x10\xa0\x1f\x12\x35\n\x05nodes\x18\x06 \x03(\x0b\x32\x1b.hotline.federation.v1.NodeB\t\xbaH\x06\x92\x01\x03\x10\xa0\x1f\"l\n\x0cSignedRoster\x12 \n\x06roster\x18\x01 \x01(\x0c\x42\x10\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x08\xc0\xbc\x18\x01\x12:\n\nsignatures\x18\x02 \x03(\x0b\x32\x1a.hotline.type.v1.SignatureB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08\"\x12\n\x10GetRosterRequest\"O\n\x11GetRosterResponse\x12:\n\rsigned_roster\x18\x01 \x01(\x0b\x32#.hotline.federation.v1.SignedRoster\"4\n\x12WatchRosterRequest\x12\x1e\n\rknown_version\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Q\n\x13WatchRosterResponse\x12:\n\rsigned_roster\x18\x01 \x01(\x0b\x32#.hotline.federation.v1.SignedRoster*]\n\nKeyPurpose\x12\x1b\n\x17KEY_PURPOSE_UNSPECIFIED\x10\x00\x12\x19\n\x15KEY_PURPOSE_STATEMENT\x10\x01\x12\x17\n\x13KEY_PURPOSE_SEALING\x10\x02*\x81\x01\n\x08NodeRole\x12\x19\n\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13NODE_ROLE_CUSTODIAN\x10\x01\x12\x17\n\x13NODE_ROLE_DIRECTORY\x10\x02\x12\x11\n\rNODE_ROLE_HUB\x10\x03\x12\x15\n\x11NODE_ROLE_ARBITER\x10\x04\x32\xdb\x01\n\x11\x46\x65\x64\x65rationService\x12^\n\tGetRoster\x12\'.hotline.federation.v1.GetRosterRequest\x1a(.hotline.federation.v1.GetRosterResponse\x12\x66\n\x0bWatchRoster\x12).hotline.federation.v1.WatchRosterRequest\x1a*.hotline.federation.v1.WatchRosterResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.hotline/federation/v1/federation_service.proto\x12\x15hotline.federation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/type/v1/data_class.proto\x1a\x1fhotline/type/v1/statement.proto\"\xf2\x02\n\x03Key\x12\x1d\n\x06key_id\x18\x01 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18@\xc0\xbc\x18\x01\x12>\n\x07purpose\x18\x02 \x01(\x0e\x32!.hotline.federation.v1.KeyPurposeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\x05suite\x18\x03 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18@\xc0\xbc\x18\x01\x12\"\n\npublic_key\x18\x04 \x01(\x0c\x42\x0e\xbaH\x07z\x05\x10\x10\x18\x80\x10\xc0\xbc\x18\x01\x12\x36\n\nvalid_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08valid_to\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x0fstatement_kinds\x18\x08 \x03(\tB\x12\xbaH\x0b\x92\x01\x08\x10@\"\x04r\x02\x18(\xc0\xbc\x18\x01\"\xf2\x02\n\tAuthority\x12\x34\n\x04name\x18\x01 \x01(\tB&\xbaH\x1fr\x1d\x32\x1b^authorities/[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12#\n\x0c\x64isplay_name\x18\x02 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18P\xc0\xbc\x18\x01\x12\x30\n\x04node\x18\x03 \x01(\tB\"\xbaH\x1br\x19\x32\x17^nodes/[a-z0-9-]{1,40}$\xc0\xbc\x18\x01\x12\x32\n\x04keys\x18\x04 \x03(\x0b\x32\x1a.hotline.federation.v1.KeyB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x30\n\x0cmandate_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nmandate_to\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\rfurther_nodes\x18\x07 \x03(\tB+\xbaH$\x92\x01!\x10\x03\x18\x01\"\x1br\x19\x32\x17^nodes/[a-z0-9-]{1,40}$\xc0\xbc\x18\x01\"\xe7\x01\n\x04Node\x12\x30\n\x04name\x18\x01 \x01(\tB\"\xbaH\x1br\x19\x32\x17^nodes/[a-z0-9-]{1,40}$\xc0\xbc\x18\x01\x12 \n\x08\x65ndpoint\x18\x02 \x01(\tB\x0e\xbaH\x07r\x05\x10\x03\x18\xfd\x01\xc0\xbc\x18\x01\x12<\n\x05roles\x18\x03 \x03(\x0e\x32\x1f.hotline.federation.v1.NodeRoleB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\x04\x18\x01\x12#\n\x11protocol_versions\x18\x04 \x03(\x05\x42\x08\xbaH\x05\x92\x01\x02\x10\x08\x12(\n\x0c\x63\x61pabilities\x18\x05 \x03(\tB\x12\xbaH\x0b\x92\x01\x08\x10@\"\x04r\x02\x18@\xc0\xbc\x18\x01\"\x9a\x02\n\x06Roster\x12\x18\n\x07version\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x36\n\nissue_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x0c\n\x04\x64\x65mo\x18\x04 \x01(\x08\x12@\n\x0b\x61uthorities\x18\x05 \x03(\x0b\x32 .hotline.federation.v1.AuthorityB\t\xbaH\x06\x92\x01\x03\x10\xa0\x1f\x12\x35\n\x05nodes\x18\x06 \x03(\x0b\x32\x1b.hotline.federation.v1.NodeB\t\xbaH\x06\x92\x01\x03\x10\xa0\x1f\"l\n\x0cSignedRoster\x12 \n\x06roster\x18\x01 \x01(\x0c\x42\x10\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x08\xc0\xbc\x18\x01\x12:\n\nsignatures\x18\x02 \x03(\x0b\x32\x1a.hotline.type.v1.SignatureB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08\"\x12\n\x10GetRosterRequest\"O\n\x11GetRosterResponse\x12:\n\rsigned_roster\x18\x01 \x01(\x0b\x32#.hotline.federation.v1.SignedRoster\"4\n\x12WatchRosterRequest\x12\x1e\n\rknown_version\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Q\n\x13WatchRosterResponse\x12:\n\rsigned_roster\x18\x01 \x01(\x0b\x32#.hotline.federation.v1.SignedRoster*]\n\nKeyPurpose\x12\x1b\n\x17KEY_PURPOSE_UNSPECIFIED\x10\x00\x12\x19\n\x15KEY_PURPOSE_STATEMENT\x10\x01\x12\x17\n\x13KEY_PURPOSE_SEALING\x10\x02*\x81\x01\n\x08NodeRole\x12\x19\n\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13NODE_ROLE_CUSTODIAN\x10\x01\x12\x17\n\x13NODE_ROLE_DIRECTORY\x10\x02\x12\x11\n\rNODE_ROLE_HUB\x10\x03\x12\x15\n\x11NODE_ROLE_ARBITER\x10\x04\x32\xdb\x01\n\x11\x46\x65\x64\x65rationService\x12^\n\tGetRoster\x12\'.hotline.federation.v1.GetRosterRequest\x1a(.hotline.federation.v1.GetRosterResponse\x12\x66\n\x0bWatchRoster\x12).hotline.federation.v1.WatchRosterRequest\x1a*.hotline.federation.v1.WatchRosterResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORITY'].fields_by_name['node']._serialized_options = b'\272H\033r\0312\027^nodes/[a-z0-9-]{1,40}$\300\274\030\001'
   _globals['_AUTHORITY'].fields_by_name['keys']._loaded_options = None
   _globals['_AUTHORITY'].fields_by_name['keys']._serialized_options = b'\272H\005\222\001\002\020@'
+  _globals['_AUTHORITY'].fields_by_name['further_nodes']._loaded_options = None
+  _globals['_AUTHORITY'].fields_by_name['further_nodes']._serialized_options = b'\272H$\222\001!\020\003\030\001\"\033r\0312\027^nodes/[a-z0-9-]{1,40}$\300\274\030\001'
   _globals['_NODE'].fields_by_name['name']._loaded_options = None
   _globals['_NODE'].fields_by_name['name']._serialized_options = b'\272H\033r\0312\027^nodes/[a-z0-9-]{1,40}$\300\274\030\001'
   _globals['_NODE'].fields_by_name['endpoint']._loaded_options = None
@@ -83,28 +85,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDROSTER'].fields_by_name['signatures']._serialized_options = b'\272H\007\222\001\004\010\001\020\010'
   _globals['_WATCHROSTERREQUEST'].fields_by_name['known_version']._loaded_options = None
   _globals['_WATCHROSTERREQUEST'].fields_by_name['known_version']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_KEYPURPOSE']._serialized_start=1747
-  _globals['_KEYPURPOSE']._serialized_end=1840
-  _globals['_NODEROLE']._serialized_start=1843
-  _globals['_NODEROLE']._serialized_end=1972
+  _globals['_KEYPURPOSE']._serialized_start=1815
+  _globals['_KEYPURPOSE']._serialized_end=1908
+  _globals['_NODEROLE']._serialized_start=1911
+  _globals['_NODEROLE']._serialized_end=2040
   _globals['_KEY']._serialized_start=203
   _globals['_KEY']._serialized_end=573
   _globals['_AUTHORITY']._serialized_start=576
-  _globals['_AUTHORITY']._serialized_end=878
-  _globals['_NODE']._serialized_start=881
-  _globals['_NODE']._serialized_end=1112
-  _globals['_ROSTER']._serialized_start=1115
-  _globals['_ROSTER']._serialized_end=1397
-  _globals['_SIGNEDROSTER']._serialized_start=1399
-  _globals['_SIGNEDROSTER']._serialized_end=1507
-  _globals['_GETROSTERREQUEST']._serialized_start=1509
-  _globals['_GETROSTERREQUEST']._serialized_end=1527
-  _globals['_GETROSTERRESPONSE']._serialized_start=1529
-  _globals['_GETROSTERRESPONSE']._serialized_end=1608
-  _globals['_WATCHROSTERREQUEST']._serialized_start=1610
-  _globals['_WATCHROSTERREQUEST']._serialized_end=1662
-  _globals['_WATCHROSTERRESPONSE']._serialized_start=1664
-  _globals['_WATCHROSTERRESPONSE']._serialized_end=1745
-  _globals['_FEDERATIONSERVICE']._serialized_start=1975
-  _globals['_FEDERATIONSERVICE']._serialized_end=2194
+  _globals['_AUTHORITY']._serialized_end=946
+  _globals['_NODE']._serialized_start=949
+  _globals['_NODE']._serialized_end=1180
+  _globals['_ROSTER']._serialized_start=1183
+  _globals['_ROSTER']._serialized_end=1465
+  _globals['_SIGNEDROSTER']._serialized_start=1467
+  _globals['_SIGNEDROSTER']._serialized_end=1575
+  _globals['_GETROSTERREQUEST']._serialized_start=1577
+  _globals['_GETROSTERREQUEST']._serialized_end=1595
+  _globals['_GETROSTERRESPONSE']._serialized_start=1597
+  _globals['_GETROSTERRESPONSE']._serialized_end=1676
+  _globals['_WATCHROSTERREQUEST']._serialized_start=1678
+  _globals['_WATCHROSTERREQUEST']._serialized_end=1730
+  _globals['_WATCHROSTERRESPONSE']._serialized_start=1732
+  _globals['_WATCHROSTERRESPONSE']._serialized_end=1813
+  _globals['_FEDERATIONSERVICE']._serialized_start=2043
+  _globals['_FEDERATIONSERVICE']._serialized_end=2262
 # @@protoc_insertion_point(module_scope)

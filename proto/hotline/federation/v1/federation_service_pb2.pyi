@@ -147,6 +147,7 @@ class Authority(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     MANDATE_FROM_FIELD_NUMBER: _builtins.int
     MANDATE_TO_FIELD_NUMBER: _builtins.int
+    FURTHER_NODES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`authorities/{code}`. 中文: 资源名"""
     display_name: _builtins.str
@@ -165,6 +166,10 @@ class Authority(_message.Message):
     def mandate_to(self) -> _timestamp_pb2.Timestamp:
         """Until when it rules. 中文: 裁定授权止"""
 
+    @_builtins.property
+    def further_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further nodes; only the nation has any: its arbiter is apart from directory and hub. 中文: 其他节点"""
+
     def __init__(
         self,
         *,
@@ -174,10 +179,11 @@ class Authority(_message.Message):
         keys: _abc.Iterable[Global___Key] | None = ...,
         mandate_from: _timestamp_pb2.Timestamp | None = ...,
         mandate_to: _timestamp_pb2.Timestamp | None = ...,
+        further_nodes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mandate_from", b"mandate_from", "mandate_to", b"mandate_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "keys", b"keys", "mandate_from", b"mandate_from", "mandate_to", b"mandate_to", "name", b"name", "node", b"node"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "further_nodes", b"further_nodes", "keys", b"keys", "mandate_from", b"mandate_from", "mandate_to", b"mandate_to", "name", b"name", "node", b"node"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__
 from hotline.type.v1 import statement_pb2 as hotline_dot_type_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"hotline/peer/v1/peer_service.proto\x12\x0fhotline.peer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a hotline/type/v1/data_class.proto\x1a\x1fhotline/type/v1/statement.proto\"\xac\x02\n\x08\x45nvelope\x12*\n\x06source\x18\x01 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x1c\n\x0bincarnation\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12*\n\x06target\x18\x03 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x19\n\x08sequence\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12;\n\tstatement\x18\x05 \x01(\x0b\x32 .hotline.type.v1.SignedStatementB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x06\x62locks\x18\x06 \x03(\x0b\x32\x16.hotline.type.v1.BlockB\x08\xbaH\x05\x92\x01\x02\x10\x08\x12 \n\x0btraceparent\x18\x07 \x01(\tB\x0b\xbaH\x04r\x02\x18@\xc0\xbc\x18\x01\"\n\n\x08Received\"4\n\x07Refused\x12)\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xbaH\x03\xc8\x01\x01\"]\n\x08\x44\x65\x66\x65rred\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xc0\x02\n\x07Receipt\x12*\n\x06issuer\x18\x01 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x39\n\x10statement_digest\x18\x02 \x01(\x0b\x32\x17.hotline.type.v1.DigestB\x06\xbaH\x03\xc8\x01\x01\x12\x38\n\x0creceipt_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12-\n\x08received\x18\x04 \x01(\x0b\x32\x19.hotline.peer.v1.ReceivedH\x00\x12+\n\x07refused\x18\x05 \x01(\x0b\x32\x18.hotline.peer.v1.RefusedH\x00\x12-\n\x08\x64\x65\x66\x65rred\x18\x06 \x01(\x0b\x32\x19.hotline.peer.v1.DeferredH\x00\x42\t\n\x07outcome\"h\n\rSignedReceipt\x12 \n\x07receipt\x18\x01 \x01(\x0c\x42\x0f\xbaH\x08z\x06\x10\x01\x18\x80\x80\x01\xc0\xbc\x18\x02\x12\x35\n\tsignature\x18\x02 \x01(\x0b\x32\x1a.hotline.type.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01\"S\n\x17\x44\x65liverEnvelopesRequest\x12\x38\n\tenvelopes\x18\x01 \x03(\x0b\x32\x19.hotline.peer.v1.EnvelopeB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"V\n\x18\x44\x65liverEnvelopesResponse\x12:\n\x08receipts\x18\x01 \x03(\x0b\x32\x1e.hotline.peer.v1.SignedReceiptB\x08\xbaH\x05\x92\x01\x02\x10\x64\x32v\n\x0bPeerService\x12g\n\x10\x44\x65liverEnvelopes\x12(.hotline.peer.v1.DeliverEnvelopesRequest\x1a).hotline.peer.v1.DeliverEnvelopesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"hotline/peer/v1/peer_service.proto\x12\x0fhotline.peer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a hotline/type/v1/data_class.proto\x1a\x1fhotline/type/v1/statement.proto\"\xac\x02\n\x08\x45nvelope\x12*\n\x06source\x18\x01 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x1c\n\x0bincarnation\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12*\n\x06target\x18\x03 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x19\n\x08sequence\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12;\n\tstatement\x18\x05 \x01(\x0b\x32 .hotline.type.v1.SignedStatementB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x06\x62locks\x18\x06 \x03(\x0b\x32\x16.hotline.type.v1.BlockB\x08\xbaH\x05\x92\x01\x02\x10\x08\x12 \n\x0btraceparent\x18\x07 \x01(\tB\x0b\xbaH\x04r\x02\x18@\xc0\xbc\x18\x01\"\n\n\x08Received\"4\n\x07Refused\x12)\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xbaH\x03\xc8\x01\x01\"]\n\x08\x44\x65\x66\x65rred\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xc0\x02\n\x07Receipt\x12*\n\x06issuer\x18\x01 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x39\n\x10statement_digest\x18\x02 \x01(\x0b\x32\x17.hotline.type.v1.DigestB\x06\xbaH\x03\xc8\x01\x01\x12\x38\n\x0creceipt_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12-\n\x08received\x18\x04 \x01(\x0b\x32\x19.hotline.peer.v1.ReceivedH\x00\x12+\n\x07refused\x18\x05 \x01(\x0b\x32\x18.hotline.peer.v1.RefusedH\x00\x12-\n\x08\x64\x65\x66\x65rred\x18\x06 \x01(\x0b\x32\x19.hotline.peer.v1.DeferredH\x00\x42\t\n\x07outcome\"h\n\rSignedReceipt\x12 \n\x07receipt\x18\x01 \x01(\x0c\x42\x0f\xbaH\x08z\x06\x10\x01\x18\x80\x80\x01\xc0\xbc\x18\x02\x12\x35\n\tsignature\x18\x02 \x01(\x0b\x32\x1a.hotline.type.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01\"S\n\x17\x44\x65liverEnvelopesRequest\x12\x38\n\tenvelopes\x18\x01 \x03(\x0b\x32\x19.hotline.peer.v1.EnvelopeB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"V\n\x18\x44\x65liverEnvelopesResponse\x12:\n\x08receipts\x18\x01 \x03(\x0b\x32\x1e.hotline.peer.v1.SignedReceiptB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\xec\x01\n\x10\x46\x65tchBlobRequest\x12\x31\n\x06ticket\x18\x01 \x01(\tB!\xbaH\x1ar\x18\x32\x16^[1-9][0-9]{21}[0-9X]$\xc0\xbc\x18\x01\x12/\n\x06\x64igest\x18\x02 \x01(\x0b\x32\x17.hotline.type.v1.DigestB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x06source\x18\x03 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12*\n\x06target\x18\x04 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x1c\n\x06offset\x18\x05 \x01(\x03\x42\x0c\xbaH\t\"\x07\x10\x80\x80\x80\x19(\x00\"\x83\x01\n\x08\x42lobSeal\x12\x1a\n\x04size\x18\x01 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x80\x80\x19(\x01\x12\x1a\n\x05suite\x18\x02 \x01(\tB\x0b\xbaH\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x1b\n\x06key_id\x18\x03 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\xc0\xbc\x18\x01\x12\"\n\nsealed_key\x18\x04 \x01(\x0c\x42\x0e\xbaH\x07z\x05\x10\x01\x18\x90\x03\xc0\xbc\x18\x02\"f\n\x11\x46\x65tchBlobResponse\x12)\n\x04seal\x18\x01 \x01(\x0b\x32\x19.hotline.peer.v1.BlobSealH\x00\x12\x1e\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\r\xbaH\x06z\x04\x18\x90\x80\x08\xc0\xbc\x18\x03H\x00\x42\x06\n\x04part2\xcc\x01\n\x0bPeerService\x12g\n\x10\x44\x65liverEnvelopes\x12(.hotline.peer.v1.DeliverEnvelopesRequest\x1a).hotline.peer.v1.DeliverEnvelopesResponse\x12T\n\tFetchBlob\x12!.hotline.peer.v1.FetchBlobRequest\x1a\".hotline.peer.v1.FetchBlobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,6 +67,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERENVELOPESREQUEST'].fields_by_name['envelopes']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
   _globals['_DELIVERENVELOPESRESPONSE'].fields_by_name['receipts']._loaded_options = None
   _globals['_DELIVERENVELOPESRESPONSE'].fields_by_name['receipts']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\032r\0302\026^[1-9][0-9]{21}[0-9X]$\300\274\030\001'
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['digest']._loaded_options = None
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['digest']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['source']._loaded_options = None
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['source']._serialized_options = b'\272H\023r\0212\017^[1-9][0-9]{5}$\300\274\030\001'
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['target']._loaded_options = None
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['target']._serialized_options = b'\272H\023r\0212\017^[1-9][0-9]{5}$\300\274\030\001'
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['offset']._loaded_options = None
+  _globals['_FETCHBLOBREQUEST'].fields_by_name['offset']._serialized_options = b'\272H\t\"\007\020\200\200\200\031(\000'
+  _globals['_BLOBSEAL'].fields_by_name['size']._loaded_options = None
+  _globals['_BLOBSEAL'].fields_by_name['size']._serialized_options = b'\272H\t\"\007\030\200\200\200\031(\001'
+  _globals['_BLOBSEAL'].fields_by_name['suite']._loaded_options = None
+  _globals['_BLOBSEAL'].fields_by_name['suite']._serialized_options = b'\272H\004r\002\030(\300\274\030\001'
+  _globals['_BLOBSEAL'].fields_by_name['key_id']._loaded_options = None
+  _globals['_BLOBSEAL'].fields_by_name['key_id']._serialized_options = b'\272H\004r\002\030d\300\274\030\001'
+  _globals['_BLOBSEAL'].fields_by_name['sealed_key']._loaded_options = None
+  _globals['_BLOBSEAL'].fields_by_name['sealed_key']._serialized_options = b'\272H\007z\005\020\001\030\220\003\300\274\030\002'
+  _globals['_FETCHBLOBRESPONSE'].fields_by_name['chunk']._loaded_options = None
+  _globals['_FETCHBLOBRESPONSE'].fields_by_name['chunk']._serialized_options = b'\272H\006z\004\030\220\200\010\300\274\030\003'
   _globals['_ENVELOPE']._serialized_start=242
   _globals['_ENVELOPE']._serialized_end=542
   _globals['_RECEIVED']._serialized_start=544
@@ -83,6 +103,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERENVELOPESREQUEST']._serialized_end=1217
   _globals['_DELIVERENVELOPESRESPONSE']._serialized_start=1219
   _globals['_DELIVERENVELOPESRESPONSE']._serialized_end=1305
-  _globals['_PEERSERVICE']._serialized_start=1307
-  _globals['_PEERSERVICE']._serialized_end=1425
+  _globals['_FETCHBLOBREQUEST']._serialized_start=1308
+  _globals['_FETCHBLOBREQUEST']._serialized_end=1544
+  _globals['_BLOBSEAL']._serialized_start=1547
+  _globals['_BLOBSEAL']._serialized_end=1678
+  _globals['_FETCHBLOBRESPONSE']._serialized_start=1680
+  _globals['_FETCHBLOBRESPONSE']._serialized_end=1782
+  _globals['_PEERSERVICE']._serialized_start=1785
+  _globals['_PEERSERVICE']._serialized_end=1989
 # @@protoc_insertion_point(module_scope)

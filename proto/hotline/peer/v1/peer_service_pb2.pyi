@@ -278,3 +278,113 @@ class DeliverEnvelopesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliverEnvelopesResponse: _TypeAlias = DeliverEnvelopesResponse  # noqa: Y015
+
+@_typing.final
+class FetchBlobRequest(_message.Message):
+    """Request of FetchBlob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """National ticket number that the file belongs to. 中文: 全国统一工单编号"""
+    source: _builtins.str
+    """Authority whose copy is read, six-digit region code. 中文: 提供机构"""
+    target: _builtins.str
+    """Authority that fetches; the calling node must host it. 中文: 取用机构"""
+    offset: _builtins.int
+    """Where to begin: a multiple of 131072, the size of every chunk but the last. 中文: 起始偏移"""
+    @_builtins.property
+    def digest(self) -> _statement_pb2.Digest:
+        """Digest of the plain bytes. 中文: 摘要"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        digest: _statement_pb2.Digest | None = ...,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "offset", b"offset", "source", b"source", "target", b"target", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchBlobRequest: _TypeAlias = FetchBlobRequest  # noqa: Y015
+
+@_typing.final
+class BlobSeal(_message.Message):
+    """How the chunks that follow are sealed: each is AES-256-GCM under a fresh key of this call, nonce =
+    number of the chunk in the file (12 bytes, big-endian), AAD = `lubiao/blob/1`, a zero byte, the
+    digest (32 bytes), the number (8 bytes), and 1 for the last chunk of the file, else 0 (1 byte).
+    中文: 加密说明
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SEALED_KEY_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """Size of the plain bytes of the whole file. 中文: 字节数"""
+    suite: _builtins.str
+    """Suite that seals the key, as that of `Block`. 中文: 算法套件"""
+    key_id: _builtins.str
+    """Sealing key of the target that it is sealed to. 中文: 密钥标识"""
+    sealed_key: _builtins.bytes
+    """The key of this call (32 bytes), sealed as a block of kind `blob/{digest in hexadecimal}` with
+    scope = source, chain 0, epoch 0.0. 中文: 已封装的数据密钥
+    """
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        suite: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        sealed_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "sealed_key", b"sealed_key", "size", b"size", "suite", b"suite"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlobSeal: _TypeAlias = BlobSeal  # noqa: Y015
+
+@_typing.final
+class FetchBlobResponse(_message.Message):
+    """A part of a sealed file: first the seal, then chunks in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAL_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Then: sealed chunks of 131072 plain bytes, the last one shorter. 中文: 数据块"""
+    @_builtins.property
+    def seal(self) -> Global___BlobSeal:
+        """First. 中文: 加密说明"""
+
+    def __init__(
+        self,
+        *,
+        seal: Global___BlobSeal | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "seal", b"seal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "seal", b"seal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["seal", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___FetchBlobResponse: _TypeAlias = FetchBlobResponse  # noqa: Y015

@@ -40,6 +40,11 @@ class PeerServiceStub:
                 request_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.DeliverEnvelopesRequest.SerializeToString,
                 response_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.DeliverEnvelopesResponse.FromString,
                 _registered_method=True)
+        self.FetchBlob = channel.unary_stream(
+                '/hotline.peer.v1.PeerService/FetchBlob',
+                request_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobRequest.SerializeToString,
+                response_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobResponse.FromString,
+                _registered_method=True)
 
 
 class PeerServiceServicer:
@@ -54,6 +59,14 @@ class PeerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchBlob(self, request, context):
+        """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
+        fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_PeerServiceServicer_to_server(servicer, server):
                     servicer.DeliverEnvelopes,
                     request_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.DeliverEnvelopesRequest.FromString,
                     response_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.DeliverEnvelopesResponse.SerializeToString,
+            ),
+            'FetchBlob': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchBlob,
+                    request_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobRequest.FromString,
+                    response_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class PeerService:
             '/hotline.peer.v1.PeerService/DeliverEnvelopes',
             hotline_dot_peer_dot_v1_dot_peer__service__pb2.DeliverEnvelopesRequest.SerializeToString,
             hotline_dot_peer_dot_v1_dot_peer__service__pb2.DeliverEnvelopesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hotline.peer.v1.PeerService/FetchBlob',
+            hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobRequest.SerializeToString,
+            hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobResponse.FromString,
             options,
             channel_credentials,
             insecure,

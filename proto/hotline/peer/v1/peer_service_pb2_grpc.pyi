@@ -37,6 +37,10 @@ class PeerServiceStub:
     """Deliver up to 100 envelopes; each gets a receipt of its own, in the same order. The receipt is
     given only after the receiver's commit; a repeat gets the stored receipt, byte for byte.
     """
+    FetchBlob: _grpc.UnaryStreamMultiCallable[_peer_service_pb2.FetchBlobRequest, _peer_service_pb2.FetchBlobResponse]
+    """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
+    fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
+    """
 
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
@@ -46,6 +50,10 @@ class PeerServiceAsyncStub(PeerServiceStub):
     DeliverEnvelopes: _aio.UnaryUnaryMultiCallable[_peer_service_pb2.DeliverEnvelopesRequest, _peer_service_pb2.DeliverEnvelopesResponse]  # type: ignore[assignment]
     """Deliver up to 100 envelopes; each gets a receipt of its own, in the same order. The receipt is
     given only after the receiver's commit; a repeat gets the stored receipt, byte for byte.
+    """
+    FetchBlob: _aio.UnaryStreamMultiCallable[_peer_service_pb2.FetchBlobRequest, _peer_service_pb2.FetchBlobResponse]  # type: ignore[assignment]
+    """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
+    fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
     """
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +67,16 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_peer_service_pb2.DeliverEnvelopesResponse, _abc.Awaitable[_peer_service_pb2.DeliverEnvelopesResponse]]:
         """Deliver up to 100 envelopes; each gets a receipt of its own, in the same order. The receipt is
         given only after the receiver's commit; a repeat gets the stored receipt, byte for byte.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchBlob(
+        self,
+        request: _peer_service_pb2.FetchBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_peer_service_pb2.FetchBlobResponse], _abc.AsyncIterator[_peer_service_pb2.FetchBlobResponse]]:
+        """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
+        fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
         """
 
 def add_PeerServiceServicer_to_server(servicer: PeerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

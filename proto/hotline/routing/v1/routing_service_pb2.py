@@ -30,7 +30,7 @@ from hotline.ticket.v1 import ticket_pb2 as hotline_dot_ticket_dot_v1_dot_ticket
 from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__class__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(hotline/routing/v1/routing_service.proto\x12\x12hotline.routing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhotline/ticket/v1/codes.proto\x1a\x1ehotline/ticket/v1/ticket.proto\x1a hotline/type/v1/data_class.proto\"\xdb\x04\n\x0cRoutingFacts\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12)\n\x06matter\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x0er\x0c\x32\n^[0-9]{6}$\xc0\xbc\x18\x01\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32\x1d.hotline.ticket.v1.TicketTypeB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07\x63hannel\x18\x04 \x01(\x0e\x32\x1a.hotline.ticket.v1.ChannelB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07urgency\x18\x05 \x01(\x0e\x32\x1a.hotline.ticket.v1.UrgencyB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x42\n\x0csubject_kind\x18\x06 \x01(\x0e\x32\x1e.hotline.ticket.v1.SubjectKindB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\trisk_tags\x18\x07 \x03(\x0e\x32\x1a.hotline.ticket.v1.RiskTagB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x0c\x12.\n\x0ereported_units\x18\x08 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0b\x92\x01\x08\x10\n\"\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x1d\n\x04zone\x18\t \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x19\n\x0bon_boundary\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x31\n\x06origin\x18\x0b \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x1e\n\x10secrecy_required\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x89\x01\n\x08RulePack\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05owner\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05title\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\nrule_count\x18\x05 \x01(\x05\x12\x14\n\x06source\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\"O\n\x12GetRulePackRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH r\x1e\x32\x1c^rulePacks/[a-z0-9.-]{1,60}$\xc0\xbc\x18\x01\"F\n\x13GetRulePackResponse\x12/\n\trule_pack\x18\x01 \x01(\x0b\x32\x1c.hotline.routing.v1.RulePack\"_\n\x14ListRulePacksRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12$\n\npage_token\x18\x02 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\"h\n\x15ListRulePacksResponse\x12\x30\n\nrule_packs\x18\x01 \x03(\x0b\x32\x1c.hotline.routing.v1.RulePack\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x02\"\xbc\x01\n\x13\x45xplainRouteRequest\x12\x31\n\tauthority\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12;\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32 .hotline.routing.v1.RoutingFactsB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0b\x64\x65\x63ide_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"`\n\tTraceStep\x12\x12\n\x04pack\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04rule\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07outcome\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\"x\n\x14\x45xplainRouteResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .hotline.ticket.v1.RouteDecision\x12,\n\x05trace\x18\x02 \x03(\x0b\x32\x1d.hotline.routing.v1.TraceStep2\xb9\x02\n\x0eRoutingService\x12^\n\x0bGetRulePack\x12&.hotline.routing.v1.GetRulePackRequest\x1a\'.hotline.routing.v1.GetRulePackResponse\x12\x64\n\rListRulePacks\x12(.hotline.routing.v1.ListRulePacksRequest\x1a).hotline.routing.v1.ListRulePacksResponse\x12\x61\n\x0c\x45xplainRoute\x12\'.hotline.routing.v1.ExplainRouteRequest\x1a(.hotline.routing.v1.ExplainRouteResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(hotline/routing/v1/routing_service.proto\x12\x12hotline.routing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhotline/ticket/v1/codes.proto\x1a\x1ehotline/ticket/v1/ticket.proto\x1a hotline/type/v1/data_class.proto\"\x8f\t\n\x0cRoutingFacts\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12)\n\x06matter\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x0er\x0c\x32\n^[0-9]{6}$\xc0\xbc\x18\x01\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32\x1d.hotline.ticket.v1.TicketTypeB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07\x63hannel\x18\x04 \x01(\x0e\x32\x1a.hotline.ticket.v1.ChannelB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07urgency\x18\x05 \x01(\x0e\x32\x1a.hotline.ticket.v1.UrgencyB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x42\n\x0csubject_kind\x18\x06 \x01(\x0e\x32\x1e.hotline.ticket.v1.SubjectKindB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\trisk_tags\x18\x07 \x03(\x0e\x32\x1a.hotline.ticket.v1.RiskTagB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x0c\x12.\n\x0ereported_units\x18\x08 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0b\x92\x01\x08\x10\n\"\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x1d\n\x04zone\x18\t \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x19\n\x0bon_boundary\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x31\n\x06origin\x18\x0b \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x1e\n\x10secrecy_required\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12>\n\x13registration_region\x18\r \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x38\n\rseller_region\x18\x0e \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x39\n\x0einsured_region\x18\x0f \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12;\n\x10receiving_region\x18\x10 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x38\n\ragency_region\x18\x11 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12>\n\x0fpassing_regions\x18\x12 \x03(\tB%\xe2\x41\x01\x01\xbaH\x1a\x92\x01\x17\x10\x08\"\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x42\n\x0cnoise_source\x18\x13 \x01(\x0e\x32\x1e.hotline.ticket.v1.NoiseSourceB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x08industry\x18\x14 \x01(\tB%\xe2\x41\x01\x01\xbaH\x1ar\x18\x32\x16^([a-z][a-z_]{0,29})?$\xc0\xbc\x18\x01\x12\x16\n\x08\x61t_night\x18\x15 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rowner_unknown\x18\x16 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06parent\x18\x17 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x89\x01\n\x08RulePack\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05owner\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05title\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\nrule_count\x18\x05 \x01(\x05\x12\x14\n\x06source\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\"O\n\x12GetRulePackRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH r\x1e\x32\x1c^rulePacks/[a-z0-9.-]{1,60}$\xc0\xbc\x18\x01\"F\n\x13GetRulePackResponse\x12/\n\trule_pack\x18\x01 \x01(\x0b\x32\x1c.hotline.routing.v1.RulePack\"_\n\x14ListRulePacksRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12$\n\npage_token\x18\x02 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\"h\n\x15ListRulePacksResponse\x12\x30\n\nrule_packs\x18\x01 \x03(\x0b\x32\x1c.hotline.routing.v1.RulePack\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x02\"\xbc\x01\n\x13\x45xplainRouteRequest\x12\x31\n\tauthority\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12;\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32 .hotline.routing.v1.RoutingFactsB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0b\x64\x65\x63ide_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"`\n\tTraceStep\x12\x12\n\x04pack\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04rule\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07outcome\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\"x\n\x14\x45xplainRouteResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .hotline.ticket.v1.RouteDecision\x12,\n\x05trace\x18\x02 \x03(\x0b\x32\x1d.hotline.routing.v1.TraceStep2\xb9\x02\n\x0eRoutingService\x12^\n\x0bGetRulePack\x12&.hotline.routing.v1.GetRulePackRequest\x1a\'.hotline.routing.v1.GetRulePackResponse\x12\x64\n\rListRulePacks\x12(.hotline.routing.v1.ListRulePacksRequest\x1a).hotline.routing.v1.ListRulePacksResponse\x12\x61\n\x0c\x45xplainRoute\x12\'.hotline.routing.v1.ExplainRouteRequest\x1a(.hotline.routing.v1.ExplainRouteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,6 +61,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTINGFACTS'].fields_by_name['origin']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
   _globals['_ROUTINGFACTS'].fields_by_name['secrecy_required']._loaded_options = None
   _globals['_ROUTINGFACTS'].fields_by_name['secrecy_required']._serialized_options = b'\342A\001\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['registration_region']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['registration_region']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['seller_region']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['seller_region']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['insured_region']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['insured_region']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['receiving_region']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['receiving_region']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['agency_region']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['agency_region']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['passing_regions']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['passing_regions']._serialized_options = b'\342A\001\001\272H\032\222\001\027\020\010\"\023r\0212\017^[1-9][0-9]{5}$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['noise_source']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['noise_source']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['industry']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['industry']._serialized_options = b'\342A\001\001\272H\032r\0302\026^([a-z][a-z_]{0,29})?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['at_night']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['at_night']._serialized_options = b'\342A\001\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['owner_unknown']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['owner_unknown']._serialized_options = b'\342A\001\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['parent']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['parent']._serialized_options = b'\342A\001\001'
   _globals['_RULEPACK'].fields_by_name['name']._loaded_options = None
   _globals['_RULEPACK'].fields_by_name['name']._serialized_options = b'\300\274\030\001'
   _globals['_RULEPACK'].fields_by_name['version']._loaded_options = None
@@ -94,23 +116,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESTEP'].fields_by_name['reason']._loaded_options = None
   _globals['_TRACESTEP'].fields_by_name['reason']._serialized_options = b'\300\274\030\001'
   _globals['_ROUTINGFACTS']._serialized_start=257
-  _globals['_ROUTINGFACTS']._serialized_end=860
-  _globals['_RULEPACK']._serialized_start=863
-  _globals['_RULEPACK']._serialized_end=1000
-  _globals['_GETRULEPACKREQUEST']._serialized_start=1002
-  _globals['_GETRULEPACKREQUEST']._serialized_end=1081
-  _globals['_GETRULEPACKRESPONSE']._serialized_start=1083
-  _globals['_GETRULEPACKRESPONSE']._serialized_end=1153
-  _globals['_LISTRULEPACKSREQUEST']._serialized_start=1155
-  _globals['_LISTRULEPACKSREQUEST']._serialized_end=1250
-  _globals['_LISTRULEPACKSRESPONSE']._serialized_start=1252
-  _globals['_LISTRULEPACKSRESPONSE']._serialized_end=1356
-  _globals['_EXPLAINROUTEREQUEST']._serialized_start=1359
-  _globals['_EXPLAINROUTEREQUEST']._serialized_end=1547
-  _globals['_TRACESTEP']._serialized_start=1549
-  _globals['_TRACESTEP']._serialized_end=1645
-  _globals['_EXPLAINROUTERESPONSE']._serialized_start=1647
-  _globals['_EXPLAINROUTERESPONSE']._serialized_end=1767
-  _globals['_ROUTINGSERVICE']._serialized_start=1770
-  _globals['_ROUTINGSERVICE']._serialized_end=2083
+  _globals['_ROUTINGFACTS']._serialized_end=1424
+  _globals['_RULEPACK']._serialized_start=1427
+  _globals['_RULEPACK']._serialized_end=1564
+  _globals['_GETRULEPACKREQUEST']._serialized_start=1566
+  _globals['_GETRULEPACKREQUEST']._serialized_end=1645
+  _globals['_GETRULEPACKRESPONSE']._serialized_start=1647
+  _globals['_GETRULEPACKRESPONSE']._serialized_end=1717
+  _globals['_LISTRULEPACKSREQUEST']._serialized_start=1719
+  _globals['_LISTRULEPACKSREQUEST']._serialized_end=1814
+  _globals['_LISTRULEPACKSRESPONSE']._serialized_start=1816
+  _globals['_LISTRULEPACKSRESPONSE']._serialized_end=1920
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=1923
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2111
+  _globals['_TRACESTEP']._serialized_start=2113
+  _globals['_TRACESTEP']._serialized_end=2209
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2211
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2331
+  _globals['_ROUTINGSERVICE']._serialized_start=2334
+  _globals['_ROUTINGSERVICE']._serialized_end=2647
 # @@protoc_insertion_point(module_scope)

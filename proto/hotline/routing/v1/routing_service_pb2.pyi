@@ -25,7 +25,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class RoutingFacts(_message.Message):
-    """What rules may look at. No personal field exists here. 中文: 派单要素"""
+    """What rules may look at; also the variable `facts` of a rule's condition. No personal field exists
+    here. 中文: 派单要素
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -41,6 +43,17 @@ class RoutingFacts(_message.Message):
     ON_BOUNDARY_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     SECRECY_REQUIRED_FIELD_NUMBER: _builtins.int
+    REGISTRATION_REGION_FIELD_NUMBER: _builtins.int
+    SELLER_REGION_FIELD_NUMBER: _builtins.int
+    INSURED_REGION_FIELD_NUMBER: _builtins.int
+    RECEIVING_REGION_FIELD_NUMBER: _builtins.int
+    AGENCY_REGION_FIELD_NUMBER: _builtins.int
+    PASSING_REGIONS_FIELD_NUMBER: _builtins.int
+    NOISE_SOURCE_FIELD_NUMBER: _builtins.int
+    INDUSTRY_FIELD_NUMBER: _builtins.int
+    AT_NIGHT_FIELD_NUMBER: _builtins.int
+    OWNER_UNKNOWN_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     """Region of the place in today's codes; empty: not certain. 中文: 区划"""
     matter: _builtins.str
@@ -61,6 +74,26 @@ class RoutingFacts(_message.Message):
     """Authority that received the message, six digits. 中文: 受理机构"""
     secrecy_required: _builtins.bool
     """Identity goes to nobody but the handling unit. 中文: 要求保密"""
+    registration_region: _builtins.str
+    """Where the reported firm or platform is registered. 中文: 登记注册地"""
+    seller_region: _builtins.str
+    """Where the seller ships from. 中文: 商家所在地"""
+    insured_region: _builtins.str
+    """Where the person is insured. 中文: 参保地"""
+    receiving_region: _builtins.str
+    """Where a relation (pension, file, household) is moved to. 中文: 转入地"""
+    agency_region: _builtins.str
+    """Where the travel agency or agent is at home. 中文: 组团地"""
+    noise_source: _codes_pb2.NoiseSource.ValueType
+    """Where a noise comes from. 中文: 噪声来源"""
+    industry: _builtins.str
+    """Line of business, for example `fitness`; empty: not said. 中文: 行业"""
+    at_night: _builtins.bool
+    """It happens at night (22:00–06:00). 中文: 夜间"""
+    owner_unknown: _builtins.bool
+    """Who owns the thing that it is about is unknown. 中文: 权属不明"""
+    parent: _builtins.bool
+    """The ticket helps with another one (a child ticket). 中文: 是否协助子单"""
     @_builtins.property
     def risk_tags(self) -> _containers.RepeatedScalarFieldContainer[_codes_pb2.RiskTag.ValueType]:
         """Risks seen. 中文: 风险标签"""
@@ -68,6 +101,10 @@ class RoutingFacts(_message.Message):
     @_builtins.property
     def reported_units(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Bodies complained about, `units/{unit}`; guards keep the ticket from them. 中文: 被反映承办单位"""
+
+    @_builtins.property
+    def passing_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further places that the matter runs through. 中文: 途经地"""
 
     def __init__(
         self,
@@ -84,10 +121,21 @@ class RoutingFacts(_message.Message):
         on_boundary: _builtins.bool = ...,
         origin: _builtins.str = ...,
         secrecy_required: _builtins.bool = ...,
+        registration_region: _builtins.str = ...,
+        seller_region: _builtins.str = ...,
+        insured_region: _builtins.str = ...,
+        receiving_region: _builtins.str = ...,
+        agency_region: _builtins.str = ...,
+        passing_regions: _abc.Iterable[_builtins.str] | None = ...,
+        noise_source: _codes_pb2.NoiseSource.ValueType = ...,
+        industry: _builtins.str = ...,
+        at_night: _builtins.bool = ...,
+        owner_unknown: _builtins.bool = ...,
+        parent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "matter", b"matter", "on_boundary", b"on_boundary", "origin", b"origin", "region", b"region", "reported_units", b"reported_units", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "subject_kind", b"subject_kind", "type", b"type", "urgency", b"urgency", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_region", b"agency_region", "at_night", b"at_night", "channel", b"channel", "industry", b"industry", "insured_region", b"insured_region", "matter", b"matter", "noise_source", b"noise_source", "on_boundary", b"on_boundary", "origin", b"origin", "owner_unknown", b"owner_unknown", "parent", b"parent", "passing_regions", b"passing_regions", "receiving_region", b"receiving_region", "region", b"region", "registration_region", b"registration_region", "reported_units", b"reported_units", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "seller_region", b"seller_region", "subject_kind", b"subject_kind", "type", b"type", "urgency", b"urgency", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -865,3 +865,151 @@ FINDING_CODE_PHONE_FORM: FindingCode.ValueType  # 10
 FINDING_CODE_OCCURRED_IN_FUTURE: FindingCode.ValueType  # 11
 """It is said to have happened in the future. 中文: 事发时间在未来"""
 Global___FindingCode: _TypeAlias = FindingCode  # noqa: Y015
+
+class _ExtensionReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExtensionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExtensionReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXTENSION_REASON_UNSPECIFIED: _ExtensionReason.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    EXTENSION_REASON_COMPLEX: _ExtensionReason.ValueType  # 1
+    """The matter is complex. 中文: 情况复杂"""
+    EXTENSION_REASON_CROSS_BODY: _ExtensionReason.ValueType  # 2
+    """Several bodies are needed. 中文: 跨部门"""
+    EXTENSION_REASON_CROSS_REGION: _ExtensionReason.ValueType  # 3
+    """Several regions are needed. 中文: 跨区域"""
+    EXTENSION_REASON_EXAMINATION: _ExtensionReason.ValueType  # 4
+    """An examination is under way. 中文: 鉴定检测"""
+    EXTENSION_REASON_POLICY: _ExtensionReason.ValueType  # 5
+    """A policy is awaited. 中文: 待政策"""
+    EXTENSION_REASON_FORCE_MAJEURE: _ExtensionReason.ValueType  # 6
+    """Force majeure. 中文: 不可抗力"""
+    EXTENSION_REASON_CITIZEN: _ExtensionReason.ValueType  # 7
+    """The citizen asked for it. 中文: 诉求人原因"""
+    EXTENSION_REASON_STATUTORY: _ExtensionReason.ValueType  # 8
+    """The law allows more time. 中文: 法定时限更长"""
+
+class ExtensionReason(_ExtensionReason, metaclass=_ExtensionReasonEnumTypeWrapper):
+    """Why a due time is moved (code EX). 中文: 延期理由"""
+
+EXTENSION_REASON_UNSPECIFIED: ExtensionReason.ValueType  # 0
+"""Not set. 中文: 未指定"""
+EXTENSION_REASON_COMPLEX: ExtensionReason.ValueType  # 1
+"""The matter is complex. 中文: 情况复杂"""
+EXTENSION_REASON_CROSS_BODY: ExtensionReason.ValueType  # 2
+"""Several bodies are needed. 中文: 跨部门"""
+EXTENSION_REASON_CROSS_REGION: ExtensionReason.ValueType  # 3
+"""Several regions are needed. 中文: 跨区域"""
+EXTENSION_REASON_EXAMINATION: ExtensionReason.ValueType  # 4
+"""An examination is under way. 中文: 鉴定检测"""
+EXTENSION_REASON_POLICY: ExtensionReason.ValueType  # 5
+"""A policy is awaited. 中文: 待政策"""
+EXTENSION_REASON_FORCE_MAJEURE: ExtensionReason.ValueType  # 6
+"""Force majeure. 中文: 不可抗力"""
+EXTENSION_REASON_CITIZEN: ExtensionReason.ValueType  # 7
+"""The citizen asked for it. 中文: 诉求人原因"""
+EXTENSION_REASON_STATUTORY: ExtensionReason.ValueType  # 8
+"""The law allows more time. 中文: 法定时限更长"""
+Global___ExtensionReason: _TypeAlias = ExtensionReason  # noqa: Y015
+
+class _CitizenActKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CitizenActKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CitizenActKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CITIZEN_ACT_KIND_UNSPECIFIED: _CitizenActKind.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    CITIZEN_ACT_KIND_SUPPLEMENT: _CitizenActKind.ValueType  # 1
+    """Added to the message. 中文: 补充"""
+    CITIZEN_ACT_KIND_URGE: _CitizenActKind.ValueType  # 2
+    """Urged. 中文: 催办"""
+    CITIZEN_ACT_KIND_WITHDRAW: _CitizenActKind.ValueType  # 3
+    """Withdrew the message. 中文: 撤诉"""
+    CITIZEN_ACT_KIND_REOPEN: _CitizenActKind.ValueType  # 4
+    """Asked to handle it again. 中文: 要求重办"""
+    CITIZEN_ACT_KIND_RATE: _CitizenActKind.ValueType  # 5
+    """Rated the handling. 中文: 评价"""
+
+class CitizenActKind(_CitizenActKind, metaclass=_CitizenActKindEnumTypeWrapper):
+    """What a citizen did after the message was taken. 中文: 诉求人行为"""
+
+CITIZEN_ACT_KIND_UNSPECIFIED: CitizenActKind.ValueType  # 0
+"""Not set. 中文: 未指定"""
+CITIZEN_ACT_KIND_SUPPLEMENT: CitizenActKind.ValueType  # 1
+"""Added to the message. 中文: 补充"""
+CITIZEN_ACT_KIND_URGE: CitizenActKind.ValueType  # 2
+"""Urged. 中文: 催办"""
+CITIZEN_ACT_KIND_WITHDRAW: CitizenActKind.ValueType  # 3
+"""Withdrew the message. 中文: 撤诉"""
+CITIZEN_ACT_KIND_REOPEN: CitizenActKind.ValueType  # 4
+"""Asked to handle it again. 中文: 要求重办"""
+CITIZEN_ACT_KIND_RATE: CitizenActKind.ValueType  # 5
+"""Rated the handling. 中文: 评价"""
+Global___CitizenActKind: _TypeAlias = CitizenActKind  # noqa: Y015
+
+class _TicketPurpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TicketPurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TicketPurpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TICKET_PURPOSE_UNSPECIFIED: _TicketPurpose.ValueType  # 0
+    """An ordinary ticket. 中文: 普通"""
+    TICKET_PURPOSE_ASSIST: _TicketPurpose.ValueType  # 1
+    """Another authority helps the custodian of the parent. 中文: 协办"""
+    TICKET_PURPOSE_ISSUE: _TicketPurpose.ValueType  # 2
+    """One issue of several that a message raised. 中文: 拆单"""
+
+class TicketPurpose(_TicketPurpose, metaclass=_TicketPurposeEnumTypeWrapper):
+    """What a linked ticket is for. 中文: 工单用途"""
+
+TICKET_PURPOSE_UNSPECIFIED: TicketPurpose.ValueType  # 0
+"""An ordinary ticket. 中文: 普通"""
+TICKET_PURPOSE_ASSIST: TicketPurpose.ValueType  # 1
+"""Another authority helps the custodian of the parent. 中文: 协办"""
+TICKET_PURPOSE_ISSUE: TicketPurpose.ValueType  # 2
+"""One issue of several that a message raised. 中文: 拆单"""
+Global___TicketPurpose: _TypeAlias = TicketPurpose  # noqa: Y015
+
+class _NoiseSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NoiseSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoiseSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOISE_SOURCE_UNSPECIFIED: _NoiseSource.ValueType  # 0
+    """Not said. 中文: 未指定"""
+    NOISE_SOURCE_UNKNOWN: _NoiseSource.ValueType  # 1
+    """The caller cannot tell. 中文: 不明"""
+    NOISE_SOURCE_CONSTRUCTION: _NoiseSource.ValueType  # 2
+    """A building site. 中文: 建筑施工"""
+    NOISE_SOURCE_TRAFFIC: _NoiseSource.ValueType  # 3
+    """Traffic. 中文: 交通"""
+    NOISE_SOURCE_INDUSTRY: _NoiseSource.ValueType  # 4
+    """A factory. 中文: 工业"""
+    NOISE_SOURCE_COMMERCE: _NoiseSource.ValueType  # 5
+    """A shop, restaurant or venue. 中文: 商业经营"""
+    NOISE_SOURCE_LIVING: _NoiseSource.ValueType  # 6
+    """Neighbours, dancing, pets. 中文: 社会生活"""
+
+class NoiseSource(_NoiseSource, metaclass=_NoiseSourceEnumTypeWrapper):
+    """Where a noise comes from. 中文: 噪声来源"""
+
+NOISE_SOURCE_UNSPECIFIED: NoiseSource.ValueType  # 0
+"""Not said. 中文: 未指定"""
+NOISE_SOURCE_UNKNOWN: NoiseSource.ValueType  # 1
+"""The caller cannot tell. 中文: 不明"""
+NOISE_SOURCE_CONSTRUCTION: NoiseSource.ValueType  # 2
+"""A building site. 中文: 建筑施工"""
+NOISE_SOURCE_TRAFFIC: NoiseSource.ValueType  # 3
+"""Traffic. 中文: 交通"""
+NOISE_SOURCE_INDUSTRY: NoiseSource.ValueType  # 4
+"""A factory. 中文: 工业"""
+NOISE_SOURCE_COMMERCE: NoiseSource.ValueType  # 5
+"""A shop, restaurant or venue. 中文: 商业经营"""
+NOISE_SOURCE_LIVING: NoiseSource.ValueType  # 6
+"""Neighbours, dancing, pets. 中文: 社会生活"""
+Global___NoiseSource: _TypeAlias = NoiseSource  # noqa: Y015

@@ -97,6 +97,116 @@ class ReportedParty(_message.Message):
 Global___ReportedParty: _TypeAlias = ReportedParty  # noqa: Y015
 
 @_typing.final
+class Facts(_message.Message):
+    """Facts of the matter that rules look at; none of them says who calls. 中文: 要素"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTRATION_REGION_FIELD_NUMBER: _builtins.int
+    SELLER_REGION_FIELD_NUMBER: _builtins.int
+    INSURED_REGION_FIELD_NUMBER: _builtins.int
+    RECEIVING_REGION_FIELD_NUMBER: _builtins.int
+    AGENCY_REGION_FIELD_NUMBER: _builtins.int
+    PASSING_REGIONS_FIELD_NUMBER: _builtins.int
+    NOISE_SOURCE_FIELD_NUMBER: _builtins.int
+    INDUSTRY_FIELD_NUMBER: _builtins.int
+    AT_NIGHT_FIELD_NUMBER: _builtins.int
+    OWNER_UNKNOWN_FIELD_NUMBER: _builtins.int
+    registration_region: _builtins.str
+    """Where the reported firm or platform is registered; six digits or empty. 中文: 登记注册地"""
+    seller_region: _builtins.str
+    """Where the seller ships from; six digits or empty. 中文: 商家所在地"""
+    insured_region: _builtins.str
+    """Where the person is insured; six digits or empty. 中文: 参保地"""
+    receiving_region: _builtins.str
+    """Where a relation (pension, file, household) is moved to; six digits or empty. 中文: 转入地"""
+    agency_region: _builtins.str
+    """Where the travel agency or agent is at home; six digits or empty. 中文: 组团地"""
+    noise_source: _codes_pb2.NoiseSource.ValueType
+    """Where a noise comes from. 中文: 噪声来源"""
+    industry: _builtins.str
+    """Line of business, for example `fitness`, `e_commerce`, `travel`; empty: not said. 中文: 行业"""
+    at_night: _builtins.bool
+    """It happens at night (22:00–06:00). 中文: 夜间"""
+    owner_unknown: _builtins.bool
+    """Who owns the thing that it is about is unknown. 中文: 权属不明"""
+    @_builtins.property
+    def passing_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further places that the matter runs through, for example of a journey; 8 at most. 中文: 途经地"""
+
+    def __init__(
+        self,
+        *,
+        registration_region: _builtins.str = ...,
+        seller_region: _builtins.str = ...,
+        insured_region: _builtins.str = ...,
+        receiving_region: _builtins.str = ...,
+        agency_region: _builtins.str = ...,
+        passing_regions: _abc.Iterable[_builtins.str] | None = ...,
+        noise_source: _codes_pb2.NoiseSource.ValueType = ...,
+        industry: _builtins.str = ...,
+        at_night: _builtins.bool = ...,
+        owner_unknown: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_region", b"agency_region", "at_night", b"at_night", "industry", b"industry", "insured_region", b"insured_region", "noise_source", b"noise_source", "owner_unknown", b"owner_unknown", "passing_regions", b"passing_regions", "receiving_region", b"receiving_region", "registration_region", b"registration_region", "seller_region", b"seller_region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Facts: _TypeAlias = Facts  # noqa: Y015
+
+@_typing.final
+class Attachment(_message.Message):
+    """A file beside a ticket: named by the digest of its bytes, which travel sealed. 中文: 附件"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    ATTACH_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}/attachments/{attachment}`; the id is the digest in hexadecimal. 中文: 资源名"""
+    size: _builtins.int
+    """Size of the plain bytes; 50 MiB at most. 中文: 字节数"""
+    media_type: _builtins.str
+    """Media type (RFC 6838), for example `image/jpeg`. 中文: 媒体类型"""
+    file_name: _builtins.str
+    """Name of the file as handed in; 200 characters at most. 中文: 文件名"""
+    available: _builtins.bool
+    """The bytes are here; false while they are still to be fetched. 中文: 已到位"""
+    @_builtins.property
+    def digest(self) -> _statement_pb2.Digest:
+        """Digest of the plain bytes. 中文: 摘要"""
+
+    @_builtins.property
+    def attach_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was attached, UTC. 中文: 上传时间"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        digest: _statement_pb2.Digest | None = ...,
+        size: _builtins.int = ...,
+        media_type: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        available: _builtins.bool = ...,
+        attach_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attach_time", b"attach_time", "digest", b"digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach_time", b"attach_time", "available", b"available", "digest", b"digest", "file_name", b"file_name", "media_type", b"media_type", "name", b"name", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
+
+@_typing.final
 class TicketContent(_message.Message):
     """What the citizen said: the `case_block` of a hand-over. 中文: 诉求内容"""
 
@@ -108,6 +218,8 @@ class TicketContent(_message.Message):
     PLACE_FIELD_NUMBER: _builtins.int
     REPORTED_PARTIES_FIELD_NUMBER: _builtins.int
     OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Title; over 100 characters is a finding, over 400 is refused. 中文: 标题"""
     content: _builtins.str
@@ -126,6 +238,14 @@ class TicketContent(_message.Message):
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, UTC; absent when unknown. 中文: 事发时间"""
 
+    @_builtins.property
+    def facts(self) -> Global___Facts:
+        """Facts that rules look at. 中文: 要素"""
+
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]:
+        """Files, by digest; 20 at most. 中文: 附件"""
+
     def __init__(
         self,
         *,
@@ -135,10 +255,12 @@ class TicketContent(_message.Message):
         place: Global___Place | None = ...,
         reported_parties: _abc.Iterable[Global___ReportedParty] | None = ...,
         occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        facts: Global___Facts | None = ...,
+        attachments: _abc.Iterable[Global___Attachment] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_time", b"occurred_time", "place", b"place"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "occurred_time", b"occurred_time", "place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "expectation", b"expectation", "occurred_time", b"occurred_time", "place", b"place", "reported_parties", b"reported_parties", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "content", b"content", "expectation", b"expectation", "facts", b"facts", "occurred_time", b"occurred_time", "place", b"place", "reported_parties", b"reported_parties", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,6 +400,10 @@ class RouteDecision(_message.Message):
     TRACE_DIGEST_FIELD_NUMBER: _builtins.int
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
     REFERENCE_VERSION_FIELD_NUMBER: _builtins.int
+    LEADING_REGION_FIELD_NUMBER: _builtins.int
+    HELP_REGIONS_FIELD_NUMBER: _builtins.int
+    OFFER_REASON_FIELD_NUMBER: _builtins.int
+    ASSISTING_FIELD_NUMBER: _builtins.int
     action: Global___RouteDecision.Action.ValueType
     """What is done. 中文: 动作"""
     target: _builtins.str
@@ -292,6 +418,14 @@ class RouteDecision(_message.Message):
     """Why, in Chinese, for the unit that gets it. 中文: 理由"""
     reference_version: _builtins.str
     """Version of the reference data used. 中文: 基础数据版本"""
+    leading_region: _builtins.str
+    """Region that leads instead of the place, six digits: the place when no rule says otherwise.
+    中文: 主办属地
+    """
+    offer_reason: _builtins.str
+    """Why custody is offered, `hotline.custody.v1.OfferReason` in lower case; only with ACTION_OFFER.
+    中文: 移交原因
+    """
     @_builtins.property
     def trace_digest(self) -> _statement_pb2.Digest:
         """Digest of the trace; the trace itself is returned by ExplainRoute. 中文: 轨迹摘要"""
@@ -299,6 +433,14 @@ class RouteDecision(_message.Message):
     @_builtins.property
     def decide_time(self) -> _timestamp_pb2.Timestamp:
         """When it was decided, UTC. 中文: 决定时间"""
+
+    @_builtins.property
+    def help_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Regions whose authorities are asked for help, at most 8; only with ACTION_ASSIGN. 中文: 协助地"""
+
+    @_builtins.property
+    def assisting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Assisting units, `units/{unit}`. 中文: 协办单位"""
 
     def __init__(
         self,
@@ -312,10 +454,14 @@ class RouteDecision(_message.Message):
         trace_digest: _statement_pb2.Digest | None = ...,
         decide_time: _timestamp_pb2.Timestamp | None = ...,
         reference_version: _builtins.str = ...,
+        leading_region: _builtins.str = ...,
+        help_regions: _abc.Iterable[_builtins.str] | None = ...,
+        offer_reason: _builtins.str = ...,
+        assisting: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "trace_digest", b"trace_digest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "decide_time", b"decide_time", "explanation", b"explanation", "legal_basis", b"legal_basis", "pack", b"pack", "reference_version", b"reference_version", "rule", b"rule", "target", b"target", "trace_digest", b"trace_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "assisting", b"assisting", "decide_time", b"decide_time", "explanation", b"explanation", "help_regions", b"help_regions", "leading_region", b"leading_region", "legal_basis", b"legal_basis", "offer_reason", b"offer_reason", "pack", b"pack", "reference_version", b"reference_version", "rule", b"rule", "target", b"target", "trace_digest", b"trace_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -690,6 +836,314 @@ class Custody(_message.Message):
 Global___Custody: _TypeAlias = Custody  # noqa: Y015
 
 @_typing.final
+class Return(_message.Message):
+    """A unit's wish to give an assignment back; it stays responsible until the return is granted.
+    中文: 退单
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Return._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Return._State.ValueType  # 0
+        """Not set. 中文: 未指定"""
+        STATE_FILED: Return._State.ValueType  # 1
+        """Filed, waits for the desk. 中文: 待审"""
+        STATE_GRANTED: Return._State.ValueType  # 2
+        """Granted: the ticket goes elsewhere. 中文: 准予"""
+        STATE_REFUSED: Return._State.ValueType  # 3
+        """Refused: the unit keeps it. 中文: 驳回"""
+        STATE_LAPSED: Return._State.ValueType  # 4
+        """The ticket moved or ended before the desk decided. 中文: 失效"""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where the return stands. 中文: 退单状态"""
+
+    STATE_UNSPECIFIED: Return.State.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    STATE_FILED: Return.State.ValueType  # 1
+    """Filed, waits for the desk. 中文: 待审"""
+    STATE_GRANTED: Return.State.ValueType  # 2
+    """Granted: the ticket goes elsewhere. 中文: 准予"""
+    STATE_REFUSED: Return.State.ValueType  # 3
+    """Refused: the unit keeps it. 中文: 驳回"""
+    STATE_LAPSED: Return.State.ValueType  # 4
+    """The ticket moved or ended before the desk decided. 中文: 失效"""
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ASSIGNMENT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    FILE_TIME_FIELD_NUMBER: _builtins.int
+    REVIEW_DUE_TIME_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    REVIEW_BASIS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket, from 1. 中文: 序号"""
+    assignment: _builtins.int
+    """Assignment that is given back. 中文: 派单序号"""
+    unit: _builtins.str
+    """Unit that gives it back. 中文: 退单单位"""
+    state: Global___Return.State.ValueType
+    """Where it stands. 中文: 退单状态"""
+    reason: _codes_pb2.ReturnReason.ValueType
+    """Why. 中文: 退单理由"""
+    clause: _builtins.str
+    """Legal or catalogue clause. 中文: 依据条款"""
+    proposed_owner: _builtins.str
+    """Whose it is in the unit's opinion: `units/{unit}` or `authorities/{code}`. 中文: 建议承办"""
+    review_basis: _builtins.str
+    """Why the desk decided so. 中文: 复核意见"""
+    @_builtins.property
+    def file_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was filed, UTC. 中文: 申请时间"""
+
+    @_builtins.property
+    def review_due_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the desk must decide, UTC; silence changes nothing. 中文: 复核时限"""
+
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, UTC. 中文: 复核时间"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        assignment: _builtins.int = ...,
+        unit: _builtins.str = ...,
+        state: Global___Return.State.ValueType = ...,
+        reason: _codes_pb2.ReturnReason.ValueType = ...,
+        clause: _builtins.str = ...,
+        proposed_owner: _builtins.str = ...,
+        file_time: _timestamp_pb2.Timestamp | None = ...,
+        review_due_time: _timestamp_pb2.Timestamp | None = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+        review_basis: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file_time", b"file_time", "review_due_time", b"review_due_time", "review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "clause", b"clause", "file_time", b"file_time", "number", b"number", "proposed_owner", b"proposed_owner", "reason", b"reason", "review_basis", b"review_basis", "review_due_time", b"review_due_time", "review_time", b"review_time", "state", b"state", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Return: _TypeAlias = Return  # noqa: Y015
+
+@_typing.final
+class Extension(_message.Message):
+    """A unit's wish for more time; only a granted one moves the due time (I9). 中文: 延期"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Extension._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Extension._State.ValueType  # 0
+        """Not set. 中文: 未指定"""
+        STATE_ASKED: Extension._State.ValueType  # 1
+        """Asked, waits for the desk. 中文: 待审"""
+        STATE_GRANTED: Extension._State.ValueType  # 2
+        """Granted. 中文: 准予"""
+        STATE_REFUSED: Extension._State.ValueType  # 3
+        """Refused. 中文: 驳回"""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where the wish stands. 中文: 延期状态"""
+
+    STATE_UNSPECIFIED: Extension.State.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    STATE_ASKED: Extension.State.ValueType  # 1
+    """Asked, waits for the desk. 中文: 待审"""
+    STATE_GRANTED: Extension.State.ValueType  # 2
+    """Granted. 中文: 准予"""
+    STATE_REFUSED: Extension.State.ValueType  # 3
+    """Refused. 中文: 驳回"""
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NEW_DUE_TIME_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    CITIZEN_TOLD_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket, from 1. 中文: 序号"""
+    unit: _builtins.str
+    """Unit that asks. 中文: 申请单位"""
+    state: Global___Extension.State.ValueType
+    """Where it stands. 中文: 延期状态"""
+    reason: _codes_pb2.ExtensionReason.ValueType
+    """Why. 中文: 延期理由"""
+    citizen_told: _builtins.bool
+    """The citizen was told. 中文: 已告知诉求人"""
+    @_builtins.property
+    def new_due_time(self) -> _timestamp_pb2.Timestamp:
+        """The due time that is asked for, UTC. 中文: 申请时限"""
+
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked, UTC. 中文: 申请时间"""
+
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, UTC. 中文: 审批时间"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        unit: _builtins.str = ...,
+        state: Global___Extension.State.ValueType = ...,
+        reason: _codes_pb2.ExtensionReason.ValueType = ...,
+        new_due_time: _timestamp_pb2.Timestamp | None = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+        citizen_told: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "new_due_time", b"new_due_time", "review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "citizen_told", b"citizen_told", "new_due_time", b"new_due_time", "number", b"number", "reason", b"reason", "review_time", b"review_time", "state", b"state", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Extension: _TypeAlias = Extension  # noqa: Y015
+
+@_typing.final
+class InformationRequest(_message.Message):
+    """A question to the citizen through the origin; custody and clocks stay as they are. 中文: 补充信息请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ASKER_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket, from 1. 中文: 序号"""
+    asker: _builtins.str
+    """Authority that asks. 中文: 询问机构"""
+    question: _builtins.str
+    """What is asked; 2,000 characters at most. 中文: 问题"""
+    answer: _builtins.str
+    """The answer; 4,000 characters at most. 中文: 答复"""
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked, UTC. 中文: 询问时间"""
+
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was answered, UTC; absent: still open. 中文: 答复时间"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        asker: _builtins.str = ...,
+        question: _builtins.str = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
+        answer: _builtins.str = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "ask_time", b"ask_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_time", b"answer_time", "ask_time", b"ask_time", "asker", b"asker", "number", b"number", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InformationRequest: _TypeAlias = InformationRequest  # noqa: Y015
+
+@_typing.final
+class CitizenAct(_message.Message):
+    """What the citizen did after the message was taken; numbered by the origin. 中文: 诉求人行为"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ACT_TIME_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket, from 1, given by the origin. 中文: 序号"""
+    kind: _codes_pb2.CitizenActKind.ValueType
+    """What was done. 中文: 行为"""
+    text: _builtins.str
+    """What was said; 4,000 characters at most. 中文: 内容"""
+    applied: _builtins.bool
+    """The custodian carried it out, as known here. 中文: 已处理"""
+    refusal: _builtins.str
+    """Why the custodian could not carry it out; an error reason or empty. 中文: 未处理原因"""
+    @_builtins.property
+    def act_time(self) -> _timestamp_pb2.Timestamp:
+        """When, UTC. 中文: 时间"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        kind: _codes_pb2.CitizenActKind.ValueType = ...,
+        text: _builtins.str = ...,
+        act_time: _timestamp_pb2.Timestamp | None = ...,
+        applied: _builtins.bool = ...,
+        refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_time", b"act_time", "applied", b"applied", "kind", b"kind", "number", b"number", "refusal", b"refusal", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CitizenAct: _TypeAlias = CitizenAct  # noqa: Y015
+
+@_typing.final
+class ChildTicket(_message.Message):
+    """A ticket that was split off. 中文: 子单"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CUSTODIAN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    purpose: _codes_pb2.TicketPurpose.ValueType
+    """What it is for. 中文: 用途"""
+    state: Global___Ticket.State.ValueType
+    """Where it stands, as known here. 中文: 工单状态"""
+    custodian: _builtins.str
+    """Who holds it, as known here. 中文: 保管机构"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        purpose: _codes_pb2.TicketPurpose.ValueType = ...,
+        state: Global___Ticket.State.ValueType = ...,
+        custodian: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custodian", b"custodian", "name", b"name", "purpose", b"purpose", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildTicket: _TypeAlias = ChildTicket  # noqa: Y015
+
+@_typing.final
 class Ticket(_message.Message):
     """One authority's copy of a ticket. 中文: 工单"""
 
@@ -782,6 +1236,13 @@ class Ticket(_message.Message):
     FINDINGS_FIELD_NUMBER: _builtins.int
     RESOLVED_REGION_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CHILDREN_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
+    EXTENSIONS_FIELD_NUMBER: _builtins.int
+    INFORMATION_REQUESTS_FIELD_NUMBER: _builtins.int
+    CITIZEN_ACTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tickets/{number}`, the same in every node. 中文: 全国统一工单编号"""
     uid: _builtins.str
@@ -822,6 +1283,10 @@ class Ticket(_message.Message):
     """Region of the place in today's codes, as resolved; empty when it is not certain. 中文: 现行区划"""
     overdue: _builtins.bool
     """The dispatch or handling clock has run out. 中文: 已超期"""
+    parent: _builtins.str
+    """`tickets/{number}` of the ticket that this one was split from, or empty. 中文: 父单"""
+    purpose: _codes_pb2.TicketPurpose.ValueType
+    """What a ticket with a parent is for. 中文: 用途"""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When this copy was made, UTC. 中文: 创建时间"""
@@ -886,6 +1351,26 @@ class Ticket(_message.Message):
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """What the standard has to say about it. 中文: 合规提示"""
 
+    @_builtins.property
+    def children(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChildTicket]:
+        """Tickets that were split off here; the ticket closes after them; 8 at most. 中文: 子单"""
+
+    @_builtins.property
+    def returns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Return]:
+        """Returns of units; 20 at most. 中文: 退单"""
+
+    @_builtins.property
+    def extensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Extension]:
+        """Wishes for more time; 20 at most. 中文: 延期"""
+
+    @_builtins.property
+    def information_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___InformationRequest]:
+        """Questions to the citizen; 20 at most. 中文: 补充信息请求"""
+
+    @_builtins.property
+    def citizen_acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CitizenAct]:
+        """What the citizen did since; 100 at most. 中文: 诉求人行为"""
+
     def __init__(
         self,
         *,
@@ -925,10 +1410,17 @@ class Ticket(_message.Message):
         findings: _abc.Iterable[Global___Finding] | None = ...,
         resolved_region: _builtins.str = ...,
         overdue: _builtins.bool = ...,
+        parent: _builtins.str = ...,
+        purpose: _codes_pb2.TicketPurpose.ValueType = ...,
+        children: _abc.Iterable[Global___ChildTicket] | None = ...,
+        returns: _abc.Iterable[Global___Return] | None = ...,
+        extensions: _abc.Iterable[Global___Extension] | None = ...,
+        information_requests: _abc.Iterable[Global___InformationRequest] | None = ...,
+        citizen_acts: _abc.Iterable[Global___CitizenAct] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["citizen", b"citizen", "content", b"content", "create_time", b"create_time", "custody", b"custody", "decision", b"decision", "dispatch_due_time", b"dispatch_due_time", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "external_referral", b"external_referral", "rating", b"rating", "received_time", b"received_time", "resolution", b"resolution", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "assignments", b"assignments", "authority", b"authority", "channel", b"channel", "citizen", b"citizen", "content", b"content", "create_time", b"create_time", "custody", b"custody", "decision", b"decision", "dispatch_due_time", b"dispatch_due_time", "due_provisional", b"due_provisional", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "etag", b"etag", "external_id", b"external_id", "external_referral", b"external_referral", "findings", b"findings", "followed", b"followed", "matter", b"matter", "name", b"name", "origin", b"origin", "overdue", b"overdue", "platform", b"platform", "platform_state", b"platform_state", "rating", b"rating", "received_time", b"received_time", "resolution", b"resolution", "resolved_region", b"resolved_region", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "state", b"state", "subject_kind", b"subject_kind", "type", b"type", "uid", b"uid", "update_time", b"update_time", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "assignments", b"assignments", "authority", b"authority", "channel", b"channel", "children", b"children", "citizen", b"citizen", "citizen_acts", b"citizen_acts", "content", b"content", "create_time", b"create_time", "custody", b"custody", "decision", b"decision", "dispatch_due_time", b"dispatch_due_time", "due_provisional", b"due_provisional", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "etag", b"etag", "extensions", b"extensions", "external_id", b"external_id", "external_referral", b"external_referral", "findings", b"findings", "followed", b"followed", "information_requests", b"information_requests", "matter", b"matter", "name", b"name", "origin", b"origin", "overdue", b"overdue", "parent", b"parent", "platform", b"platform", "platform_state", b"platform_state", "purpose", b"purpose", "rating", b"rating", "received_time", b"received_time", "resolution", b"resolution", "resolved_region", b"resolved_region", "returns", b"returns", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "state", b"state", "subject_kind", b"subject_kind", "type", b"type", "uid", b"uid", "update_time", b"update_time", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

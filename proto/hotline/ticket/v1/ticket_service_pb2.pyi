@@ -778,3 +778,935 @@ class ListTicketEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTicketEventsResponse: _TypeAlias = ListTicketEventsResponse  # noqa: Y015
+
+@_typing.final
+class SplitChild(_message.Message):
+    """What a child ticket is made of. 中文: 子单内容"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    MATTER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    purpose: _codes_pb2.TicketPurpose.ValueType
+    """What it is for. 中文: 用途"""
+    region: _builtins.str
+    """Where it belongs; the child is routed by this place. 中文: 区划代码"""
+    matter: _builtins.str
+    """Matter; empty: that of the parent. 中文: 事项代码"""
+    title: _builtins.str
+    """Title; 400 characters at most. 中文: 标题"""
+    content: _builtins.str
+    """What is to be done; 16,000 characters at most. 中文: 内容"""
+    def __init__(
+        self,
+        *,
+        purpose: _codes_pb2.TicketPurpose.ValueType = ...,
+        region: _builtins.str = ...,
+        matter: _builtins.str = ...,
+        title: _builtins.str = ...,
+        content: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "matter", b"matter", "purpose", b"purpose", "region", b"region", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitChild: _TypeAlias = SplitChild  # noqa: Y015
+
+@_typing.final
+class ReturnTicketRequest(_message.Message):
+    """Request of ReturnTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    reason: _codes_pb2.ReturnReason.ValueType
+    """Why. 中文: 退单理由"""
+    clause: _builtins.str
+    """Legal or catalogue clause; 400 characters at most. 中文: 依据条款"""
+    proposed_owner: _builtins.str
+    """Whose it is: `units/{unit}` or `authorities/{code}`. 中文: 建议承办"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _codes_pb2.ReturnReason.ValueType = ...,
+        clause: _builtins.str = ...,
+        proposed_owner: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause", b"clause", "etag", b"etag", "name", b"name", "proposed_owner", b"proposed_owner", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnTicketRequest: _TypeAlias = ReturnTicketRequest  # noqa: Y015
+
+@_typing.final
+class ReturnTicketResponse(_message.Message):
+    """Response of ReturnTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnTicketResponse: _TypeAlias = ReturnTicketResponse  # noqa: Y015
+
+@_typing.final
+class ReviewReturnRequest(_message.Message):
+    """Request of ReviewReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RETURN_NUMBER_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    return_number: _builtins.int
+    """Number of the return within the ticket. 中文: 退单序号"""
+    granted: _builtins.bool
+    """Granted; otherwise refused. 中文: 准予"""
+    basis: _builtins.str
+    """Why it is decided so; 400 characters at most. 中文: 复核意见"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        return_number: _builtins.int = ...,
+        granted: _builtins.bool = ...,
+        basis: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "etag", b"etag", "granted", b"granted", "name", b"name", "request_id", b"request_id", "return_number", b"return_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewReturnRequest: _TypeAlias = ReviewReturnRequest  # noqa: Y015
+
+@_typing.final
+class ReviewReturnResponse(_message.Message):
+    """Response of ReviewReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewReturnResponse: _TypeAlias = ReviewReturnResponse  # noqa: Y015
+
+@_typing.final
+class RequestInformationRequest(_message.Message):
+    """Request of RequestInformation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    question: _builtins.str
+    """What is asked; 2,000 characters at most. 中文: 问题"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        question: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "question", b"question", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestInformationRequest: _TypeAlias = RequestInformationRequest  # noqa: Y015
+
+@_typing.final
+class RequestInformationResponse(_message.Message):
+    """Response of RequestInformation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestInformationResponse: _TypeAlias = RequestInformationResponse  # noqa: Y015
+
+@_typing.final
+class AnswerInformationRequest(_message.Message):
+    """Request of AnswerInformation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_NUMBER_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    request_number: _builtins.int
+    """Number of the question within the ticket. 中文: 问题序号"""
+    answer: _builtins.str
+    """What the citizen said; 4,000 characters at most. 中文: 答复"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_number: _builtins.int = ...,
+        answer: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "name", b"name", "request_id", b"request_id", "request_number", b"request_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerInformationRequest: _TypeAlias = AnswerInformationRequest  # noqa: Y015
+
+@_typing.final
+class AnswerInformationResponse(_message.Message):
+    """Response of AnswerInformation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerInformationResponse: _TypeAlias = AnswerInformationResponse  # noqa: Y015
+
+@_typing.final
+class ExtendDeadlineRequest(_message.Message):
+    """Request of ExtendDeadline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NEW_DUE_TIME_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    reason: _codes_pb2.ExtensionReason.ValueType
+    """Why. 中文: 延期理由"""
+    basis: _builtins.str
+    """The unit's reasons; 400 characters at most. 中文: 申请说明"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    @_builtins.property
+    def new_due_time(self) -> _timestamp_pb2.Timestamp:
+        """The due time that is asked for, UTC. 中文: 申请时限"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _codes_pb2.ExtensionReason.ValueType = ...,
+        new_due_time: _timestamp_pb2.Timestamp | None = ...,
+        basis: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["new_due_time", b"new_due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "etag", b"etag", "name", b"name", "new_due_time", b"new_due_time", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendDeadlineRequest: _TypeAlias = ExtendDeadlineRequest  # noqa: Y015
+
+@_typing.final
+class ExtendDeadlineResponse(_message.Message):
+    """Response of ExtendDeadline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendDeadlineResponse: _TypeAlias = ExtendDeadlineResponse  # noqa: Y015
+
+@_typing.final
+class ReviewExtensionRequest(_message.Message):
+    """Request of ReviewExtension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EXTENSION_NUMBER_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    CITIZEN_TOLD_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    extension_number: _builtins.int
+    """Number of the wish within the ticket. 中文: 延期序号"""
+    granted: _builtins.bool
+    """Granted; otherwise refused. 中文: 准予"""
+    citizen_told: _builtins.bool
+    """The citizen was told. 中文: 已告知诉求人"""
+    basis: _builtins.str
+    """Why it is decided so; 400 characters at most. 中文: 审批意见"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        extension_number: _builtins.int = ...,
+        granted: _builtins.bool = ...,
+        citizen_told: _builtins.bool = ...,
+        basis: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "citizen_told", b"citizen_told", "etag", b"etag", "extension_number", b"extension_number", "granted", b"granted", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewExtensionRequest: _TypeAlias = ReviewExtensionRequest  # noqa: Y015
+
+@_typing.final
+class ReviewExtensionResponse(_message.Message):
+    """Response of ReviewExtension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewExtensionResponse: _TypeAlias = ReviewExtensionResponse  # noqa: Y015
+
+@_typing.final
+class SupplementTicketRequest(_message.Message):
+    """Request of SupplementTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    text: _builtins.str
+    """What is added; 4,000 characters at most. 中文: 补充内容"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupplementTicketRequest: _TypeAlias = SupplementTicketRequest  # noqa: Y015
+
+@_typing.final
+class SupplementTicketResponse(_message.Message):
+    """Response of SupplementTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupplementTicketResponse: _TypeAlias = SupplementTicketResponse  # noqa: Y015
+
+@_typing.final
+class UrgeTicketRequest(_message.Message):
+    """Request of UrgeTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    text: _builtins.str
+    """What the citizen said; 1,000 characters at most. 中文: 催办内容"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UrgeTicketRequest: _TypeAlias = UrgeTicketRequest  # noqa: Y015
+
+@_typing.final
+class UrgeTicketResponse(_message.Message):
+    """Response of UrgeTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UrgeTicketResponse: _TypeAlias = UrgeTicketResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawTicketRequest(_message.Message):
+    """Request of WithdrawTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    text: _builtins.str
+    """Why; 1,000 characters at most. 中文: 撤诉原因"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawTicketRequest: _TypeAlias = WithdrawTicketRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawTicketResponse(_message.Message):
+    """Response of WithdrawTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawTicketResponse: _TypeAlias = WithdrawTicketResponse  # noqa: Y015
+
+@_typing.final
+class ReopenTicketRequest(_message.Message):
+    """Request of ReopenTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    text: _builtins.str
+    """Why; 1,000 characters at most. 中文: 重办理由"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReopenTicketRequest: _TypeAlias = ReopenTicketRequest  # noqa: Y015
+
+@_typing.final
+class ReopenTicketResponse(_message.Message):
+    """Response of ReopenTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReopenTicketResponse: _TypeAlias = ReopenTicketResponse  # noqa: Y015
+
+@_typing.final
+class SplitTicketRequest(_message.Message):
+    """Request of SplitTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CHILDREN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    @_builtins.property
+    def children(self) -> _containers.RepeatedCompositeFieldContainer[Global___SplitChild]:
+        """The children; 8 at most for one parent. 中文: 子单"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        children: _abc.Iterable[Global___SplitChild] | None = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["children", b"children", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitTicketRequest: _TypeAlias = SplitTicketRequest  # noqa: Y015
+
+@_typing.final
+class SplitTicketResponse(_message.Message):
+    """Response of SplitTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitTicketResponse: _TypeAlias = SplitTicketResponse  # noqa: Y015
+
+@_typing.final
+class StreamCreateTicketsRequest(_message.Message):
+    """One message of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Number of the message in the stream, from 1, rising by 1. 中文: 流内序号"""
+    @_builtins.property
+    def request(self) -> Global___CreateTicketRequest:
+        """The message with its request id. 中文: 请求"""
+
+    def __init__(
+        self,
+        *,
+        request: Global___CreateTicketRequest | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamCreateTicketsRequest: _TypeAlias = StreamCreateTicketsRequest  # noqa: Y015
+
+@_typing.final
+class StreamCreateTicketsResult(_message.Message):
+    """What became of one message of a stream. 中文: 单条结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Number of the message in the stream. 中文: 流内序号"""
+    name: _builtins.str
+    """`tickets/{number}` of the ticket as committed. 中文: 资源名"""
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why this message was refused, with `google.rpc.ErrorInfo`. 中文: 错误"""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        name: _builtins.str = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "name", b"name", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "name", b"name", "outcome", b"outcome", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["name", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamCreateTicketsResult: _TypeAlias = StreamCreateTicketsResult  # noqa: Y015
+
+@_typing.final
+class StreamCreateTicketsResponse(_message.Message):
+    """Acknowledgements of a stream, coalesced: everything up to `up_to_sequence` is on disk or refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    UP_TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    up_to_sequence: _builtins.int
+    """Every message up to this number is answered. 中文: 已答复至"""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamCreateTicketsResult]:
+        """Results since the last response; 500 at most. 中文: 结果"""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___StreamCreateTicketsResult] | None = ...,
+        up_to_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "up_to_sequence", b"up_to_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamCreateTicketsResponse: _TypeAlias = StreamCreateTicketsResponse  # noqa: Y015
+
+@_typing.final
+class UploadAttachmentRequest(_message.Message):
+    """A part of an upload: first the description, then chunks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Then: bytes in order; 256 KiB at most each. 中文: 数据块"""
+    @_builtins.property
+    def start(self) -> Global___UploadAttachmentStart:
+        """First: what is uploaded, to which ticket, from which offset. 中文: 说明"""
+
+    def __init__(
+        self,
+        *,
+        start: Global___UploadAttachmentStart | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "part", b"part", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["start", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___UploadAttachmentRequest: _TypeAlias = UploadAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class UploadAttachmentStart(_message.Message):
+    """What is uploaded. 中文: 上传说明"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """`tickets/{number}`. 中文: 工单"""
+    offset: _builtins.int
+    """Where the first chunk begins; not beyond what was stored before. 中文: 起始偏移"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    @_builtins.property
+    def attachment(self) -> _ticket_pb2.Attachment:
+        """Digest, size and type of the whole file. 中文: 附件"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        attachment: _ticket_pb2.Attachment | None = ...,
+        offset: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "offset", b"offset", "request_id", b"request_id", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadAttachmentStart: _TypeAlias = UploadAttachmentStart  # noqa: Y015
+
+@_typing.final
+class UploadAttachmentResponse(_message.Message):
+    """Response of UploadAttachment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    STORED_SIZE_FIELD_NUMBER: _builtins.int
+    stored_size: _builtins.int
+    """How many bytes are stored: resume here. 中文: 已存字节数"""
+    @_builtins.property
+    def attachment(self) -> _ticket_pb2.Attachment:
+        """The attachment; `available` when all bytes are here and the digest is true. 中文: 附件"""
+
+    def __init__(
+        self,
+        *,
+        attachment: _ticket_pb2.Attachment | None = ...,
+        stored_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "stored_size", b"stored_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadAttachmentResponse: _TypeAlias = UploadAttachmentResponse  # noqa: Y015
+
+@_typing.final
+class DownloadAttachmentRequest(_message.Message):
+    """Request of DownloadAttachment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}/attachments/{digest}`. 中文: 资源名"""
+    offset: _builtins.int
+    """Where to begin. 中文: 起始偏移"""
+    purpose: _builtins.str
+    """Why the file is read; it may show a person. 中文: 查看用途"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "offset", b"offset", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadAttachmentRequest: _TypeAlias = DownloadAttachmentRequest  # noqa: Y015
+
+@_typing.final
+class DownloadAttachmentResponse(_message.Message):
+    """A part of a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Bytes in order; 256 KiB at most. 中文: 数据块"""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadAttachmentResponse: _TypeAlias = DownloadAttachmentResponse  # noqa: Y015

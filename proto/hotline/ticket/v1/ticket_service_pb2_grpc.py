@@ -96,6 +96,76 @@ class TicketServiceStub:
                 request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.CloseTicketRequest.SerializeToString,
                 response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.CloseTicketResponse.FromString,
                 _registered_method=True)
+        self.ReturnTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/ReturnTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReturnTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReturnTicketResponse.FromString,
+                _registered_method=True)
+        self.ReviewReturn = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/ReviewReturn',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewReturnRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewReturnResponse.FromString,
+                _registered_method=True)
+        self.RequestInformation = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/RequestInformation',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestInformationRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestInformationResponse.FromString,
+                _registered_method=True)
+        self.AnswerInformation = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/AnswerInformation',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerInformationRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerInformationResponse.FromString,
+                _registered_method=True)
+        self.ExtendDeadline = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/ExtendDeadline',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ExtendDeadlineRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ExtendDeadlineResponse.FromString,
+                _registered_method=True)
+        self.ReviewExtension = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/ReviewExtension',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewExtensionRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewExtensionResponse.FromString,
+                _registered_method=True)
+        self.SupplementTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/SupplementTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SupplementTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SupplementTicketResponse.FromString,
+                _registered_method=True)
+        self.UrgeTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/UrgeTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UrgeTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UrgeTicketResponse.FromString,
+                _registered_method=True)
+        self.WithdrawTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/WithdrawTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.WithdrawTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.WithdrawTicketResponse.FromString,
+                _registered_method=True)
+        self.ReopenTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/ReopenTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReopenTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReopenTicketResponse.FromString,
+                _registered_method=True)
+        self.SplitTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/SplitTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SplitTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SplitTicketResponse.FromString,
+                _registered_method=True)
+        self.StreamCreateTickets = channel.stream_stream(
+                '/hotline.ticket.v1.TicketService/StreamCreateTickets',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.StreamCreateTicketsRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.StreamCreateTicketsResponse.FromString,
+                _registered_method=True)
+        self.UploadAttachment = channel.stream_unary(
+                '/hotline.ticket.v1.TicketService/UploadAttachment',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UploadAttachmentRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UploadAttachmentResponse.FromString,
+                _registered_method=True)
+        self.DownloadAttachment = channel.unary_stream(
+                '/hotline.ticket.v1.TicketService/DownloadAttachment',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.DownloadAttachmentRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.DownloadAttachmentResponse.FromString,
+                _registered_method=True)
         self.ListTicketEvents = channel.unary_unary(
                 '/hotline.ticket.v1.TicketService/ListTicketEvents',
                 request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsRequest.SerializeToString,
@@ -193,6 +263,108 @@ class TicketServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReturnTicket(self, request, context):
+        """Give an assignment back to the desk, with reason, clause and proposed owner. The unit stays
+        responsible until the return is granted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewReturn(self, request, context):
+        """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestInformation(self, request, context):
+        """Ask the citizen through the origin; custody, windows and clocks stay as they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerInformation(self, request, context):
+        """Answer such a question, at the origin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendDeadline(self, request, context):
+        """Ask for more time before the due time, with a reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewExtension(self, request, context):
+        """Decide about a wish for more time; only a granted one moves the due time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SupplementTicket(self, request, context):
+        """Add to the message, at the origin; the custodian is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UrgeTicket(self, request, context):
+        """Urge, at the origin; the custodian is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawTicket(self, request, context):
+        """Withdraw the message, at the origin; the custodian ends the ticket.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReopenTicket(self, request, context):
+        """Ask to handle a resolved ticket again, at the origin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitTicket(self, request, context):
+        """Split off child tickets: help of another authority, or one issue of several.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamCreateTickets(self, request_iterator, context):
+        """Hand in messages as a stream; acknowledgements are coalesced and come in the order of commits.
+        The server reads at most its window ahead of what it acknowledged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadAttachment(self, request_iterator, context):
+        """Hand in the bytes of a file in chunks, resumable at an offset; the digest must be true. A start
+        without chunks only asks how much is stored. A file that the ticket's content does not list needs
+        a ticket that is held here; one that it lists may follow at the origin and at the custodian.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadAttachment(self, request, context):
+        """Return the bytes of a file in chunks from an offset; a purpose is required.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTicketEvents(self, request, context):
         """List the events of one ticket, oldest first.
         """
@@ -262,6 +434,76 @@ def add_TicketServiceServicer_to_server(servicer, server):
                     servicer.CloseTicket,
                     request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.CloseTicketRequest.FromString,
                     response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.CloseTicketResponse.SerializeToString,
+            ),
+            'ReturnTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReturnTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReturnTicketResponse.SerializeToString,
+            ),
+            'ReviewReturn': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewReturn,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewReturnRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewReturnResponse.SerializeToString,
+            ),
+            'RequestInformation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestInformation,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestInformationRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestInformationResponse.SerializeToString,
+            ),
+            'AnswerInformation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerInformation,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerInformationRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerInformationResponse.SerializeToString,
+            ),
+            'ExtendDeadline': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendDeadline,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ExtendDeadlineRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ExtendDeadlineResponse.SerializeToString,
+            ),
+            'ReviewExtension': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewExtension,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewExtensionRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewExtensionResponse.SerializeToString,
+            ),
+            'SupplementTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.SupplementTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SupplementTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SupplementTicketResponse.SerializeToString,
+            ),
+            'UrgeTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.UrgeTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UrgeTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UrgeTicketResponse.SerializeToString,
+            ),
+            'WithdrawTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.WithdrawTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.WithdrawTicketResponse.SerializeToString,
+            ),
+            'ReopenTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReopenTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReopenTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReopenTicketResponse.SerializeToString,
+            ),
+            'SplitTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SplitTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SplitTicketResponse.SerializeToString,
+            ),
+            'StreamCreateTickets': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamCreateTickets,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.StreamCreateTicketsRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.StreamCreateTicketsResponse.SerializeToString,
+            ),
+            'UploadAttachment': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadAttachment,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UploadAttachmentRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UploadAttachmentResponse.SerializeToString,
+            ),
+            'DownloadAttachment': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadAttachment,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.DownloadAttachmentRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.DownloadAttachmentResponse.SerializeToString,
             ),
             'ListTicketEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTicketEvents,
@@ -595,6 +837,384 @@ class TicketService:
             '/hotline.ticket.v1.TicketService/CloseTicket',
             hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.CloseTicketRequest.SerializeToString,
             hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.CloseTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/ReturnTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReturnTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReturnTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewReturn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/ReviewReturn',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewReturnRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewReturnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestInformation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/RequestInformation',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestInformationRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestInformationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerInformation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/AnswerInformation',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerInformationRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerInformationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendDeadline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/ExtendDeadline',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ExtendDeadlineRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ExtendDeadlineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewExtension(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/ReviewExtension',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewExtensionRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReviewExtensionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SupplementTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/SupplementTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SupplementTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SupplementTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UrgeTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/UrgeTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UrgeTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UrgeTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/WithdrawTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.WithdrawTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.WithdrawTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReopenTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/ReopenTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReopenTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ReopenTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/SplitTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SplitTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.SplitTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamCreateTickets(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/hotline.ticket.v1.TicketService/StreamCreateTickets',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.StreamCreateTicketsRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.StreamCreateTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadAttachment(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/hotline.ticket.v1.TicketService/UploadAttachment',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UploadAttachmentRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.UploadAttachmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/DownloadAttachment',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.DownloadAttachmentRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.DownloadAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,41 @@ class TicketServiceStub:
     """Record what the citizen said when called back."""
     CloseTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.CloseTicketRequest, _ticket_service_pb2.CloseTicketResponse]
     """Close a resolved ticket."""
+    ReturnTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ReturnTicketRequest, _ticket_service_pb2.ReturnTicketResponse]
+    """Give an assignment back to the desk, with reason, clause and proposed owner. The unit stays
+    responsible until the return is granted.
+    """
+    ReviewReturn: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ReviewReturnRequest, _ticket_service_pb2.ReviewReturnResponse]
+    """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it."""
+    RequestInformation: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.RequestInformationRequest, _ticket_service_pb2.RequestInformationResponse]
+    """Ask the citizen through the origin; custody, windows and clocks stay as they are."""
+    AnswerInformation: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerInformationRequest, _ticket_service_pb2.AnswerInformationResponse]
+    """Answer such a question, at the origin."""
+    ExtendDeadline: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ExtendDeadlineRequest, _ticket_service_pb2.ExtendDeadlineResponse]
+    """Ask for more time before the due time, with a reason."""
+    ReviewExtension: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ReviewExtensionRequest, _ticket_service_pb2.ReviewExtensionResponse]
+    """Decide about a wish for more time; only a granted one moves the due time."""
+    SupplementTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.SupplementTicketRequest, _ticket_service_pb2.SupplementTicketResponse]
+    """Add to the message, at the origin; the custodian is told."""
+    UrgeTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.UrgeTicketRequest, _ticket_service_pb2.UrgeTicketResponse]
+    """Urge, at the origin; the custodian is told."""
+    WithdrawTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.WithdrawTicketRequest, _ticket_service_pb2.WithdrawTicketResponse]
+    """Withdraw the message, at the origin; the custodian ends the ticket."""
+    ReopenTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ReopenTicketRequest, _ticket_service_pb2.ReopenTicketResponse]
+    """Ask to handle a resolved ticket again, at the origin."""
+    SplitTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.SplitTicketRequest, _ticket_service_pb2.SplitTicketResponse]
+    """Split off child tickets: help of another authority, or one issue of several."""
+    StreamCreateTickets: _grpc.StreamStreamMultiCallable[_ticket_service_pb2.StreamCreateTicketsRequest, _ticket_service_pb2.StreamCreateTicketsResponse]
+    """Hand in messages as a stream; acknowledgements are coalesced and come in the order of commits.
+    The server reads at most its window ahead of what it acknowledged.
+    """
+    UploadAttachment: _grpc.StreamUnaryMultiCallable[_ticket_service_pb2.UploadAttachmentRequest, _ticket_service_pb2.UploadAttachmentResponse]
+    """Hand in the bytes of a file in chunks, resumable at an offset; the digest must be true. A start
+    without chunks only asks how much is stored. A file that the ticket's content does not list needs
+    a ticket that is held here; one that it lists may follow at the origin and at the custodian.
+    """
+    DownloadAttachment: _grpc.UnaryStreamMultiCallable[_ticket_service_pb2.DownloadAttachmentRequest, _ticket_service_pb2.DownloadAttachmentResponse]
+    """Return the bytes of a file in chunks from an offset; a purpose is required."""
     ListTicketEvents: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ListTicketEventsRequest, _ticket_service_pb2.ListTicketEventsResponse]
     """List the events of one ticket, oldest first."""
 
@@ -97,6 +132,41 @@ class TicketServiceAsyncStub(TicketServiceStub):
     """Record what the citizen said when called back."""
     CloseTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.CloseTicketRequest, _ticket_service_pb2.CloseTicketResponse]  # type: ignore[assignment]
     """Close a resolved ticket."""
+    ReturnTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ReturnTicketRequest, _ticket_service_pb2.ReturnTicketResponse]  # type: ignore[assignment]
+    """Give an assignment back to the desk, with reason, clause and proposed owner. The unit stays
+    responsible until the return is granted.
+    """
+    ReviewReturn: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ReviewReturnRequest, _ticket_service_pb2.ReviewReturnResponse]  # type: ignore[assignment]
+    """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it."""
+    RequestInformation: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.RequestInformationRequest, _ticket_service_pb2.RequestInformationResponse]  # type: ignore[assignment]
+    """Ask the citizen through the origin; custody, windows and clocks stay as they are."""
+    AnswerInformation: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerInformationRequest, _ticket_service_pb2.AnswerInformationResponse]  # type: ignore[assignment]
+    """Answer such a question, at the origin."""
+    ExtendDeadline: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ExtendDeadlineRequest, _ticket_service_pb2.ExtendDeadlineResponse]  # type: ignore[assignment]
+    """Ask for more time before the due time, with a reason."""
+    ReviewExtension: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ReviewExtensionRequest, _ticket_service_pb2.ReviewExtensionResponse]  # type: ignore[assignment]
+    """Decide about a wish for more time; only a granted one moves the due time."""
+    SupplementTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.SupplementTicketRequest, _ticket_service_pb2.SupplementTicketResponse]  # type: ignore[assignment]
+    """Add to the message, at the origin; the custodian is told."""
+    UrgeTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.UrgeTicketRequest, _ticket_service_pb2.UrgeTicketResponse]  # type: ignore[assignment]
+    """Urge, at the origin; the custodian is told."""
+    WithdrawTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.WithdrawTicketRequest, _ticket_service_pb2.WithdrawTicketResponse]  # type: ignore[assignment]
+    """Withdraw the message, at the origin; the custodian ends the ticket."""
+    ReopenTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ReopenTicketRequest, _ticket_service_pb2.ReopenTicketResponse]  # type: ignore[assignment]
+    """Ask to handle a resolved ticket again, at the origin."""
+    SplitTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.SplitTicketRequest, _ticket_service_pb2.SplitTicketResponse]  # type: ignore[assignment]
+    """Split off child tickets: help of another authority, or one issue of several."""
+    StreamCreateTickets: _aio.StreamStreamMultiCallable[_ticket_service_pb2.StreamCreateTicketsRequest, _ticket_service_pb2.StreamCreateTicketsResponse]  # type: ignore[assignment]
+    """Hand in messages as a stream; acknowledgements are coalesced and come in the order of commits.
+    The server reads at most its window ahead of what it acknowledged.
+    """
+    UploadAttachment: _aio.StreamUnaryMultiCallable[_ticket_service_pb2.UploadAttachmentRequest, _ticket_service_pb2.UploadAttachmentResponse]  # type: ignore[assignment]
+    """Hand in the bytes of a file in chunks, resumable at an offset; the digest must be true. A start
+    without chunks only asks how much is stored. A file that the ticket's content does not list needs
+    a ticket that is held here; one that it lists may follow at the origin and at the custodian.
+    """
+    DownloadAttachment: _aio.UnaryStreamMultiCallable[_ticket_service_pb2.DownloadAttachmentRequest, _ticket_service_pb2.DownloadAttachmentResponse]  # type: ignore[assignment]
+    """Return the bytes of a file in chunks from an offset; a purpose is required."""
     ListTicketEvents: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ListTicketEventsRequest, _ticket_service_pb2.ListTicketEventsResponse]  # type: ignore[assignment]
     """List the events of one ticket, oldest first."""
 
@@ -202,6 +272,125 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_service_pb2.CloseTicketResponse, _abc.Awaitable[_ticket_service_pb2.CloseTicketResponse]]:
         """Close a resolved ticket."""
+
+    @_abc_1.abstractmethod
+    def ReturnTicket(
+        self,
+        request: _ticket_service_pb2.ReturnTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.ReturnTicketResponse, _abc.Awaitable[_ticket_service_pb2.ReturnTicketResponse]]:
+        """Give an assignment back to the desk, with reason, clause and proposed owner. The unit stays
+        responsible until the return is granted.
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewReturn(
+        self,
+        request: _ticket_service_pb2.ReviewReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.ReviewReturnResponse, _abc.Awaitable[_ticket_service_pb2.ReviewReturnResponse]]:
+        """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it."""
+
+    @_abc_1.abstractmethod
+    def RequestInformation(
+        self,
+        request: _ticket_service_pb2.RequestInformationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.RequestInformationResponse, _abc.Awaitable[_ticket_service_pb2.RequestInformationResponse]]:
+        """Ask the citizen through the origin; custody, windows and clocks stay as they are."""
+
+    @_abc_1.abstractmethod
+    def AnswerInformation(
+        self,
+        request: _ticket_service_pb2.AnswerInformationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.AnswerInformationResponse, _abc.Awaitable[_ticket_service_pb2.AnswerInformationResponse]]:
+        """Answer such a question, at the origin."""
+
+    @_abc_1.abstractmethod
+    def ExtendDeadline(
+        self,
+        request: _ticket_service_pb2.ExtendDeadlineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.ExtendDeadlineResponse, _abc.Awaitable[_ticket_service_pb2.ExtendDeadlineResponse]]:
+        """Ask for more time before the due time, with a reason."""
+
+    @_abc_1.abstractmethod
+    def ReviewExtension(
+        self,
+        request: _ticket_service_pb2.ReviewExtensionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.ReviewExtensionResponse, _abc.Awaitable[_ticket_service_pb2.ReviewExtensionResponse]]:
+        """Decide about a wish for more time; only a granted one moves the due time."""
+
+    @_abc_1.abstractmethod
+    def SupplementTicket(
+        self,
+        request: _ticket_service_pb2.SupplementTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.SupplementTicketResponse, _abc.Awaitable[_ticket_service_pb2.SupplementTicketResponse]]:
+        """Add to the message, at the origin; the custodian is told."""
+
+    @_abc_1.abstractmethod
+    def UrgeTicket(
+        self,
+        request: _ticket_service_pb2.UrgeTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.UrgeTicketResponse, _abc.Awaitable[_ticket_service_pb2.UrgeTicketResponse]]:
+        """Urge, at the origin; the custodian is told."""
+
+    @_abc_1.abstractmethod
+    def WithdrawTicket(
+        self,
+        request: _ticket_service_pb2.WithdrawTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.WithdrawTicketResponse, _abc.Awaitable[_ticket_service_pb2.WithdrawTicketResponse]]:
+        """Withdraw the message, at the origin; the custodian ends the ticket."""
+
+    @_abc_1.abstractmethod
+    def ReopenTicket(
+        self,
+        request: _ticket_service_pb2.ReopenTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.ReopenTicketResponse, _abc.Awaitable[_ticket_service_pb2.ReopenTicketResponse]]:
+        """Ask to handle a resolved ticket again, at the origin."""
+
+    @_abc_1.abstractmethod
+    def SplitTicket(
+        self,
+        request: _ticket_service_pb2.SplitTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.SplitTicketResponse, _abc.Awaitable[_ticket_service_pb2.SplitTicketResponse]]:
+        """Split off child tickets: help of another authority, or one issue of several."""
+
+    @_abc_1.abstractmethod
+    def StreamCreateTickets(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ticket_service_pb2.StreamCreateTicketsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ticket_service_pb2.StreamCreateTicketsResponse], _abc.AsyncIterator[_ticket_service_pb2.StreamCreateTicketsResponse]]:
+        """Hand in messages as a stream; acknowledgements are coalesced and come in the order of commits.
+        The server reads at most its window ahead of what it acknowledged.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadAttachment(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ticket_service_pb2.UploadAttachmentRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.UploadAttachmentResponse, _abc.Awaitable[_ticket_service_pb2.UploadAttachmentResponse]]:
+        """Hand in the bytes of a file in chunks, resumable at an offset; the digest must be true. A start
+        without chunks only asks how much is stored. A file that the ticket's content does not list needs
+        a ticket that is held here; one that it lists may follow at the origin and at the custodian.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadAttachment(
+        self,
+        request: _ticket_service_pb2.DownloadAttachmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ticket_service_pb2.DownloadAttachmentResponse], _abc.AsyncIterator[_ticket_service_pb2.DownloadAttachmentResponse]]:
+        """Return the bytes of a file in chunks from an offset; a purpose is required."""
 
     @_abc_1.abstractmethod
     def ListTicketEvents(

@@ -160,7 +160,9 @@ class Statement(_message.Message):
     issuer: _builtins.str
     """Authority that signs, six-digit region code. 中文: 签发机构"""
     ticket: _builtins.str
-    """National ticket number it is about. 中文: 全国统一工单编号"""
+    """National ticket number it is about; empty for what is about no ticket: a `Report`, a `Lead`.
+    中文: 全国统一工单编号
+    """
     scope: _builtins.str
     """Scope of the chain: `100000` among provinces, or a province among itself and its cities.
     中文: 保管范围

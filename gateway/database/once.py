@@ -9,22 +9,44 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.database.idempotency import Request, find_answer, remember
 from gateway.database.uow import Database, UnitOfWork, run
 from gateway.kernel.time import Clock, Instant
-from gateway.trust.principal import Principal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Named(Protocol):
+    """Somebody with a name of their own, such as a principal."""
+
+    @property
+    def name(self) -> str:
+        """The name under which answers are remembered."""
+        ...
+
+
+class Asked(Protocol):
     """A mutating request: who asks for what, under which id, with which body."""
 
-    principal: Principal
-    method: str
-    request_id: str
-    body: bytes
+    @property
+    def principal(self) -> Named:
+        """Who asks."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """What for."""
+        ...
+
+    @property
+    def request_id(self) -> str:
+        """Under which id."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """With which body."""
+        ...
 
 
 Step = Callable[[UnitOfWork, Instant], Awaitable[bytes]]
@@ -39,7 +61,7 @@ class Once:
         self._clock = clock
         self._key = key
 
-    async def run(self, call: Call, step: Step, *, locks: tuple[str, ...]) -> bytes:
+    async def run(self, call: Asked, step: Step, *, locks: tuple[str, ...]) -> bytes:
         """Return the serialised answer of `step`, or the one that was given before.
 
         Raises:

@@ -1,0 +1,113 @@
+"""The peer of the database work: asyncpg alone, writing the same rows.
+
+The rows that the node left for its last tickets are read back and written again into a database of
+the same server with the same schema: for each ticket one transaction with one `INSERT … SELECT FROM
+unnest` per table, over a pool of as many connections as the node has. No locks are taken, nothing
+is read, nothing decided, sealed or signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import asyncpg
+
+from gateway.database.embedded import EmbeddedPostgres
+from gateway.database.migrations import Phase, migrate
+
+DATABASE = "peer"
+CONNECTIONS = 10
+# Where a table says which ticket a row is about; rows of other tables are dealt out evenly.
+TICKET_COLUMNS = ("ticket", "number", "parent")
+IGNORED = frozenset({"schema_migrations", "timers", "inbox", "outbox"})
+
+Insert = tuple[str, tuple[list[object], ...]]
+
+
+async def write_same_rows(data: Path, numbers: Sequence[str]) -> tuple[float, float]:
+    """Return tickets per second, and rows a ticket, of asyncpg writing what the node wrote."""
+    server = EmbeddedPostgres(data)
+    source = await asyncpg.connect(server.dsn())
+    try:
+        work, rows = await _work(source, numbers)
+        await source.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+        await source.execute(f"CREATE DATABASE {DATABASE}")
+    finally:
+        await source.close()
+    for phase in Phase:
+        await migrate(server.dsn(DATABASE), phase)
+    rate = await _write(server.dsn(DATABASE), work)
+    return rate, rows / len(numbers)
+
+
+async def _work(
+    source: asyncpg.Connection, numbers: Sequence[str]
+) -> tuple[list[list[Insert]], int]:
+    tables = await source.fetch(
+        "SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) AS columns, "
+        "array_agg((SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
+        "WHERE a.attrelid = format('public.%I', table_name)::regclass "
+        "AND a.attname = column_name) "
+        "ORDER BY ordinal_position) AS types "
+        "FROM information_schema.columns WHERE table_schema = 'public' GROUP BY table_name"
+    )
+    wanted = set(numbers)
+    work: dict[str, list[Insert]] = defaultdict(list)
+    total = 0
+    for table in tables:
+        name, columns, types = table["table_name"], table["columns"], table["types"]
+        if name in IGNORED:
+            continue
+        found = await source.fetch(f'SELECT * FROM "{name}"')  # noqa: S608 (names of the catalogue)
+        by_ticket = _deal(found, columns, numbers, wanted)
+        text = _insert_text(name, columns, types)
+        for number, rows in by_ticket.items():
+            arrays = tuple([row[index] for row in rows] for index in range(len(columns)))
+            work[number].append((text, arrays))
+            total += len(rows)
+    return [work[number] for number in numbers], total
+
+
+def _deal(
+    rows: Sequence[asyncpg.Record], columns: Sequence[str], numbers: Sequence[str], wanted: set[str]
+) -> Mapping[str, list[asyncpg.Record]]:
+    by_ticket: dict[str, list[asyncpg.Record]] = defaultdict(list)
+    column = next((name for name in TICKET_COLUMNS if name in columns), None)
+    for index, row in enumerate(rows):
+        if column is not None and isinstance(row[column], str):
+            if row[column] in wanted:
+                by_ticket[row[column]].append(row)
+        elif index < len(numbers):
+            by_ticket[numbers[index]].append(row)
+    return by_ticket
+
+
+def _insert_text(name: str, columns: Sequence[str], types: Sequence[str]) -> str:
+    listed = ", ".join(f'"{column}"' for column in columns)
+    arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(types, start=1))
+    return (
+        f'INSERT INTO "{name}" ({listed}) SELECT * FROM unnest({arrays}) '  # noqa: S608 (as above)
+        "ON CONFLICT DO NOTHING"
+    )
+
+
+async def _write(dsn: str, work: Sequence[Sequence[Insert]]) -> float:
+    pool = await asyncpg.create_pool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS)
+    waiting = iter(work)
+
+    async def writer() -> None:
+        async with pool.acquire() as connection:
+            for inserts in waiting:
+                async with connection.transaction():
+                    for text, arrays in inserts:
+                        await connection.execute(text, *arrays)
+
+    began = time.monotonic()
+    await asyncio.gather(*(writer() for _ in range(CONNECTIONS)))
+    seconds = time.monotonic() - began
+    await pool.close()
+    return len(work) / seconds

@@ -1,0 +1,1 @@
+"""Aggregates: what a province pushes to the national hub, and the privacy budget it pays with."""

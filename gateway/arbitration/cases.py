@@ -1,0 +1,144 @@
+"""Cases at rest: read, written and listed; the reasons of rulings are sealed with a case's key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.arbitration import rows
+from gateway.arbitration.filters import CaseFilter
+from gateway.arbitration.model import Case, CaseKey, CaseRuling
+from gateway.arbitration.store import (
+    CASE_OF_RULING,
+    CASE_VISIBLE,
+    CASES,
+    CASES_NEWEST,
+    RULINGS,
+    RULINGS_OF_CASE,
+    CaseRow,
+    KeyRow,
+)
+from gateway.database.uow import UnitOfWork
+from gateway.kernel.errors import InvariantViolated, ResourceNotFound
+from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.time import Instant
+from gateway.privacy.vault import ContentKey, ContentVault
+
+
+class Cases:
+    """The cases of the arbiters of one node."""
+
+    def __init__(self, *, vault: ContentVault) -> None:
+        """Seal reasons with `vault`."""
+        self._vault = vault
+
+    async def find(self, uow: UnitOfWork, key: CaseKey) -> Case | None:
+        """Return a case without the reasons of its rulings, or None."""
+        row = await uow.get(CASES, key.scope, key.case)
+        if row is None:
+            return None
+        found = await uow.select(RULINGS_OF_CASE, scope=key.scope, case_id=key.case)
+        return rows.case_of(row, tuple(rows.ruling_of(item) for item in found))
+
+    async def find_by_ruling(
+        self,
+        uow: UnitOfWork,
+        *,
+        scope: AuthorityCode,
+        ticket: TicketNumber,
+        chain: int,
+        number: int,
+    ) -> Case | None:
+        """Return the case that a ruling of a chain decided, or None for one of no case."""
+        found = await uow.select(
+            CASE_OF_RULING, scope=scope, ticket=ticket, chain=chain, number=number
+        )
+        return await self.find(uow, _key(found[0])) if found else None
+
+    async def visible(self, uow: UnitOfWork, authority: AuthorityCode, case_id: str) -> Case:
+        """Return the case that the staff of an authority sees under this number.
+
+        Raises:
+            ResourceNotFound: there is none, or it is not for them; none can tell which.
+        """
+        found = await uow.select(CASE_VISIBLE, authority=authority, case_id=case_id)
+        case = await self.find(uow, _key(found[0])) if found else None
+        if case is None:
+            raise ResourceNotFound(kind="case", name=f"cases/{case_id}")
+        return case
+
+    async def page(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        wanted: CaseFilter,
+        *,
+        before: tuple[Instant, str, str] | None,
+        now: Instant,
+        limit: int,
+    ) -> list[Case]:
+        """Return cases that the staff of an authority sees, newest first."""
+        places = await uow.select(
+            CASES_NEWEST,
+            authority=authority,
+            before_time=before[0] if before else None,
+            before_scope=before[1] if before else "",
+            before_case=before[2] if before else "",
+            state=None if wanted.state is None else int(wanted.state),
+            overdue=wanted.overdue,
+            now=now,
+            limit=limit,
+        )
+        keys = [CaseKey(AuthorityCode(place.scope), place.case_id) for place in places]
+        return [case for key in keys if (case := await self.find(uow, key)) is not None]
+
+    def create(self, uow: UnitOfWork, case: Case) -> None:
+        """Stage a new case with a key of its own."""
+        _, wrapped = self._vault.create(_place(case.key))
+        uow.insert(CASES, rows.case_row(case, wrapped_key=wrapped))
+
+    async def save(self, uow: UnitOfWork, case: Case) -> None:
+        """Stage a changed case and when its rulings were taken."""
+        row = await self._row(uow, case.key)
+        uow.put(CASES, rows.case_row(case, wrapped_key=row.wrapped_key))
+        for ruling in case.rulings:
+            kept = await uow.get(RULINGS, case.key.scope, case.key.case, ruling.number)
+            if kept is not None and kept.taken != ruling.taken:
+                uow.put(RULINGS, replace(kept, taken=ruling.taken))
+
+    async def add_ruling(self, uow: UnitOfWork, case: Case, ruling: CaseRuling) -> None:
+        """Stage a case with a new ruling, its reasons sealed."""
+        key = await self._opened(uow, case.key)
+        sealed = key.seal(_field(ruling), ruling.reasons.encode())
+        uow.insert(RULINGS, rows.ruling_row(case.key, ruling, reasons=sealed))
+        await self.save(uow, case)
+
+    async def with_reasons(self, uow: UnitOfWork, case: Case) -> Case:
+        """Return the case with the reasons of its rulings opened."""
+        key = await self._opened(uow, case.key)
+        for ruling in case.rulings:
+            row = await uow.get(RULINGS, case.key.scope, case.key.case, ruling.number)
+            if row is not None:
+                text = key.open(_field(ruling), row.reasons).decode()
+                case = case.with_ruling(replace(ruling, reasons=text))
+        return case
+
+    async def _opened(self, uow: UnitOfWork, key: CaseKey) -> ContentKey:
+        return self._vault.open(_place(key), (await self._row(uow, key)).wrapped_key)
+
+    async def _row(self, uow: UnitOfWork, key: CaseKey) -> CaseRow:
+        row = await uow.get(CASES, key.scope, key.case)
+        if row is None:
+            raise InvariantViolated(invariant="a case has its row", got=key.name)
+        return row
+
+
+def _key(row: KeyRow) -> CaseKey:
+    return CaseKey(AuthorityCode(row.scope), row.case_id)
+
+
+def _place(key: CaseKey) -> str:
+    return f"{key.scope}/{key.name}"
+
+
+def _field(ruling: CaseRuling) -> str:
+    return f"reasons/{ruling.number}"

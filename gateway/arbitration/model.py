@@ -1,0 +1,166 @@
+"""Values of arbitration: a case, the rulings in it, and when the next one is due.
+
+A case is known by its scope and the number that its filer minted. It holds codes and authorities,
+never a text of the ticket and nothing of a person (I7); only the panel's own reasons are text, and
+they are sealed at rest. While a case is open the present custodian goes on caring for the citizen
+(首接负责): that is `responsible`, and no clock of the ticket stops (I9).
+
+Limits, as practice has them: an ordinary dispute is ruled within three working days; in an urgent
+one somebody is named within two hours, by day and night, and the ruling proper follows within the
+three working days.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from gateway.kernel.codes import CaseGround, CaseState, RulingKind, TicketType, Urgency
+from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+from gateway.kernel.time import Instant
+
+RULING_DAYS = 3  # working days from the filing; a usual limit of city rules for 裁定
+ORDER_HOURS = 2  # natural hours until somebody is named in an urgent case: fire does not wait
+FILINGS_PER_CASE_MAX = 32  # as many as authorities on a path; a case file stays one page
+RULINGS_PER_CASE_MAX = 16  # a case that needs more is no longer this case
+URGENT = frozenset({Urgency.EMERGENCY, Urgency.URGENT})
+OPEN = frozenset({CaseState.FILED})
+"""States in which a ruling is due. RULED waits for the target, not for the panel."""
+CASE_NUMBER = re.compile(r"[^/\s]{1,64}")  # minted by the filer; must fit into a resource name
+PANEL_KINDS = frozenset({RulingKind.UPHOLD, RulingKind.REASSIGN, RulingKind.INTERIM})
+
+
+@dataclass(frozen=True, slots=True)
+class CaseKey:
+    """A case by its arbiter's scope and its number."""
+
+    scope: AuthorityCode
+    case: str
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"cases/{self.case}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketFacts:
+    """What the panel knows of the ticket before it asks: codes, never a text."""
+
+    matter: str = ""
+    region: str = ""
+    urgency: Urgency = Urgency.UNSPECIFIED
+    type: TicketType = TicketType.UNSPECIFIED
+    due_time: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filing:
+    """One party's filing, as custody told it."""
+
+    key: CaseKey
+    ticket: TicketNumber
+    chain: int
+    cause: str
+    filer: AuthorityCode
+    proposed_target: AuthorityCode | None
+    path: tuple[AuthorityCode, ...]
+    facts: TicketFacts
+    custodian: AuthorityCode | None = None  # as the filing proves
+
+
+@dataclass(frozen=True, slots=True)
+class RulingDue:
+    """Until when the next ruling is due; provisional when an unpublished year was counted."""
+
+    instant: Instant
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the panel decides."""
+
+    kind: RulingKind
+    target: AuthorityCode
+    legal_basis: str
+    reasons: str
+    offers_allowed: bool = False
+    mandates: tuple[AuthorityCode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRuling:
+    """One ruling of a case; `reasons` are empty unless somebody opened them."""
+
+    number: int
+    kind: RulingKind
+    target: AuthorityCode
+    legal_basis: str
+    offers_allowed: bool
+    mandates: tuple[AuthorityCode, ...]
+    ruler: str
+    issued: Instant
+    taken: Instant | None = None
+    reasons: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One dispute, as its arbiter keeps it."""
+
+    key: CaseKey
+    revision: int
+    ticket: TicketNumber
+    chain: int
+    state: CaseState
+    ground: CaseGround
+    cause: str
+    filers: tuple[AuthorityCode, ...]
+    path: tuple[AuthorityCode, ...]
+    proposed_targets: tuple[AuthorityCode, ...]
+    responsible: AuthorityCode
+    filed: Instant
+    due: RulingDue | None
+    closed: Instant | None
+    facts: TicketFacts
+    rulings: tuple[CaseRuling, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return self.key.name
+
+    @property
+    def etag(self) -> str:
+        """The mark that changes with every change of the case."""
+        return str(self.revision)
+
+    @property
+    def parties(self) -> tuple[AuthorityCode, ...]:
+        """Everybody the case is about: who filed, who held, who was to take it, each once."""
+        return tuple(dict.fromkeys((*self.filers, *self.path, *self.proposed_targets)))
+
+    @property
+    def is_urgent(self) -> bool:
+        """Tell whether somebody must be named within hours."""
+        return self.facts.urgency in URGENT
+
+    def is_overdue(self, now: Instant) -> bool:
+        """Tell whether a ruling is due and late."""
+        return self.due is not None and now > self.due.instant
+
+    def find_ruling(self, number: int) -> CaseRuling | None:
+        """Return the ruling of this number, or None."""
+        return next((item for item in self.rulings if item.number == number), None)
+
+    def with_ruling(self, changed: CaseRuling) -> Case:
+        """Return the case with one ruling replaced or added."""
+        others = tuple(item for item in self.rulings if item.number != changed.number)
+        ordered = sorted((*others, changed), key=lambda item: item.number)
+        return replace(self, rulings=tuple(ordered))
+
+
+def ground_of(scope: AuthorityCode) -> CaseGround:
+    """Return what a dispute in a scope is about, as far as its filing tells (code DG)."""
+    return CaseGround.CROSS_REGION if scope == NATION else CaseGround.PLACE

@@ -1,0 +1,32 @@
+-- Who sees which cases: the arbiter all of its scope, a party those that it is named in.
+
+-- name: case_visible
+SELECT scope, case_id FROM cases
+WHERE case_id = :case_id
+  AND (scope = :authority OR parties @> jsonb_build_array(:authority::text))
+ORDER BY (scope = :authority) DESC, scope
+LIMIT 1
+
+-- name: cases_newest
+SELECT scope, case_id, filed FROM cases
+WHERE (scope = :authority OR parties @> jsonb_build_array(:authority::text))
+  AND (:before_time::timestamptz IS NULL
+       OR (filed, scope, case_id) < (:before_time, :before_scope::text, :before_case::text))
+  AND (:state::bigint IS NULL OR state = :state)
+  AND (:overdue::boolean IS NULL OR :overdue = (due IS NOT NULL AND :now::timestamptz > due))
+ORDER BY filed DESC, scope DESC, case_id DESC
+LIMIT :limit::bigint
+
+-- name: case_of_ruling
+SELECT r.scope, r.case_id FROM case_rulings r
+JOIN cases c ON c.scope = r.scope AND c.case_id = r.case_id
+WHERE c.scope = :scope AND c.ticket = :ticket AND c.chain = :chain AND r.number = :number
+ORDER BY r.case_id
+LIMIT 1
+
+-- name: rulings_of_case
+SELECT scope, case_id, number, kind, target, legal_basis, offers_allowed, mandates, ruler, issued,
+       taken, reasons
+FROM case_rulings
+WHERE scope = :scope AND case_id = :case_id
+ORDER BY number

@@ -1,0 +1,359 @@
+"""Arbitration: what the arbiter of a scope does with a case, from its filing to TAKEN.
+
+A case comes from custody (`filed`), is ruled by a panel member of the arbiter's own staff (`rule`),
+and closes when the target of the newest ruling holds the ticket (`taken`). Custody numbers, signs,
+sends and fences the ruling; here is who may give it, to whom, until when, and the record of it.
+What custody tells is never refused. Every ruling and every reading of a case file is an audit row
+(I11). A deadline that passes moves nothing: it raises the alarm (`alarm.py`), the custodian goes
+on caring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+import structlog
+
+from gateway.arbitration import machine
+from gateway.arbitration.cases import Cases
+from gateway.arbitration.codec import filing_of, issued_to_bytes
+from gateway.arbitration.deadlines import first_due, ruling_due
+from gateway.arbitration.filters import parse_filter
+from gateway.arbitration.model import (
+    CASE_NUMBER,
+    OPEN,
+    Case,
+    CaseKey,
+    CaseRuling,
+    Filing,
+    Order,
+)
+from gateway.arbitration.ports import Ruler
+from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.service import AuditLog
+from gateway.custody import chains
+from gateway.custody.model import CaseFiled, CaseVoid, ChainKey, CustodyEvent, RulingTaken
+from gateway.database.once import Once
+from gateway.database.timers import cancel, schedule
+from gateway.database.uow import Database, UnitOfWork
+from gateway.kernel.errors import (
+    DestinationNotJoined,
+    EtagMismatch,
+    FieldInvalid,
+    PeerNotAllowed,
+    RoleMissing,
+)
+from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+from gateway.kernel.time import Clock, Instant, from_microseconds, to_microseconds
+from gateway.reference.calendar import Calendar
+from gateway.tickets.reader import role_of
+from gateway.tickets.tokens import Tokens
+from gateway.trust.call import Call
+from gateway.trust.principal import Principal, PrincipalKind, Role
+from gateway.trust.roster import Roster
+
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 500
+DUE_TIMER = "arbitration.due"
+log = structlog.get_logger()
+
+
+class Arbitration:
+    """The cases of the arbiters of one node, and who decides them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        cases: Cases,
+        ruler: Ruler,
+        roster: Callable[[], Roster],
+        calendar: Callable[[], Calendar],
+        audit: AuditLog,
+        once: Once,
+        tokens: Tokens,
+        clock: Clock,
+    ) -> None:
+        """Make the service; `clock` is business time."""
+        self._database = database
+        self._cases = cases
+        self._ruler = ruler
+        self._roster = roster
+        self._calendar = calendar
+        self._audit = audit
+        self._once = once
+        self._tokens = tokens
+        self._clock = clock
+
+    # --- what custody tells -------------------------------------------------------------------
+
+    async def react(self, uow: UnitOfWork, events: Iterable[CustodyEvent], *, now: Instant) -> None:
+        """Take what custody's arbiter learned; other events are none of this room's business."""
+        for event in events:
+            match event:
+                case CaseFiled():
+                    await self.filed(uow, filing_of(event), now=now)
+                case RulingTaken():
+                    await self.taken(
+                        uow,
+                        scope=event.key.scope,
+                        ticket=event.key.ticket,
+                        chain=event.key.number,
+                        number=event.ruling,
+                        now=now,
+                    )
+                case CaseVoid():
+                    await self._void(uow, CaseKey(event.key.scope, event.case), now=now)
+                case _:
+                    pass
+
+    async def filed(self, uow: UnitOfWork, filing: Filing, *, now: Instant) -> None:
+        """Take a filing: a new case, or another party of one that is known.
+
+        The number is minted by the filer; one that no name can hold, or that names a case of
+        another ticket, opens nothing and is noted.
+        """
+        known = await self._cases.find(uow, filing.key)
+        place = (filing.ticket, filing.chain)
+        is_foreign = known is not None and (known.ticket, known.chain) != place
+        if is_foreign or CASE_NUMBER.fullmatch(filing.key.case) is None:
+            self._note_misnamed(uow, filing, now)
+        elif known is None:
+            due = first_due(filing.facts, filed=now, calendar=self._calendar())
+            case = machine.file(filing, now=now, due=due)
+            self._cases.create(uow, case)
+            self._watch(uow, case)
+            self._record_filing(uow, filing, "case.filed", now)
+        elif (joined := machine.join(known, filing)) is not known:
+            await self._cases.save(uow, joined)
+            self._record_filing(uow, filing, "case.joined", now)
+
+    async def taken(
+        self,
+        uow: UnitOfWork,
+        *,
+        scope: AuthorityCode,
+        ticket: TicketNumber,
+        chain: int,
+        number: int,
+        now: Instant,
+    ) -> None:
+        """Note that the target of ruling `number` holds the ticket; a HOME ruling has no case."""
+        case = await self._cases.find_by_ruling(
+            uow, scope=scope, ticket=ticket, chain=chain, number=number
+        )
+        if case is None:
+            return
+        changed = machine.take(case, number=number, now=now)
+        if changed is not case:
+            await self._cases.save(uow, changed)
+            self._watch(uow, changed)
+
+    async def _void(self, uow: UnitOfWork, key: CaseKey, *, now: Instant) -> None:
+        """Close a case whose chain went home or closed; its alarm is off."""
+        case = await self._cases.find(uow, key)
+        if case is None or (changed := machine.void(case, now=now)) is case:
+            return
+        await self._cases.save(uow, changed)
+        self._watch(uow, changed)
+        log.info("case.void", case=key.case)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    async def get(self, principal: Principal, case_id: str) -> Case:
+        """Return a case file with the reasons of its rulings; the reading is recorded.
+
+        Raises:
+            ResourceNotFound: the principal's authority is neither its arbiter nor a party.
+        """
+        async with self._database.unit() as uow:
+            case = await self._cases.visible(uow, principal.authority, case_id)
+            self._record(uow, principal, "case.read", case.name, now=self._clock.now())
+            return await self._cases.with_reasons(uow, case)
+
+    async def page(
+        self, principal: Principal, *, page_size: int, page_token: str, filter_text: str
+    ) -> tuple[list[Case], str]:
+        """Return a page of cases, newest first, and the token of the next one."""
+        authority, wanted = principal.authority, parse_filter(filter_text)
+        size = min(page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        binding = ("cases", authority, filter_text)
+        before = None
+        if page_token:
+            opened = self._tokens.open(binding, page_token, field="page_token")
+            before = (from_microseconds(int(opened[0])), str(opened[1]), str(opened[2]))
+        now = self._clock.now()
+        async with self._database.unit() as uow:
+            found = await self._cases.page(
+                uow, authority, wanted, before=before, now=now, limit=size + 1
+            )
+            self._record(uow, principal, "case.list", "cases/-", now=now)
+        if len(found) <= size:
+            return found, ""
+        last = found[size - 1]
+        position = (to_microseconds(last.filed), str(last.key.scope), last.key.case)
+        return found[:size], self._tokens.issue(binding, *position)
+
+    # --- ruling -------------------------------------------------------------------------------
+
+    async def rule(self, call: Call, case_id: str, order: Order, *, etag: str = "") -> bytes:
+        """Decide a case; the answer has the case as it is after the ruling.
+
+        Raises:
+            ResourceNotFound: no such case is visible to the caller.
+            RoleMissing: the caller is no panel member of the authority's own staff.
+            PeerNotAllowed: the caller's authority is a party and not the arbiter.
+            EtagMismatch: the case changed since the panel read it.
+            TransitionNotAllowed: the case is not open.
+            FieldInvalid: the kind or the target does not fit.
+            DestinationNotJoined: the target cannot take the ticket.
+        """
+        principal = call.principal
+        _check_panel(principal, call.method)
+        async with self._database.unit() as uow:
+            seen = await self._cases.visible(uow, principal.authority, case_id)
+        if seen.key.scope != principal.authority:
+            raise PeerNotAllowed(
+                principal=principal.name,
+                got=f"staff of {principal.authority}, a party",
+                expected=f"the panel of {seen.key.scope}, the arbiter",
+            )
+
+        async def step(uow: UnitOfWork, now: Instant) -> bytes:
+            case = await self._rule(uow, principal, seen.key, order, etag=etag, now=now)
+            return issued_to_bytes(case, now=now)
+
+        return await self._once.run(call, step, locks=(f"ticket/{seen.ticket}",))
+
+    async def _rule(
+        self,
+        uow: UnitOfWork,
+        principal: Principal,
+        key: CaseKey,
+        order: Order,
+        *,
+        etag: str,
+        now: Instant,
+    ) -> Case:
+        case = await self._cases.visible(uow, key.scope, key.case)
+        if etag and etag != case.etag:
+            raise EtagMismatch(name=case.name, got=etag, expected=case.etag)
+        after = machine.require(case, order, custodian=await self._custodian(uow, case))
+        self._check_places(key.scope, order)
+        number = await self._ruler.rule(
+            uow,
+            scope=key.scope,
+            ticket=case.ticket,
+            number=case.chain,
+            case=key.case,
+            kind=order.kind,
+            target=order.target,
+            offers_allowed=order.offers_allowed,
+            mandates=order.mandates,
+            legal_basis=order.legal_basis,
+            reasons=order.reasons,
+            now=now,
+        )
+        ruling = CaseRuling(
+            number=number,
+            kind=order.kind,
+            target=order.target,
+            legal_basis=order.legal_basis,
+            offers_allowed=order.offers_allowed,
+            mandates=order.mandates,
+            ruler=principal.name,
+            issued=now,
+            reasons=order.reasons,
+        )
+        is_open = after in OPEN
+        due = ruling_due(filed=case.filed, calendar=self._calendar()) if is_open else None
+        changed = machine.rule(case, ruling, after=after, due=due)
+        await self._cases.add_ruling(uow, changed, ruling)
+        self._watch(uow, changed)
+        self._record(uow, principal, "case.rule", case.name, now=now, basis=order.legal_basis)
+        log.info("case.ruled", case=key.case, ruling=number, kind=order.kind.name)
+        return changed
+
+    async def _custodian(self, uow: UnitOfWork, case: Case) -> AuthorityCode:
+        """Return who holds the ticket in the case's scope, as the arbiter knows."""
+        scope = case.key.scope
+        chain = await chains.find_chain(uow, ChainKey(scope, case.ticket, scope, case.chain))
+        if chain is None:
+            return case.responsible
+        holder = scope if chain.is_caring else chain.custodian
+        if holder is None:
+            return case.responsible
+        return chains.province_of(holder) if scope == NATION else holder
+
+    def _check_places(self, scope: AuthorityCode, order: Order) -> None:
+        for field, code in (("target", order.target), *(("mandates", m) for m in order.mandates)):
+            if not chains.is_in_scope(code, scope):
+                raise FieldInvalid(field=field, got=code, expected=f"an authority of scope {scope}")
+            if not self._roster().is_joined(code):
+                raise DestinationNotJoined(authority=code)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _watch(self, uow: UnitOfWork, case: Case) -> None:
+        """Set the alarm to when the next ruling is due, or take it away."""
+        key = f"{case.ticket}/{case.key.scope}/{case.key.case}"
+        if case.due is None:
+            cancel(uow, kind=DUE_TIMER, key=key)
+        else:
+            schedule(uow, kind=DUE_TIMER, key=key, due=case.due.instant)
+
+    def _note_misnamed(self, uow: UnitOfWork, filing: Filing, now: Instant) -> None:
+        log.warning("case.misnamed", ticket=filing.ticket, filer=filing.filer)
+        reason = FieldInvalid.reason
+        self._record_filing(uow, filing, "case.misnamed", now, outcome=reason)
+
+    def _record_filing(
+        self, uow: UnitOfWork, filing: Filing, act: str, now: Instant, *, outcome: str = "DONE"
+    ) -> None:
+        entry = AuditEntry(
+            time=now,
+            principal=f"authorities/{filing.filer}",
+            role="party",
+            act=act,
+            subject=filing.key.name,
+            basis=f"tickets/{filing.ticket}",
+            outcome=outcome,
+        )
+        self._audit.append(uow, entry)
+
+    def _record(
+        self,
+        uow: UnitOfWork,
+        principal: Principal,
+        act: str,
+        subject: str,
+        *,
+        now: Instant,
+        basis: str = "access-matrix",
+    ) -> None:
+        entry = AuditEntry(
+            time=now,
+            principal=principal.name,
+            role=role_of(principal),
+            act=act,
+            subject=subject,
+            basis=basis[:NAME_LENGTH_MAX],
+        )
+        self._audit.append(uow, entry)
+
+
+def _check_panel(principal: Principal, method: str) -> None:
+    is_staff = principal.kind is PrincipalKind.STAFF
+    if not is_staff or not principal.has_role(Role.PANEL_MEMBER) or principal.is_outsourced:
+        _refuse(principal, method)
+
+
+def _refuse(principal: Principal, method: str) -> NoReturn:
+    roles = ", ".join(sorted(role.value for role in principal.roles)) or principal.kind.value
+    raise RoleMissing(
+        principal=principal.name,
+        method=method,
+        got=f"{roles}, outsourced" if principal.is_outsourced else roles,
+        expected=f"{Role.PANEL_MEMBER.value} (not outsourced)",
+    )

@@ -1,0 +1,267 @@
+"""`lubiao case`: disputes about who handles a ticket, and the panel's rulings.
+
+The request id of a ruling is derived from what it says, so the same command given again after a
+broken connection gets the first answer and no second ruling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import uuid
+from enum import Enum
+from typing import Annotated
+
+import grpc
+import typer
+
+from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
+from gateway.cli.output import (
+    AsJson,
+    Exit,
+    beijing,
+    pick,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+)
+from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, as_dict
+from gateway.kernel.codes import CaseGround, CaseState, Code, RulingKind, TicketType, Urgency
+from gateway.kernel.errors import FieldInvalid
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as pb_grpc
+from hotline.custody.v1 import custody_pb2
+
+app = typer.Typer(no_args_is_help=True, help="争议与裁定 / disputes and rulings")
+REASONS_MAX = 4000  # of the standard
+STDIN = "-"
+_NAMESPACE = uuid.UUID("6c756269-616f-5000-8000-000063617365")  # "lubiao", "case"
+CaseNumber = Annotated[str, typer.Argument(metavar="CASE", help="争议编号 / number of the case")]
+
+
+class Kind(Enum):
+    """What a panel can rule."""
+
+    UPHOLD = "uphold"
+    REASSIGN = "reassign"
+    INTERIM = "interim"
+
+
+@app.command(name="list")
+def list_cases(
+    *,
+    where: Annotated[
+        str,
+        typer.Option(
+            "--filter", help='筛选，如 state = "FILED" AND overdue = true / AIP-160 filter'
+        ),
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, help="最多条数 / how many at most")] = 50,
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """列出争议，新的在前 / list cases, newest first."""
+
+    async def fetch(channel: grpc.aio.Channel) -> list[pb.Case]:
+        stub = pb_grpc.ArbitrationServiceStub(channel)
+        found: list[pb.Case] = []
+        token = ""
+        while len(found) < limit:
+            size = min(limit - len(found), PAGE_MAX)
+            request = pb.ListCasesRequest(page_size=size, page_token=token, filter=where)
+            response = await stub.ListCases(request, timeout=CALL_SECONDS)
+            found += response.cases
+            token = response.next_page_token
+            if not token:
+                break
+        return found
+
+    cases = Target.of(node, cert, host).ask(fetch)
+    if as_json:
+        print_json([as_dict(case) for case in cases])
+        return
+    print_table(
+        (
+            pick("编号", "number"),
+            pick("状态", "state"),
+            pick("类型", "ground"),
+            pick("触发", "cause"),
+            pick("首接负责", "responsible"),
+            pick("拟移交", "proposed"),
+            pick("紧急程度", "urgency"),
+            pick("裁定时限", "due"),
+            pick("超时", "overdue"),
+        ),
+        [
+            (
+                _id(case),
+                _said(CaseState(case.state)),
+                _said(CaseGround(case.ground)),
+                case.cause,
+                case.responsible,
+                ",".join(case.proposed_targets),
+                _said(Urgency(case.facts.urgency)),
+                beijing(case.ruling_due_time),
+                _yes(case.overdue),
+            )
+            for case in cases
+        ],
+    )
+
+
+@app.command()
+def show(
+    *,
+    number: CaseNumber,
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """查看争议案卷；查看会留痕 / show a case file; the reading is recorded."""
+
+    async def fetch(channel: grpc.aio.Channel) -> pb.Case:
+        stub = pb_grpc.ArbitrationServiceStub(channel)
+        request = pb.GetCaseRequest(name=f"cases/{number}")
+        return (await stub.GetCase(request, timeout=CALL_SECONDS)).case
+
+    _print(Target.of(node, cert, host).ask(fetch), as_json=as_json)
+
+
+@app.command()
+def rule(
+    *,
+    number: CaseNumber,
+    kind: Annotated[Kind, typer.Option(help="裁定类型：维持、改派、临时指定 / what is ruled")],
+    to: Annotated[str, typer.Option("--to", help="承接机构代码 / authority that takes it")],
+    basis: Annotated[str, typer.Option(help="裁定依据 / legal basis")],
+    reasons: Annotated[
+        str,
+        typer.Option(help="裁定理由；- 为标准输入，须加 --yes / reasons; - reads standard input"),
+    ],
+    mandate: Annotated[
+        list[str] | None, typer.Option(help="授权对象，可多次 / mandated authority, repeatable")
+    ] = None,
+    allow_offers: Annotated[
+        bool, typer.Option("--allow-offers", help="允许再移交 / the target may offer it on")
+    ] = False,
+    etag: Annotated[str, typer.Option(help="所见版本 / etag of the case as you saw it")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="不再确认 / do not ask")] = False,
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """裁定争议，立即签署生效 / decide a case; the ruling is signed and binds at once."""
+    target = Target.of(node, cert, host)
+    if reasons == STDIN and not yes:
+        raise FieldInvalid(field="--reasons", got=STDIN, expected="a text, or --yes with it")
+    text = _reasons(reasons)
+    if not yes:
+        _confirm(number, kind, to)
+    request = pb.IssueRulingRequest(
+        name=f"cases/{number}",
+        kind=custody_pb2.Ruling.Kind.Value(f"KIND_{kind.name}"),
+        target=to,
+        legal_basis=basis,
+        reasons=text,
+        offers_allowed=allow_offers,
+        mandates=mandate or (),
+        etag=etag,
+    )
+    request.request_id = _request_id(request)
+
+    async def send(channel: grpc.aio.Channel) -> pb.Case:
+        stub = pb_grpc.ArbitrationServiceStub(channel)
+        return (await stub.IssueRuling(request, timeout=CALL_SECONDS)).case
+
+    _print(target.ask(send), as_json=as_json)
+
+
+def _reasons(given: str) -> str:
+    text = (sys.stdin.read(REASONS_MAX + 1) if given == STDIN else given).strip()
+    if not 0 < len(text) <= REASONS_MAX:
+        raise FieldInvalid(
+            field="--reasons", got=f"{len(text)} characters", expected=f"1 to {REASONS_MAX}"
+        )
+    return text
+
+
+def _request_id(request: pb.IssueRulingRequest) -> str:
+    said = request.SerializeToString(deterministic=True)
+    return str(uuid.uuid5(_NAMESPACE, hashlib.sha256(said).hexdigest()))
+
+
+def _confirm(number: str, kind: Kind, to: str) -> None:
+    """Ask before a ruling goes out: it cannot be taken back, only overruled."""
+    what = _said(RulingKind[kind.name])
+    say(
+        f"裁定 {number}：{what}，由 {to} 承接。签署后不可撤回，继续？[y/N]",
+        f"Rule {number}: {kind.value}, {to} takes it. It cannot be taken back. Go on? [y/N]",
+    )
+    if sys.stdin.readline().strip().lower() not in {"y", "yes", "是"}:
+        say("未裁定。", "Nothing was ruled.")
+        raise typer.Exit(Exit.NO)
+
+
+def _print(case: pb.Case, *, as_json: bool) -> None:
+    if as_json:
+        print_json(as_dict(case))
+        return
+    facts = case.facts
+    print_fields(
+        {
+            pick("编号", "number"): _id(case),
+            pick("状态", "state"): _said(CaseState(case.state)),
+            pick("版本", "etag"): case.etag,
+            pick("工单", "ticket"): case.ticket,
+            pick("范围", "scope"): f"{case.scope}-{case.chain}",
+            pick("争议类型", "ground"): _said(CaseGround(case.ground)),
+            pick("触发条件", "cause"): case.cause,
+            pick("提请机构", "filed by"): ",".join(case.filers),
+            pick("经手机构", "path"): ",".join(case.path),
+            pick("拟移交对象", "proposed"): ",".join(case.proposed_targets),
+            pick("首接负责", "responsible"): case.responsible,
+            pick("提请时间", "filed"): beijing(case.file_time),
+            pick("裁定时限", "due"): beijing(case.ruling_due_time),
+            pick("超时", "overdue"): _yes(case.overdue),
+            pick("事项", "matter"): facts.matter,
+            pick("属地", "region"): facts.region,
+            pick("紧急程度", "urgency"): _said(Urgency(facts.urgency)),
+            pick("诉求类型", "type"): _said(TicketType(facts.type)),
+            pick("办理时限", "ticket due"): beijing(facts.due_time),
+        }
+    )
+    for ruling in case.rulings:
+        print_fields(_ruling(ruling))
+
+
+def _ruling(ruling: pb.CaseRuling) -> dict[str, object]:
+    taken = beijing(ruling.take_time)
+    return {
+        pick("裁定", "ruling"): ruling.number,
+        pick("　类型", "  kind"): _said(RulingKind(ruling.kind)),
+        pick("　承接机构", "  target"): ruling.target,
+        pick("　依据", "  basis"): ruling.legal_basis,
+        pick("　理由", "  reasons"): ruling.reasons,
+        pick("　授权对象", "  mandates"): ",".join(ruling.mandates),
+        pick("　允许再移交", "  offers allowed"): _yes(ruling.offers_allowed),
+        pick("　裁定人", "  ruled by"): ruling.ruler,
+        pick("　时间", "  time"): beijing(ruling.issue_time),
+        pick("　承接时间", "  taken"): taken,
+    }
+
+
+def _id(case: pb.Case) -> str:
+    return case.name.removeprefix("cases/")
+
+
+def _said(code: Code) -> str:
+    return pick(code.zh, code.name) if code else ""
+
+
+def _yes(flag: bool) -> str:
+    return pick("是", "yes") if flag else ""

@@ -1,0 +1,226 @@
+"""`lubiao custody offer|waiting|accept|decline|recall|assume`: what people decide about custody.
+
+Rules hand over by themselves; these are for the desk. Each call has a fresh request id, as those of
+`handling` have; `--request-id` repeats one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+import grpc
+import typer
+
+from gateway.cli.citizen import RequestId
+from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
+from gateway.cli.handling import code_named
+from gateway.cli.output import AsJson, beijing, pick, print_fields, print_json, print_table, say
+from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, Number, as_dict
+from gateway.kernel.codes import ReturnReason, TransferState
+from hotline.custody.v1 import custody_pb2
+from hotline.custody.v1 import custody_service_pb2 as pb
+from hotline.custody.v1 import custody_service_pb2_grpc as pb_grpc
+from hotline.ticket.v1 import codes_pb2
+
+app = typer.Typer()  # its commands stand among those of `lubiao custody`
+TransferName = Annotated[
+    str,
+    typer.Argument(metavar="TRANSFER", help="移交，tickets/…/transfers/… / name of the transfer"),
+]
+
+
+@app.command()
+def offer(
+    *,
+    number: Number,
+    to: Annotated[str, typer.Option("--to", help="移交给哪个机构 / authority that is offered it")],
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """移交给另一机构；不得再移交的转为争议 / offer a ticket on, or file a case instead."""
+    target = Target.of(node, cert, host)
+    request = pb.CreateTransferRequest(
+        parent=f"tickets/{number}",
+        target=to,
+        reason=custody_pb2.OFFER_REASON_MANUAL,
+        request_id=request_id or str(uuid.uuid4()),
+    )
+
+    async def send(channel: grpc.aio.Channel) -> pb.CreateTransferResponse:
+        return await pb_grpc.CustodyServiceStub(channel).CreateTransfer(
+            request, timeout=CALL_SECONDS
+        )
+
+    answer = target.ask(send)
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    if answer.case:
+        print_fields({pick("争议", "case"): answer.case.removeprefix("cases/")})
+        say(
+            "不再移交：已提请裁定，裁定前由现保管机构负责（lubiao case show）。",
+            "It was not moved again: a case was filed, and the custodian stays responsible.",
+        )
+        return
+    _print(answer.transfer)
+
+
+@app.command()
+def waiting(
+    *,
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """列出等待人工答复的移交 / list the offers that wait for a person."""
+
+    async def fetch(channel: grpc.aio.Channel) -> list[pb.Transfer]:
+        request = pb.ListTransfersRequest(parent="tickets/-", page_size=PAGE_MAX)
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return list((await stub.ListTransfers(request, timeout=CALL_SECONDS)).transfers)
+
+    found = Target.of(node, cert, host).ask(fetch)
+    if as_json:
+        print_json([as_dict(each) for each in found])
+        return
+    print_table(
+        (
+            pick("移交", "transfer"),
+            pick("来自", "from"),
+            pick("移交给", "to"),
+            pick("状态", "state"),
+            pick("答复时限", "answer by"),
+        ),
+        [
+            (each.name, each.source, each.target, _state(each), beijing(each.window_end))
+            for each in found
+        ],
+    )
+
+
+@app.command()
+def accept(
+    *,
+    transfer: TransferName,
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """接收移交 / accept an offer: from then on this authority is responsible."""
+    request = pb.AcceptTransferRequest(name=transfer, request_id=request_id or str(uuid.uuid4()))
+
+    async def send(channel: grpc.aio.Channel) -> pb.Transfer:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return (await stub.AcceptTransfer(request, timeout=CALL_SECONDS)).transfer
+
+    _show(Target.of(node, cert, host).ask(send), as_json=as_json)
+
+
+@app.command()
+def decline(
+    *,
+    transfer: TransferName,
+    reason: Annotated[str, typer.Option(help="拒收理由，如 WRONG_REGION 属地不符 / why")],
+    clause: Annotated[str, typer.Option(help="依据条款 / legal or catalogue clause")],
+    owner: Annotated[str, typer.Option(help="建议承办机构代码 / authority whose it is")],
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """拒收移交 / decline an offer: it stays with who offered it."""
+    request = pb.DeclineTransferRequest(
+        name=transfer,
+        reason=codes_pb2.ReturnReason.ValueType(code_named(ReturnReason, reason)),
+        clause=clause,
+        proposed_owner=owner,
+        request_id=request_id or str(uuid.uuid4()),
+    )
+
+    async def send(channel: grpc.aio.Channel) -> pb.Transfer:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return (await stub.DeclineTransfer(request, timeout=CALL_SECONDS)).transfer
+
+    _show(Target.of(node, cert, host).ask(send), as_json=as_json)
+
+
+@app.command()
+def recall(
+    *,
+    transfer: TransferName,
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """撤回尚未答复的移交 / take an offer back that nobody answered yet."""
+    request = pb.RevokeTransferRequest(name=transfer, request_id=request_id or str(uuid.uuid4()))
+
+    async def send(channel: grpc.aio.Channel) -> pb.Transfer:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return (await stub.RevokeTransfer(request, timeout=CALL_SECONDS)).transfer
+
+    _show(Target.of(node, cert, host).ask(send), as_json=as_json)
+
+
+@app.command()
+def assume(
+    *,
+    number: Number,
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """向现保管机构索要工单，承诺必接 / ask for a ticket, and promise to accept it."""
+    request = pb.AssumeTicketRequest(
+        name=f"tickets/{number}", request_id=request_id or str(uuid.uuid4())
+    )
+
+    async def send(channel: grpc.aio.Channel) -> pb.AssumeTicketResponse:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return await stub.AssumeTicket(request, timeout=CALL_SECONDS)
+
+    answer = Target.of(node, cert, host).ask(send)
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    until = beijing(answer.expire_time)
+    say(
+        f"已向 {answer.custodian} 索要，{until} 前移交来的必接。",
+        f"Asked {answer.custodian}; an offer that comes until {until} is accepted.",
+    )
+
+
+def _show(transfer: pb.Transfer, *, as_json: bool) -> None:
+    if as_json:
+        print_json(as_dict(transfer))
+    else:
+        _print(transfer)
+
+
+def _print(transfer: pb.Transfer) -> None:
+    print_fields(
+        {
+            pick("移交", "transfer"): transfer.name,
+            pick("来自", "from"): transfer.source,
+            pick("移交给", "to"): transfer.target,
+            pick("状态", "state"): _state(transfer),
+            pick("答复时限", "answer by"): beijing(transfer.window_end),
+        }
+    )
+
+
+def _state(transfer: pb.Transfer) -> str:
+    code = TransferState(transfer.state)
+    return pick(code.zh, code.name)

@@ -1,0 +1,96 @@
+"""Protobuf ↔ bodies of letters: acts of the citizen, questions to the citizen, and answers."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from gateway.custody import bodies
+from gateway.delivery.codec import digest_to_pb, instant_from_pb, instant_to_pb
+from gateway.kernel.ids import AuthorityCode
+from hotline.custody.v1 import custody_pb2 as pb
+from hotline.ticket.v1 import codes_pb2 as codes_pb
+from hotline.type.v1 import statement_pb2 as type_pb
+
+
+def encode_act(body: bodies.CitizenAct) -> pb.CitizenAct:
+    """Render a citizen's act."""
+    return pb.CitizenAct(
+        number=body.number,
+        kind=cast("codes_pb.CitizenActKind.ValueType", body.act),
+        act_time=instant_to_pb(body.act_time),
+        commitments=_to_pb(body.commitments),
+    )
+
+
+def decode_act(message: pb.CitizenAct) -> bodies.CitizenAct:
+    """Read a citizen's act."""
+    return bodies.CitizenAct(
+        number=message.number,
+        act=message.kind,
+        act_time=instant_from_pb(message.act_time),
+        commitments=_from_pb(message.commitments),
+    )
+
+
+def encode_question(body: bodies.InformationRequest) -> pb.InformationRequest:
+    """Render a question."""
+    return pb.InformationRequest(
+        number=body.number,
+        asker=body.asker,
+        ask_time=instant_to_pb(body.ask_time),
+        commitments=_to_pb(body.commitments),
+    )
+
+
+def decode_question(message: pb.InformationRequest) -> bodies.InformationRequest:
+    """Read a question."""
+    return bodies.InformationRequest(
+        number=message.number,
+        asker=AuthorityCode(message.asker),
+        ask_time=instant_from_pb(message.ask_time),
+        commitments=_from_pb(message.commitments),
+    )
+
+
+def encode_answer(body: bodies.InformationAnswer) -> pb.InformationAnswer:
+    """Render an answer."""
+    return pb.InformationAnswer(
+        number=body.number,
+        asker=body.asker,
+        answer_time=instant_to_pb(body.answer_time),
+        commitments=_to_pb(body.commitments),
+    )
+
+
+def decode_answer(message: pb.InformationAnswer) -> bodies.InformationAnswer:
+    """Read an answer."""
+    return bodies.InformationAnswer(
+        number=message.number,
+        asker=AuthorityCode(message.asker),
+        answer_time=instant_from_pb(message.answer_time),
+        commitments=_from_pb(message.commitments),
+    )
+
+
+def block_to_bytes(text: str, rating: bytes = b"") -> bytes:
+    """Serialise the plaintext of a letter; `rating` is a serialised Rating of the standard."""
+    message = pb.LetterBlock(text=text)
+    if rating:
+        message.rating.ParseFromString(rating)
+    return message.SerializeToString(deterministic=True)
+
+
+def block_from_bytes(block: bytes) -> tuple[str, bytes]:
+    """Return the text of a letter and its serialised rating, or nothing."""
+    message = pb.LetterBlock.FromString(block)
+    if not message.HasField("rating"):
+        return message.text, b""
+    return message.text, message.rating.SerializeToString(deterministic=True)
+
+
+def _to_pb(values: tuple[bodies.Commitment, ...]) -> list[type_pb.Commitment]:
+    return [type_pb.Commitment(kind=item.kind, digest=digest_to_pb(item.digest)) for item in values]
+
+
+def _from_pb(items: Any) -> tuple[bodies.Commitment, ...]:
+    return tuple(bodies.Commitment(item.kind, item.digest.value) for item in items)

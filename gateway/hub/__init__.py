@@ -1,0 +1,1 @@
+"""The national hub: takes the provinces' reports and answers for its analysts."""

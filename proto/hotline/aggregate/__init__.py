@@ -1,0 +1,1 @@
+"""Generated code of `hotline.aggregate`; see proto/README.md."""

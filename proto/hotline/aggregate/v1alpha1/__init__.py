@@ -1,0 +1,1 @@
+"""Generated code of `hotline.aggregate.v1alpha1`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.arbitration`; see proto/README.md."""

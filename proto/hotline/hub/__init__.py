@@ -1,0 +1,1 @@
+"""Generated code of `hotline.hub`; see proto/README.md."""

@@ -1,0 +1,64 @@
+"""`lubiao bench` runs, compares with real peers, and prints rows that a program can read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.fixtures.golden import ROOT
+
+KEYS = {"name", "value", "unit", "goal", "met", "baseline", "runs", "note"}
+# A figure of every part of the cost sheet that the issue on first figures names.
+PARTS = {"parse", "validate", "decide", "rows", "seal", "sign", "grpc and loop", "postgresql"}
+
+
+def bench(*arguments: str) -> dict[str, dict[str, Any]]:
+    """Run the command and return its rows by name."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "bench", *arguments, "--runs", "1", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert all(set(row) == KEYS for row in rows)
+    return {row["name"]: row for row in rows}
+
+
+@pytest.mark.timeout(120)
+def test_rules_are_compared_with_an_engine_that_finds_the_same_rules() -> None:
+    rows = bench("rules", "--tickets", "100")
+    ratio = rows["rules.1000.of_zen"]
+    assert ratio["baseline"] == "zen-engine evaluate, static loader"
+    assert ratio["value"] > 0
+    assert rows["rules.10000.decide"]["value"] > rows["rules.10000.select"]["value"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.slow
+def test_submission_has_a_cost_sheet_and_two_baselines() -> None:
+    rows = bench("submit", "--tickets", "150")
+    assert {name.rpartition(".")[2] for name in rows if ".cpu." in name} >= PARTS
+    assert rows["submit.rows_per_ticket"]["value"] >= 10
+    assert 0 < rows["submit.of_echo"]["value"] < 1
+    parts = [row["value"] for name, row in rows.items() if ".cpu." in name]
+    assert all(value is not None and value >= 0 for value in parts)
+    assert rows["submit.memory.node"]["value"] > 20
+
+
+def test_an_unknown_benchmark_is_a_wrong_usage() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "bench", "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 2
+    assert "submit" in done.stderr
