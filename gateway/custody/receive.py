@@ -330,6 +330,8 @@ class Receiver:
             commitments=body.commitments,
         )
         await self._writer.write(uow, machine.Step(chain=chain), now=now, received=delivered)
+        if is_ruled and chain.contact and statement.issuer != chains.begun_by(key):
+            return ()  # who was overruled says nothing over what is known of the caller
         keeps = await self._coupling.contact_arrived(
             uow, key.authority, key.ticket, identity=identity or None, now=now
         )

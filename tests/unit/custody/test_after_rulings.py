@@ -18,6 +18,8 @@ from gateway.delivery.model import Outcome, SignedBytes
 from gateway.delivery.store import OUTBOX
 from gateway.kernel.errors import TransitionNotAllowed
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
+from hotline.custody.v1 import custody_pb2
+from hotline.ticket.v1 import ticket_pb2
 from tests.simulation.checkers import Checkers
 from tests.simulation.stage import Stage
 from tests.simulation.world import CITIZEN
@@ -385,6 +387,41 @@ async def test_a_release_cites_the_acceptance_or_taken_of_its_receiver(stage: St
     signed = stage.forge(TIANJIN, body, key, epoch=Epoch(1, 0))
     receipt = await stage.hand_in(signed, source=TIANJIN, target=HEBEI, blocks=(block,))
     assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, "STATEMENT_MALFORMED")
+
+
+async def test_who_was_overruled_cannot_put_another_name_over_that_of_the_origin(
+    stage: Stage,
+) -> None:
+    """河北, unwilling, sends 上海 a Release with a false name after 天津's, where it came in."""
+    ticket = await stage.create(TIANJIN)
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    await stage.file(TIANJIN, ticket, target=SHANGHAI)
+    await stage.settle()
+    await stage.rule(ticket, SHANGHAI)
+    for _ in range(3):
+        for source, target in (
+            ("arbiter", ""),
+            ("shanghai", "arbiter"),
+            ("tianjin", ""),
+            ("hebei", "arbiter"),
+        ):
+            await stage.only(source, target)
+    assert stage.copy(SHANGHAI, ticket).identity == CITIZEN
+    await stage.hold_back("hebei", "Release")
+    await stage.settle()
+    [taken] = stage.said(SHANGHAI, "RulingAck")
+    false = custody_pb2.IdentityBlock(citizen=ticket_pb2.Citizen(display_name="合成他人"))
+    commitment, block = stage.sealed(
+        HEBEI,
+        outer(SHANGHAI, ticket),
+        epoch=Epoch(1, 0),
+        kind="identity_block",
+        block=false.SerializeToString(),
+    )
+    body = bodies.Release(acceptance_digest=taken.digest, commitments=(commitment,))
+    signed = stage.forge(HEBEI, body, outer(SHANGHAI, ticket), epoch=Epoch(1, 0))
+    await stage.hand_in(signed, source=HEBEI, target=SHANGHAI, blocks=(block,))
+    assert stage.copy(SHANGHAI, ticket).identity == CITIZEN
 
 
 async def test_an_answer_to_a_ruling_stands_at_its_own_epoch(stage: Stage) -> None:
