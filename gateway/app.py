@@ -24,6 +24,7 @@ import grpc
 import structlog
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from gateway.audit.service import AuditLog
 from gateway.custodian import Custodian
 from gateway.database.embedded import EmbeddedPostgres
 from gateway.database.idempotency import purge_all
@@ -41,6 +42,7 @@ from gateway.nation import Nation
 from gateway.server.access import AccessCheck, services_of
 from gateway.server.client import CertificateFolder, open_channel
 from gateway.server.interceptors import Gate
+from gateway.server.refusals import RefusalLog
 from gateway.server.server import Server, Service, build_server, server_credentials
 from gateway.server.traffic import Quota, Traffic
 from gateway.settings import Settings
@@ -116,7 +118,7 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
         if part is not None:
             stack.push_async_callback(part.close)
             await part.prepare()
-        server = _server(parts, part)
+        server = _server(parts, part, database)
         telemetry = _telemetry(parts, database)
         await server.start()
         metrics_port = await telemetry.start() if telemetry else 0
@@ -233,12 +235,17 @@ def _authenticator(settings: Settings, folder: CertificateFolder) -> Authenticat
     )
 
 
-def _server(parts: Parts, part: Part | None) -> Server:
+def _server(parts: Parts, part: Part | None, database: PostgresDatabase) -> Server:
     settings, folder = parts.settings, parts.folder
     authenticator = _authenticator(settings, folder)
 
     def authenticate(leaf_pem: bytes) -> Principal:
         return authenticator.authenticate(leaf_pem, now=parts.clocks.machine.now())
+
+    refusals = RefusalLog(database=database, audit=AuditLog(), clock=parts.clocks.business)
+
+    async def refused(principal: Principal, method: str, subject: str, error: LubiaoError) -> None:
+        await refusals.record(principal, method, subject=subject, error=error)
 
     hosts = frozenset((*settings.hosts, settings.authority))
     limits = settings.limits
@@ -253,6 +260,7 @@ def _server(parts: Parts, part: Part | None) -> Server:
             ),
         ),
         metrics=parts.metrics,
+        refused=refused,
         request_bytes_max=limits.request_bytes_max,
     )
     federation = Service(

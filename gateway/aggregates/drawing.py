@@ -25,6 +25,7 @@ ANSWER_BYTES_MAX = 65_536
 PEER = "noise process"
 MODULE = "gateway.aggregates.noise"
 _ROOT = str(Path(__file__).resolve().parents[2])
+CRASHES_MAX = 3  # then something is wrong with the machine
 
 
 class Noise(Protocol):
@@ -39,6 +40,10 @@ class Noise(Protocol):
         ...
 
 
+class _CrashedError(Exception):
+    """The child ended by a signal, or before it was asked."""
+
+
 class NoiseProcess:
     """Noise of OpenDP in a child process."""
 
@@ -48,7 +53,16 @@ class NoiseProcess:
         self._time_max = time_max
 
     async def draw(self, counts: Sequence[int], *, epsilon_micro: int) -> tuple[int, ...]:
-        """Return each count with noise; see `Noise`."""
+        """Return each count with noise; see `Noise`.
+
+        A child that crashed drew nothing that anybody saw, so another one is asked.
+        """
+        for _ in range(CRASHES_MAX):
+            with suppress(_CrashedError):
+                return await self._draw_once(counts, epsilon_micro=epsilon_micro)
+        raise _no_noise(f"it crashed {CRASHES_MAX} times")
+
+    async def _draw_once(self, counts: Sequence[int], *, epsilon_micro: int) -> tuple[int, ...]:
         request = json.dumps({"counts": list(counts), "epsilon_micro": epsilon_micro}).encode()
         try:
             child = await asyncio.create_subprocess_exec(
@@ -66,7 +80,7 @@ class NoiseProcess:
         except TimeoutError as error:
             raise _no_noise(f"no answer within {self._time_max.total_seconds()} s") from error
         except RuntimeError as error:  # uvloop, when the child is gone before it was asked
-            raise _no_noise("it ended before it was asked") from error
+            raise _CrashedError from error
         finally:
             await _end(child)
         if child.returncode == NOT_INSTALLED:
@@ -74,6 +88,8 @@ class NoiseProcess:
                 "OpenDP is not installed",
                 hint="install the extra `lubiao[aggregates]` / 请安装 lubiao[aggregates]",
             )
+        if child.returncode is not None and child.returncode < 0:
+            raise _CrashedError
         if child.returncode != 0:
             raise _no_noise(f"it ended with {child.returncode}")
         return _parsed(answer, len(counts))

@@ -27,6 +27,7 @@ def filing_of(event: CaseFiled) -> Filing:
         path=event.path,
         facts=facts_of_header(event.header),
         custodian=event.custodian,
+        refused_by=event.refused_by,
     )
 
 

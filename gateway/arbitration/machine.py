@@ -38,7 +38,7 @@ def file(filing: Filing, *, now: Instant, due: RulingDue) -> Case:
         cause=filing.cause,
         filers=(filing.filer,),
         path=filing.path,
-        proposed_targets=_known(filing.proposed_target),
+        proposed_targets=_once(filing.refused_by, *_known(filing.proposed_target)),
         responsible=_custodian(filing),
         filed=now,
         due=due,
@@ -55,9 +55,9 @@ def join(case: Case, filing: Filing) -> Case:
         state=CASE.get((case.state, Step.JOIN), case.state),
         filers=filers[:FILINGS_PER_CASE_MAX],
         path=_once(case.path, *filing.path)[:FILINGS_PER_CASE_MAX],
-        proposed_targets=_once(case.proposed_targets, *_known(filing.proposed_target))[
-            :FILINGS_PER_CASE_MAX
-        ],
+        proposed_targets=_once(
+            case.proposed_targets, *filing.refused_by, *_known(filing.proposed_target)
+        )[:FILINGS_PER_CASE_MAX],
     )
     return case if joined == case else replace(joined, revision=case.revision + 1)
 

@@ -67,6 +67,7 @@ class Filing:
     path: tuple[AuthorityCode, ...]
     facts: TicketFacts
     custodian: AuthorityCode | None = None  # as the filing proves
+    refused_by: tuple[AuthorityCode, ...] = ()  # parties that the failed hand-overs were meant for
 
 
 @dataclass(frozen=True, slots=True)

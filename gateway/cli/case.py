@@ -125,7 +125,7 @@ def show(
 
     async def fetch(channel: grpc.aio.Channel) -> pb.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
-        request = pb.GetCaseRequest(name=f"cases/{number}")
+        request = pb.GetCaseRequest(name=_name(number))
         return (await stub.GetCase(request, timeout=CALL_SECONDS)).case
 
     _print(Target.of(node, cert, host).ask(fetch), as_json=as_json)
@@ -163,7 +163,7 @@ def rule(
     if not yes:
         _confirm(number, kind, to)
     request = pb.IssueRulingRequest(
-        name=f"cases/{number}",
+        name=_name(number),
         kind=custody_pb2.Ruling.Kind.Value(f"KIND_{kind.name}"),
         target=to,
         legal_basis=basis,
@@ -253,6 +253,10 @@ def _ruling(ruling: pb.CaseRuling) -> dict[str, object]:
         pick("　时间", "  time"): beijing(ruling.issue_time),
         pick("　承接时间", "  taken"): taken,
     }
+
+
+def _name(number: str) -> str:
+    return f"cases/{number.removeprefix('cases/')}"
 
 
 def _id(case: pb.Case) -> str:

@@ -18,6 +18,7 @@ import typer
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import AsJson, Exit, beijing, pick, print_fields, print_json, print_table
 from gateway.cli.ticket import CALL_SECONDS, Number, as_dict
+from gateway.cli.ticket_life import advice, outcome
 from gateway.kernel.codes import CitizenActKind, TicketPurpose, TicketState
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from hotline.ticket.v1 import ticket_service_pb2 as pb
@@ -64,13 +65,13 @@ def supplement(
 ) -> None:
     """补充诉求内容 / add to a message."""
     request = pb.SupplementTicketRequest(
-        name=f"tickets/{number}", text=_words(text), request_id=_id(request_id)
+        name=f"tickets/{number}", text=words_of(text), request_id=request_id_of(request_id)
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host),
         lambda stub: stub.SupplementTicket(request, timeout=CALL_SECONDS),
     )
-    _tell_act(ticket, as_json=as_json)
+    tell_act(ticket, as_json=as_json)
 
 
 @app.command()
@@ -86,12 +87,12 @@ def urge(
 ) -> None:
     """催办 / urge the custodian."""
     request = pb.UrgeTicketRequest(
-        name=f"tickets/{number}", text=_words(text), request_id=_id(request_id)
+        name=f"tickets/{number}", text=words_of(text), request_id=request_id_of(request_id)
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host), lambda stub: stub.UrgeTicket(request, timeout=CALL_SECONDS)
     )
-    _tell_act(ticket, as_json=as_json)
+    tell_act(ticket, as_json=as_json)
 
 
 @app.command()
@@ -107,12 +108,12 @@ def withdraw(
 ) -> None:
     """撤回诉求 / take a message back."""
     request = pb.WithdrawTicketRequest(
-        name=f"tickets/{number}", text=_words(text), request_id=_id(request_id)
+        name=f"tickets/{number}", text=words_of(text), request_id=request_id_of(request_id)
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host), lambda stub: stub.WithdrawTicket(request, timeout=CALL_SECONDS)
     )
-    _tell_act(ticket, as_json=as_json)
+    tell_act(ticket, as_json=as_json)
 
 
 @app.command()
@@ -128,12 +129,12 @@ def reopen(
 ) -> None:
     """要求重办 / have a resolved ticket handled again."""
     request = pb.ReopenTicketRequest(
-        name=f"tickets/{number}", text=_words(text), request_id=_id(request_id)
+        name=f"tickets/{number}", text=words_of(text), request_id=request_id_of(request_id)
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host), lambda stub: stub.ReopenTicket(request, timeout=CALL_SECONDS)
     )
-    _tell_act(ticket, as_json=as_json)
+    tell_act(ticket, as_json=as_json)
 
 
 @app.command()
@@ -149,9 +150,9 @@ def ask(
 ) -> None:
     """向诉求人询问 / ask the citizen through the origin."""
     request = pb.RequestInformationRequest(
-        name=f"tickets/{number}", question=_words(text), request_id=_id(request_id)
+        name=f"tickets/{number}", question=words_of(text), request_id=request_id_of(request_id)
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host),
         lambda stub: stub.RequestInformation(request, timeout=CALL_SECONDS),
     )
@@ -174,10 +175,10 @@ def answer(
     request = pb.AnswerInformationRequest(
         name=f"tickets/{number}",
         request_number=question,
-        answer=_words(text),
-        request_id=_id(request_id),
+        answer=words_of(text),
+        request_id=request_id_of(request_id),
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host),
         lambda stub: stub.AnswerInformation(request, timeout=CALL_SECONDS),
     )
@@ -204,16 +205,16 @@ def split(
     as_json: AsJson = False,
 ) -> None:
     """拆出子单 / split child tickets off."""
-    content = _words(text)
+    content = words_of(text)
     kind = codes_pb2.TicketPurpose.ValueType(TicketPurpose[purpose.name])
     children = [
         pb.SplitChild(purpose=kind, region=each, matter=matter, title=title, content=content)
         for each in region
     ]
     request = pb.SplitTicketRequest(
-        name=f"tickets/{number}", children=children, request_id=_id(request_id)
+        name=f"tickets/{number}", children=children, request_id=request_id_of(request_id)
     )
-    ticket = _asked(
+    ticket = asked(
         Target.of(node, cert, host), lambda stub: stub.SplitTicket(request, timeout=CALL_SECONDS)
     )
     if as_json:
@@ -231,18 +232,22 @@ def split(
 # --- parts ------------------------------------------------------------------------------------
 
 
-def _asked(target: Target, ask: Ask) -> ticket_pb2.Ticket:
+def asked(target: Target, ask: Ask) -> ticket_pb2.Ticket:
+    """Ask the node and return the ticket of its answer."""
+
     async def call(channel: grpc.aio.Channel) -> ticket_pb2.Ticket:
         return (await ask(pb_grpc.TicketServiceStub(channel))).ticket
 
     return target.ask(call)
 
 
-def _id(given: str) -> str:
+def request_id_of(given: str) -> str:
+    """Return the request id that was given, or a fresh one."""
     return given or str(uuid.uuid4())
 
 
-def _words(text: str) -> str:
+def words_of(text: str) -> str:
+    """Return what a person wrote, which may be in standard input."""
     return sys.stdin.read().strip() if text == STDIN else text
 
 
@@ -251,23 +256,23 @@ def _state(number: int) -> str:
     return pick(code.zh, code.name)
 
 
-def _tell_act(ticket: ticket_pb2.Ticket, *, as_json: bool) -> None:
+def tell_act(ticket: ticket_pb2.Ticket, *, as_json: bool) -> None:
     """Show what became of the newest act; exit code 1 if it is refused."""
     newest = ticket.citizen_acts[-1]
     if as_json:
         print_json(as_dict(ticket))
     else:
         kind = CitizenActKind(newest.kind)
-        done = pick("已处理", "done") if newest.applied else pick("已转交", "sent on")
         print_fields(
             {
                 pick("编号", "number"): ticket.name.removeprefix("tickets/"),
                 pick("状态", "state"): _state(ticket.state),
                 pick("诉求人行为", "act"): f"{newest.number} {pick(kind.zh, kind.name)}",
-                pick("结果", "outcome"): newest.refusal or done,
+                pick("结果", "outcome"): outcome(newest),
             }
         )
     if newest.refusal:
+        typer.echo(advice(newest.refusal), err=True)
         raise typer.Exit(Exit.NO)
 
 

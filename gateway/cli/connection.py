@@ -11,10 +11,14 @@ from typing import Annotated, TypeVar
 import grpc
 import typer
 
-from gateway.kernel.errors import FieldInvalid
+from gateway.cli.output import pick
+from gateway.kernel.errors import FieldInvalid, PeerUnreachable
 from gateway.server.client import CertificateFolder, open_channel, typed_errors
 
 Answer = TypeVar("Answer")
+# How gRPC tells that the two sides do not trust each other's certificates. A node that refuses
+# ours says no more than that it hangs up.
+_DISTRUST = ("socket closed", "connection reset", "handshake", "certificate")
 
 Endpoint = Annotated[
     str,
@@ -70,7 +74,26 @@ class Target:
         async def run() -> Answer:
             credentials = folder.channel_credentials()
             async with open_channel(self.endpoint, credentials, host=self.host) as channel:
-                with typed_errors(peer=self.endpoint):
-                    return await work(channel)
+                try:
+                    with typed_errors(peer=self.endpoint):
+                        return await work(channel)
+                except PeerUnreachable as error:
+                    error.hint = error.hint or _trust_hint(error.__cause__)
+                    raise
 
         return asyncio.run(run())
+
+
+def _trust_hint(cause: BaseException | None) -> str:
+    """Return what to examine when a connection ended as one without trust does, or nothing."""
+    if not isinstance(cause, grpc.aio.AioRpcError):
+        return ""
+    details = (cause.details() or "").lower()
+    if not any(sign in details for sign in _DISTRUST):
+        return ""
+    return pick(
+        "若节点在运行：可能是节点不信任签发本证书的机构，或本机 ca.pem 不是签发节点证书的根；"
+        "请核对 --cert、--host 与节点的信任目录",
+        "If the node runs: it may not trust the authority that issued this certificate, or the"
+        " ca.pem here is not the root of the node's; check --cert, --host and the node's trust.",
+    )

@@ -75,7 +75,7 @@ def assign(
         stub = pb_grpc.TicketServiceStub(channel)
         return (await stub.AssignTicket(request, timeout=CALL_SECONDS)).ticket
 
-    _print(Target.of(node, cert, host).ask(send), as_json=as_json)
+    tell(Target.of(node, cert, host).ask(send), as_json=as_json)
 
 
 @app.command(name="return")
@@ -106,7 +106,7 @@ def return_ticket(
         stub = pb_grpc.TicketServiceStub(channel)
         return (await stub.ReturnTicket(request, timeout=CALL_SECONDS)).ticket
 
-    _print(Target.of(node, cert, host).ask(send), as_json=as_json)
+    tell(Target.of(node, cert, host).ask(send), as_json=as_json)
 
 
 @app.command()
@@ -137,7 +137,7 @@ def review_return(
         stub = pb_grpc.TicketServiceStub(channel)
         return (await stub.ReviewReturn(request, timeout=CALL_SECONDS)).ticket
 
-    _print(Target.of(node, cert, host).ask(send), as_json=as_json)
+    tell(Target.of(node, cert, host).ask(send), as_json=as_json)
 
 
 @app.command()
@@ -164,13 +164,13 @@ def extend(
         etag=etag,
         request_id=request_id or str(uuid.uuid4()),
     )
-    request.new_due_time.FromDatetime(_moment(until))
+    request.new_due_time.FromDatetime(moment_of(until, option="--until"))
 
     async def send(channel: grpc.aio.Channel) -> ticket_pb2.Ticket:
         stub = pb_grpc.TicketServiceStub(channel)
         return (await stub.ExtendDeadline(request, timeout=CALL_SECONDS)).ticket
 
-    _print(Target.of(node, cert, host).ask(send), as_json=as_json)
+    tell(Target.of(node, cert, host).ask(send), as_json=as_json)
 
 
 @app.command()
@@ -205,10 +205,10 @@ def review_extension(
         stub = pb_grpc.TicketServiceStub(channel)
         return (await stub.ReviewExtension(request, timeout=CALL_SECONDS)).ticket
 
-    _print(Target.of(node, cert, host).ask(send), as_json=as_json)
+    tell(Target.of(node, cert, host).ask(send), as_json=as_json)
 
 
-def code_named(table: type[Code], name: str) -> int:
+def code_named(table: type[Code], name: str, *, option: str = "--reason") -> int:
     """Return the number of a code that a person wrote by its name.
 
     Raises:
@@ -218,21 +218,26 @@ def code_named(table: type[Code], name: str) -> int:
         if code and code.name == name.strip().upper().replace("-", "_"):
             return int(code)
     names = ", ".join(code.name for code in table if code)
-    raise FieldInvalid(field="--reason", got=name[:40], expected=f"one of {names}")
+    raise FieldInvalid(field=option, got=name[:40], expected=f"one of {names}")
 
 
-def _moment(text: str) -> datetime:
-    """Return an instant; without an offset it is Beijing time."""
+def moment_of(text: str, *, option: str) -> datetime:
+    """Return an instant; without an offset it is Beijing time.
+
+    Raises:
+        FieldInvalid: it is none.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise FieldInvalid(
-            field="--until", got=text[:40], expected="a time such as 2026-04-01T17:30"
+            field=option, got=text[:40], expected="a time such as 2026-04-01T17:30"
         ) from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=SHANGHAI)
 
 
-def _print(ticket: ticket_pb2.Ticket, *, as_json: bool) -> None:
+def tell(ticket: ticket_pb2.Ticket, *, as_json: bool) -> None:
+    """Show where a ticket stands after a step."""
     if as_json:
         print_json(as_dict(ticket))
         return

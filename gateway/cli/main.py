@@ -31,6 +31,7 @@ from gateway.cli import (
     rules,
     ticket,
     transfers,
+    unit_work,
 )
 from gateway.cli.output import Exit, Language, errors_in, explain, say, use_language
 from gateway.telemetry.logs import places_of
@@ -50,6 +51,7 @@ app.add_typer(ca.app, name="ca")
 app.add_typer(roster.app, name="roster")
 ticket.app.add_typer(citizen.app)
 ticket.app.add_typer(handling.app)
+ticket.app.add_typer(unit_work.app)
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(rules.app, name="rules")
 app.add_typer(reference.app, name="reference")

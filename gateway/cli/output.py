@@ -22,6 +22,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.kernel.errors import GrpcCode, LubiaoError, ResourceExists, ResourceNotFound
 from gateway.kernel.time import SHANGHAI
@@ -92,7 +93,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         console = Console(highlight=False, width=PLAIN_WIDTH)
     table = Table(*columns, header_style="bold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))  # markup in a citizen's words is text
     console.print(table)
 
 

@@ -35,6 +35,7 @@ from gateway.cli.output import (
     print_line,
     print_table,
 )
+from gateway.cli.ticket_life import print_life
 from gateway.kernel.codes import AssignmentState, Code, TicketState, Urgency
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
 from gateway.server.status import error_of
@@ -142,6 +143,7 @@ def show(
         print_json({"ticket": as_dict(ticket), "events": [as_dict(event) for event in found]})
         return
     print_fields(_fields(ticket))
+    print_life(ticket, with_texts=bool(purpose))
     if found:
         print_table(
             (

@@ -283,9 +283,9 @@ class Arbiter:
         await self._writer.write(uow, step, now=now, received=delivered)
         target = AuthorityCode(body.proposed_target) if body.proposed_target else None
         path = tuple(AuthorityCode(code) for code in proof.path)
-        filed = CaseFiled(
-            key, body.case, body.cause, source, target, body.header, path, proof.holder
-        )
+        refusers = tuple(map(AuthorityCode, body.refused_by))
+        facts = (body.case, body.cause, source, target, body.header, path, proof.holder, refusers)
+        filed = CaseFiled(key, *facts)
         if is_own or key.authority == NATION:
             return (filed,)
         return (CaseOpened(key, body.case, body.cause, target or source), filed)
@@ -446,7 +446,7 @@ class Arbiter:
         key = chain.key
         told: list[str] = [target, *(row.target for row in earlier), chains.begun_by(key)]
         for body, issuer in await docket.filings(uow, key):
-            told += (issuer, *body.path, body.proposed_target)
+            told += (issuer, *body.path, body.proposed_target, *body.refused_by)
             told += (statement_from_bytes(item.statement).issuer for item in body.attached)
         answers = await uow.select(
             store.ANSWERS_OF_CHAIN, scope=key.scope, ticket=key.ticket, chain=key.number

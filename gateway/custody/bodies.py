@@ -110,6 +110,7 @@ class CaseFiling:
     header: bytes = b""
     path: tuple[str, ...] = ()
     attached: tuple[SignedBytes, ...] = ()
+    refused_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ class InformationAnswer:
     asker: AuthorityCode
     answer_time: Instant
     commitments: tuple[Commitment, ...] = ()
+    ask_time: Instant | None = None  # older versions do not tell it
 
 
 Body = (

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from gateway.custody import bodies, chains, codec, machine, store
 from gateway.custody.coupling import Coupling
-from gateway.custody.model import CaseOpened, Chain
+from gateway.custody.model import CaseOpened, Chain, Verdict
 from gateway.custody.ports import ContentSource
-from gateway.custody.rows import chain_of
+from gateway.custody.rows import chain_of, made_of
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
@@ -119,5 +119,19 @@ class Filings:
             header=await self._content.header(uow, key.authority, key.ticket),
             path=chain.path,
             attached=await self._coupling.records(uow, chain),
+            refused_by=await self._refused_by(uow, chain),
         )
         return replace(say, body=body)
+
+    async def _refused_by(self, uow: UnitOfWork, chain: Chain) -> tuple[str, ...]:
+        """Return who declined an offer of this authority in the present era, each once."""
+        key, era = chain.key, chain.term_epoch.era if chain.term_epoch else 0
+        rows = await uow.select(
+            store.OFFERS_MADE_OF_TICKET, authority=key.authority, ticket=key.ticket
+        )
+        declined = (
+            made.target
+            for made in map(made_of, rows)
+            if made.key == key and made.epoch.era == era and made.verdict is Verdict.DECLINED
+        )
+        return tuple(dict.fromkeys(declined))

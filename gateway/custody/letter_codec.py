@@ -59,6 +59,7 @@ def encode_answer(body: bodies.InformationAnswer) -> pb.InformationAnswer:
         asker=body.asker,
         answer_time=instant_to_pb(body.answer_time),
         commitments=_to_pb(body.commitments),
+        ask_time=instant_to_pb(body.ask_time) if body.ask_time is not None else None,
     )
 
 
@@ -69,12 +70,13 @@ def decode_answer(message: pb.InformationAnswer) -> bodies.InformationAnswer:
         asker=AuthorityCode(message.asker),
         answer_time=instant_from_pb(message.answer_time),
         commitments=_from_pb(message.commitments),
+        ask_time=instant_from_pb(message.ask_time) if message.HasField("ask_time") else None,
     )
 
 
-def block_to_bytes(text: str, rating: bytes = b"") -> bytes:
+def block_to_bytes(text: str, rating: bytes = b"", *, question: str = "") -> bytes:
     """Serialise the plaintext of a letter; `rating` is a serialised Rating of the standard."""
-    message = pb.LetterBlock(text=text)
+    message = pb.LetterBlock(text=text, question=question)
     if rating:
         message.rating.ParseFromString(rating)
     return message.SerializeToString(deterministic=True)
@@ -86,6 +88,11 @@ def block_from_bytes(block: bytes) -> tuple[str, bytes]:
     if not message.HasField("rating"):
         return message.text, b""
     return message.text, message.rating.SerializeToString(deterministic=True)
+
+
+def question_from_bytes(block: bytes) -> str:
+    """Return what an answer tells that was asked, or nothing."""
+    return pb.LetterBlock.FromString(block).question
 
 
 def _to_pb(values: tuple[bodies.Commitment, ...]) -> list[type_pb.Commitment]:

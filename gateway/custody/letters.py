@@ -142,15 +142,25 @@ def a_letter(
     rating: bytes = b"",
     act: int = 0,
     asker: str = "",
+    question: str = "",
+    ask_time: Instant | None = None,
 ) -> Letter:
-    """Return a letter with this text; `rating` is a serialised Rating of the standard."""
-    block = letter_codec.block_to_bytes(text, rating)
-    return Letter(kind, number, at, block, act=act, asker=asker)
+    """Return a letter with this text; `rating` is a serialised Rating of the standard.
+
+    An answer also tells what was asked and when, for who did not get the question.
+    """
+    block = letter_codec.block_to_bytes(text, rating, question=question)
+    return Letter(kind, number, at, block, act=act, asker=asker, ask_time=ask_time)
 
 
 def contents_of(letter: Letter) -> tuple[str, bytes]:
     """Return the text of a letter and its serialised rating, or nothing."""
     return letter_codec.block_from_bytes(letter.block)
+
+
+def question_of(letter: Letter) -> str:
+    """Return what was asked, as an answer tells it; nothing of an older version."""
+    return letter_codec.question_from_bytes(letter.block)
 
 
 # --- the way ----------------------------------------------------------------------------------
@@ -293,7 +303,9 @@ def _body(letter: Letter, promise: bodies.Commitment) -> LetterBody:
             return bodies.InformationRequest(letter.number, asker, letter.at, (promise,))
         case LetterKind.ANSWER:
             asker = AuthorityCode(letter.asker)
-            return bodies.InformationAnswer(letter.number, asker, letter.at, (promise,))
+            return bodies.InformationAnswer(
+                letter.number, asker, letter.at, (promise,), letter.ask_time
+            )
 
 
 def _letter(kind: LetterKind, body: LetterBody, block: bytes) -> Letter:
@@ -303,4 +315,6 @@ def _letter(kind: LetterKind, body: LetterBody, block: bytes) -> Letter:
         case bodies.InformationRequest():
             return Letter(kind, body.number, body.ask_time, block, asker=body.asker)
         case bodies.InformationAnswer():
-            return Letter(kind, body.number, body.answer_time, block, asker=body.asker)
+            return Letter(
+                kind, body.number, body.answer_time, block, asker=body.asker, ask_time=body.ask_time
+            )

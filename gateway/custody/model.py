@@ -316,7 +316,8 @@ class Letter:
     """An act of the citizen, a question to the citizen, or its answer; `block` is the plaintext.
 
     An act is known by its number, a question and its answer by asker and number. `act` is the
-    standard's number of the kind of act.
+    standard's number of the kind of act. `ask_time` is told by an answer, unless of an older
+    version.
     """
 
     kind: LetterKind
@@ -325,6 +326,7 @@ class Letter:
     block: bytes
     act: int = 0
     asker: str = ""
+    ask_time: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +375,7 @@ class CaseFiled:
     header: bytes
     path: tuple[AuthorityCode, ...]
     custodian: AuthorityCode | None = None
+    refused_by: tuple[AuthorityCode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def encode_filing(body: bodies.CaseFiling) -> pb.CaseFiling:
         proposed_target=body.proposed_target,
         path=body.path,
         attached=[signed_to_pb(item) for item in body.attached],
+        refused_by=body.refused_by,
     )
     if body.header:
         message.ticket.ParseFromString(body.header)
@@ -52,6 +53,7 @@ def decode_filing(message: pb.CaseFiling) -> bodies.CaseFiling:
         header=message.ticket.SerializeToString(deterministic=True),
         path=tuple(message.path),
         attached=tuple(signed_from_pb(item) for item in message.attached),
+        refused_by=tuple(message.refused_by),
     )
 
 

@@ -92,7 +92,7 @@ class Asking:
             saved = self._tickets.save(uow, citizen.answer(ticket, act, question, at=act.now))
             name = letter_key("answer", question.number, question.asker)
             await self._tickets.write_letter(uow, saved, name, answer)
-            await self._correspondence.send_answer(uow, saved, question, answer, act.now)
+            await self._correspondence.send_answer(uow, saved, question, act.now)
             return saved
 
         return await self._handling.run(call, target, step, name="ticket.answer")

@@ -39,7 +39,9 @@ from gateway.tickets.attachment_codec import File, files_of, with_file
 from gateway.tickets.attachments import (
     AVAILABLE,
     CHUNKS_PER_UNIT,
+    SIZE_FIELD,
     UPLOAD_KEPT,
+    UPLOADING,
     AttachmentRow,
     Attachments,
     Place,
@@ -107,7 +109,7 @@ class Attaching:
             NotCustodian: the same while an offer of it is open.
             QuotaExceeded: a bound of the ticket or the platform is reached.
             FieldInvalid: the offset lies beyond what is stored, or size or digest lie.
-            EtagMismatch: somebody else hands in the same file now.
+            EtagMismatch: somebody else hands in the same file now, or began it anew.
         """
         place = Place(call.principal.authority, start.ticket, start.file.digest)
         row = await self._begun(call, start, place)
@@ -132,6 +134,7 @@ class Attaching:
         async with self._database.unit() as uow:
             await uow.lock(_ticket_lock(place))
             await self._allowed(uow, call.principal, start)
+            await self._make_way(uow, call.principal, start, place)
             return await self._attachments.begin(
                 uow,
                 place,
@@ -139,6 +142,22 @@ class Attaching:
                 uploader=_uploader(call.principal),
                 now=self._clock.now(),
             )
+
+    async def _make_way(
+        self, uow: UnitOfWork, principal: Principal, start: Start, place: Place
+    ) -> None:
+        """Drop an unfinished upload of the file that announced another size, and record that.
+
+        One of the two sizes is wrong, and only the bytes tell which: the newer start is believed.
+        """
+        await uow.lock(place.lock)
+        known = await self._attachments.find(uow, place)
+        if known is None or known.size == start.file.size:
+            return
+        if known.state != UPLOADING or known.source:
+            return  # others announced its size, or it is here: `begin` refuses another
+        self._attachments.forget(uow, known)
+        self._audit.append(uow, self._entry(principal, place, "attachment.restart"))
 
     async def _is_listed(self, place: Place) -> bool:
         async with self._database.unit() as uow:
@@ -154,9 +173,7 @@ class Attaching:
         listed = {file.digest: file for file in files_of(content)}.get(start.file.digest)
         if listed is not None:
             if listed.size != start.file.size:
-                raise FieldInvalid(
-                    field="start.attachment.size", got=start.file.size, expected=listed.size
-                )
+                raise FieldInvalid(field=SIZE_FIELD, got=start.file.size, expected=listed.size)
             if ticket.followed and ticket.origin != ticket.authority:
                 raise _elsewhere(ticket)
             return ticket, content, True
@@ -176,7 +193,7 @@ class Attaching:
             held += piece[before:] if before < len(piece) else b""
             before = max(0, before - len(piece))
             if stored + len(held) > row.size:
-                raise await self._lied(call, row, field="start.attachment.size")
+                raise await self._lied(call, row, field=SIZE_FIELD)
             if len(held) >= unit:
                 stored = await self._store(place, stored, bytes(held[:unit]))
                 del held[:unit]
@@ -188,6 +205,8 @@ class Attaching:
             found = await self._attachments.find(uow, place)
         if found is None:
             raise ResourceNotFound(kind="attachment", name=place.name)
+        if found.size != row.size:
+            raise EtagMismatch(name=place.name, got=f"size {row.size}", expected=found.size)
         return found
 
     async def _store(self, place: Place, offset: int, block: bytes) -> int:
@@ -202,7 +221,8 @@ class Attaching:
         async with self._database.unit() as uow:
             await uow.lock(place.lock)
             found = await self._attachments.find(uow, place)
-            if found is not None and found.state != AVAILABLE:
+            is_same = found is not None and found.size == row.size  # nobody began it anew
+            if found is not None and is_same and found.state != AVAILABLE:
                 self._attachments.give_up(uow, found)
             self._audit.append(
                 uow,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.custody.letters import Standing, a_letter, contents_of
+from gateway.custody.letters import Standing, a_letter, contents_of, question_of
 from gateway.custody.model import Letter, LetterArrived, LetterKind, ProgressArrived
 from gateway.custody.service import CustodyService
 from gateway.database.uow import UnitOfWork
@@ -126,9 +126,15 @@ class Correspondence:
         known = citizen.find_question(ticket, letter.number, letter.asker)
         if known is not None and known.answer_time is not None:
             return None
-        # A later custodian gets the answer to what an earlier one asked.
-        question = known or Question(number=letter.number, asker=letter.asker, ask_time=letter.at)
+        # A later custodian gets the answer to what an earlier one asked, and with it the question.
+        question = known or Question(
+            number=letter.number, asker=letter.asker, ask_time=letter.ask_time or letter.at
+        )
         saved = self._tickets.save(uow, citizen.answer(ticket, act, question, at=letter.at))
+        asked = question_of(letter)
+        if known is None and asked:
+            name = letter_key("question", letter.number, letter.asker)
+            await self._tickets.write_letter(uow, saved, name, asked)
         name = letter_key("answer", letter.number, letter.asker)
         await self._tickets.write_letter(uow, saved, name, contents_of(letter)[0])
         return saved
@@ -186,10 +192,11 @@ class Correspondence:
         await self._send(uow, ticket, letter, question.ask_time)
 
     async def send_answer(
-        self, uow: UnitOfWork, ticket: Ticket, question: Question, text: str, now: Instant
+        self, uow: UnitOfWork, ticket: Ticket, question: Question, now: Instant
     ) -> None:
-        """Send an answer towards the custodian."""
-        await self._send(uow, ticket, _answer_letter(question, text, at=now), now)
+        """Send an answer that is kept here towards the custodian."""
+        letters = (await self._tickets.texts(uow, ticket.authority, ticket.number)).letters
+        await self._send(uow, ticket, _answer_letter(question, letters, at=now), now)
 
     async def resend(self, uow: UnitOfWork, ticket: Ticket, now: Instant) -> None:
         """Send everything again: the ticket has a new custodian, who takes each once."""
@@ -201,8 +208,7 @@ class Correspondence:
                 await self._send(uow, ticket, _act_letter(item, letters), now)
         for question in ticket.questions:
             if question.answer_time is not None:
-                name = letter_key("answer", question.number, question.asker)
-                letter = _answer_letter(question, letters.get(name, ""), at=question.answer_time)
+                letter = _answer_letter(question, letters, at=question.answer_time)
                 await self._send(uow, ticket, letter, now)
 
     async def _send(
@@ -331,5 +337,14 @@ def _act_letter(item: CitizenAct, letters: Mapping[str, str]) -> Letter:
     )
 
 
-def _answer_letter(question: Question, text: str, *, at: Instant) -> Letter:
-    return a_letter(LetterKind.ANSWER, question.number, at=at, text=text, asker=question.asker)
+def _answer_letter(question: Question, letters: Mapping[str, str], *, at: Instant) -> Letter:
+    number, asker = question.number, question.asker
+    return a_letter(
+        LetterKind.ANSWER,
+        number,
+        at=at,
+        text=letters.get(letter_key("answer", number, asker), ""),
+        asker=asker,
+        question=letters.get(letter_key("question", number, asker), ""),
+        ask_time=question.ask_time,
+    )

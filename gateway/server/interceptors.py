@@ -58,6 +58,7 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 log = structlog.get_logger()
 
 Behaviour = Callable[[Any, Context], Any]
+Refused = Callable[[Principal, str, str, LubiaoError], Awaitable[None]]
 Authenticate = Callable[[bytes], Principal]
 """From the PEM of the client certificate to the principal; raises when nobody stands behind it."""
 
@@ -71,6 +72,7 @@ class Gate(grpc.aio.ServerInterceptor):
         access: the matrix, applied on this node.
         traffic: what is in flight.
         metrics: where to count.
+        refused: told the principal, the method, the subject and the error of a refused RPC.
         request_bytes_max: the bound of one request.
     """
 
@@ -78,6 +80,7 @@ class Gate(grpc.aio.ServerInterceptor):
     access: AccessCheck
     traffic: Traffic
     metrics: Metrics
+    refused: Refused | None = None
     request_bytes_max: int = REQUEST_BYTES_MAX
 
     async def intercept_service(
@@ -157,11 +160,20 @@ class _Passage:
                 raise
             except Exception as error:  # the last place before the wire
                 outcome.note(error)
+                await self._tell(outcome, request, error)
                 await abort(context, error)
             finally:
                 latency = timedelta(seconds=time.monotonic() - began)
                 self.gate.metrics.rpc_ended(self.method, code=outcome.code, latency=latency)
                 self._log(outcome, latency)
+
+    async def _tell(self, outcome: _Outcome, request: Any, error: Exception) -> None:
+        """Tell the audit that somebody was refused; it must not hold up or change the answer."""
+        told, who = self.gate.refused, outcome.principal
+        if told is None or who is None or not isinstance(error, LubiaoError):
+            return
+        subject = getattr(request, "name", "") or getattr(request, "parent", "")
+        await told(who, self.method, str(subject), error)
 
     async def _admitted(
         self, behaviour: Behaviour, request: Any, context: Context, outcome: _Outcome

@@ -30,6 +30,7 @@ from gateway.delivery.blobs import LEASE, Wanted
 from gateway.kernel.errors import (
     CommitmentMismatch,
     EtagMismatch,
+    FieldInvalid,
     InvariantViolated,
     QuotaExceeded,
     ResourceNotFound,
@@ -50,6 +51,7 @@ BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_MAX = timedelta(minutes=1)
 AT_ONCE = from_microseconds(0)  # fetching is timed by the machine's clock, not by business time
 SWEPT_MAX = 100  # a page
+SIZE_FIELD = "start.attachment.size"
 UPLOADING, WANTED, AVAILABLE, REFUSED = "UPLOADING", "WANTED", "AVAILABLE", "REFUSED"
 
 
@@ -183,12 +185,12 @@ class Attachments:
 
         Raises:
             QuotaExceeded: the ticket has its 20 files, or the platform its bytes of the day.
-            EtagMismatch: the file was begun with another size.
+            FieldInvalid: the file is known with another size.
         """
         await uow.lock(place.lock)
         known = await self.find(uow, place)
         if known is not None and known.size != file.size:
-            raise EtagMismatch(name=place.name, got=f"size {file.size}", expected=known.size)
+            raise FieldInvalid(field=SIZE_FIELD, got=file.size, expected=known.size)
         if known is not None and known.state in (UPLOADING, AVAILABLE):
             return known
         await self._check_room(uow, place)
@@ -245,7 +247,7 @@ class Attachments:
         All are 128 KiB but the last of the file. `kept` is how long nobody else takes over.
 
         Raises:
-            EtagMismatch: the file does not end at `offset` (any more).
+            EtagMismatch: the file does not end at `offset`, or has another size (by now).
         """
         async with self._database.unit() as uow:
             await uow.lock(place.lock)
@@ -253,6 +255,9 @@ class Attachments:
             stored = row.stored_size if row is not None else -1
             if row is None or row.state not in (UPLOADING, WANTED) or stored != offset:
                 raise EtagMismatch(name=place.name, got=f"offset {offset}", expected=stored)
+            end = offset + sum(map(len, chunks))
+            if end > row.size or (end % CHUNK_BYTES and end != row.size):
+                raise EtagMismatch(name=place.name, got=f"end {end}", expected=row.size)
             key = await self._tickets.content_key(uow, place.authority, place.ticket)
             for chunk in chunks:
                 number = stored // CHUNK_BYTES
@@ -342,6 +347,9 @@ class Attachments:
             known = await self.find(uow, Place(authority, ticket, file.digest))
             if known is not None and known.state == AVAILABLE:
                 continue
+            if known is not None and known.size != file.size:
+                self._forget_bytes(uow, known)  # what others announced is what counts
+                known = None
             if known is not None and known.state == UPLOADING:
                 uow.put(ATTACHMENTS, replace(known, source=source))  # if it is given up
                 continue

@@ -1,12 +1,16 @@
 """`lubiao demo` as a user runs it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+UP_SECONDS_MAX = 120.0
 KEYS = {
     "tickets", "children", "completed", "referred", "merged", "withdrawn", "in_triage", "in_case",
     "lost", "duplicated", "seconds", "cases", "nodes", "variations", "hub",
@@ -31,3 +35,30 @@ def test_demo_ends_every_case_as_its_row_says(tmp_path: Path) -> None:
     ends = ("completed", "referred", "merged", "withdrawn", "in_triage", "in_case")
     assert summary["tickets"] + summary["children"] == sum(summary[end] for end in ends)
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.timeout(300)
+def test_demo_starts_a_killed_node_again_and_ends_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-m", "gateway", "demo", "--once", "--json", "--tickets", "20"]
+    with subprocess.Popen(
+        [*command, "--authorities", "120000,130000", "--dir", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        submitted = folder / "logs" / "adapter-120000-p1.log"
+        end = time.monotonic() + UP_SECONDS_MAX
+        while not submitted.exists():  # the nodes are up when the parties are started
+            assert demo.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(2)  # tickets are on their way
+        _, _, pid = (folder / "nodes" / "hebei" / "serving").read_text().split()
+        os.kill(int(pid), signal.SIGKILL)
+        output, errors = demo.communicate(timeout=240)
+    assert demo.returncode == 0, errors[-4000:]
+    assert "hebei" in errors
+    summary = json.loads(output)
+    assert summary["lost"] == summary["duplicated"] == 0
+    assert [case for case in summary["cases"] if not case["ok"]] == []

@@ -124,7 +124,8 @@ async def _look(
 
     Of many variations nothing is read while most of them are under way, but for the last look.
     """
-    federation.check_alive()
+    for name in federation.revive():
+        say(f"{name} 意外终止，已重新启动。", f"{name} died and was started again.")
     many = options.is_once and len(programme.varied) > VARIATIONS_WATCHED_MAX
     if many and not is_last and await federation.is_busy(observer, least=BUSY_LEAST):
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from gateway.kernel.ids import NATION
 
 UP_SECONDS_MAX = 90.0  # first start: making a database cluster and migrating it, on a slow machine
 POLL_SECONDS = 0.25
+DEATHS_MAX = 5  # of one process; more is a defect, not a mishap
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -40,6 +42,7 @@ class Federation:
     layout: Layout
     endpoints: Mapping[str, str]  # node name -> host:port
     processes: Processes = field(init=False)
+    deaths: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Prepare the log folder."""
@@ -154,6 +157,21 @@ class Federation:
         tail = "\n".join(lines[-15:])
         message = f"{dead[0].name} ended by itself; the end of {dead[0].log}:\n{tail}"
         raise StartFailedError(message)
+
+    def revive(self) -> list[str]:
+        """Start again what died, as a supervisor would; return the names.
+
+        Raises:
+            StartFailedError: one dies again and again.
+        """
+        names = []
+        for dead in self.processes.dead():
+            self.deaths[dead.name] += 1
+            if self.deaths[dead.name] > DEATHS_MAX:
+                self.check_alive()
+            self.processes.restart(dead.name)
+            names.append(dead.name)
+        return names
 
     def submitted(self) -> list[Submitted]:
         """Return the submitters' own lists."""

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,11 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.audit.store import ENTRIES_AFTER
 from gateway.database.table import Query
 from gateway.database.uow import Database, UnitOfWork
 from gateway.delivery.blobs import LEASE, BlobFetcher, BlobServer, Part, Wanted
-from gateway.dispatch.attaching import Attaching, Handed, Start
+from gateway.dispatch.attaching import Attaching, Handed
 from gateway.dispatch.codec import content_from_bytes
 from gateway.kernel.errors import (
     EtagMismatch,
@@ -50,95 +42,40 @@ from gateway.tickets.attachments import (
     Place,
 )
 from gateway.trust.chunks import CHUNK_BYTES
-from gateway.trust.principal import Principal, Role
+from gateway.trust.principal import Role
 from hotline.ticket.v1 import ticket_pb2
+from tests.contract.tickets.files import (
+    CONTENT,
+    HEBEI,
+    LANGFANG,
+    TIANJIN,
+    Cut,
+    a_file,
+    announced,
+    at_the_desk,
+    audits,
+    cut_pieces,
+    pieces,
+    read,
+    shown,
+    upload,
+)
 from tests.fixtures.nodes import (
     HOSTED,
     IDS,
     SPLIT,
     Federation,
     Node,
-    a_call,
     a_federation,
     a_message,
     a_person,
     a_platform,
 )
 
-TIANJIN, HEBEI, LANGFANG = "120000", "130000", "131000"
-CONTENT = hashlib.shake_256(b"attachment").digest(5 * CHUNK_BYTES + 11)
-PURPOSE = "handling"
-
-
-def a_file(content: bytes = CONTENT) -> File:
-    return File(
-        digest=hashlib.sha256(content).hexdigest(),
-        size=len(content),
-        media_type="image/jpeg",
-        file_name="虚构.jpg",
-    )
-
-
-async def pieces(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
-
-
-class Cut(Exception):
-    """The connection of an upload is gone."""
-
-
-async def cut_pieces(content: bytes) -> AsyncIterator[bytes]:
-    async for piece in pieces(content):
-        yield piece
-    raise Cut
-
-
-async def upload(
-    node: Node,
-    number: str,
-    content: bytes = CONTENT,
-    *,
-    principal: Principal | None = None,
-    file: File | None = None,
-    offset: int = 0,
-    sent: AsyncIterator[bytes] | None = None,
-) -> Handed:
-    call = a_call(principal or a_platform(HEBEI), "UploadAttachment")
-    start = Start(TicketNumber(number), file or a_file(content), offset)
-    return await node.dispatch.attaching.upload(call, start, sent or pieces(content[offset:]))
-
-
-async def read(node: Node, principal: Principal, number: str, *, offset: int = 0) -> bytes:
-    place = Place(principal.authority, TicketNumber(number), a_file().digest)
-    chunks = node.dispatch.attaching.download(principal, place, offset=offset, purpose=PURPOSE)
-    return b"".join([chunk async for chunk in chunks])
-
-
-async def shown(node: Node, authority: str, number: str) -> ticket_pb2.TicketContent:
-    found = await node.dispatch.reader.get(
-        a_person(authority, Role.SUPERVISOR), TicketNumber(number), purpose=""
-    )
-    assert found.texts is not None
-    return ticket_pb2.TicketContent.FromString(found.texts.content)
-
-
-async def audits(node: Node, act: str) -> list[tuple[str, str]]:
-    async with node.database.unit() as uow:
-        rows = await uow.select(ENTRIES_AFTER, txid=0, position=0, limit=1_000)
-    return [(row.principal, row.outcome) for row in rows if row.act == act]
-
 
 @pytest.fixture
 def federation(database: Database) -> Federation:
     return a_federation(HOSTED, databases={"hebei": database})
-
-
-async def at_the_desk(federation: Federation, external_id: str = "T-1") -> str:
-    """Return the number of a ticket that 河北 keeps: its place is the province."""
-    message = a_message(external_id, region="130000")
-    ticket = await federation.create(a_platform(HEBEI), message)
-    return ticket.name.removeprefix("tickets/")
 
 
 async def test_a_file_is_listed_and_readable_once_its_digest_was_true(
@@ -358,16 +295,6 @@ def a_fetcher(
 
 def a_wire(federation: Federation, authority: str, **options: object) -> Wire:
     return Wire(federation, federation.node_of(authority).name, **options)  # type: ignore[arg-type] # options of Wire
-
-
-async def announced(federation: Federation) -> str:
-    """Hand in a message of 天津 for 廊坊 that lists a file, and carry it there."""
-    message = a_message()
-    message.content.attachments.append(file_to_pb(a_file()))
-    message.content.attachments[0].available = True  # only the node may say so
-    ticket = await federation.create(a_platform(TIANJIN), message)
-    await federation.settle()
-    return ticket.name.removeprefix("tickets/")
 
 
 async def fetch_until_quiet(federation: Federation, fetchers: Sequence[BlobFetcher]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.custody.servicer import CustodyServicer
 from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
-from gateway.tickets.model import Ticket
+from gateway.tickets.model import Ticket, letter_key
 from gateway.tickets.tokens import Tokens
 from gateway.trust.principal import Role
 from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
@@ -30,6 +31,7 @@ from tests.fixtures.nodes import (
     a_platform,
     reference,
 )
+from tests.unit.dispatch.letters import Story
 
 TIANJIN, HEBEI, SHANGHAI = (AuthorityCode(code) for code in ("120000", "130000", "310000"))
 HOSTS: Mapping[str, Sequence[str]] = {
@@ -163,6 +165,24 @@ async def test_the_ruled_province_takes_what_it_had_refused(target: AuthorityCod
     left = await copy_of(federation, TIANJIN, name)
     assert left.followed
     assert (left.custodian, left.case) == (target, "")
+
+
+async def test_the_ruled_province_sees_what_was_asked_and_answered_before() -> None:
+    federation = a_federation(HOSTS, with_arbiter=True)
+    panel = a_panel(federation)
+    name = await disputed(federation)
+    story = Story(federation, TIANJIN, TicketNumber(name.removeprefix("tickets/")))
+    await story.ask(TIANJIN, "测试问题")
+    federation.clock.advance(timedelta(minutes=5))
+    await story.answer(1, "测试答复")
+    await rule(federation, panel, kind="REASSIGN", target=SHANGHAI)
+    [known] = (await story.copy(SHANGHAI)).questions
+    assert (known,) == (await story.copy(TIANJIN)).questions
+    assert known.answer_time is not None
+    assert known.answer_time > known.ask_time
+    letters = (await story.texts(SHANGHAI)).letters
+    assert letters[letter_key("question", 1, TIANJIN)] == "测试问题"
+    assert letters[letter_key("answer", 1, TIANJIN)] == "测试答复"
 
 
 async def test_an_upheld_province_dispatches_what_waited() -> None:

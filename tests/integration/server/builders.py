@@ -16,7 +16,7 @@ from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import SystemClock
 from gateway.server.access import FEDERATION, TICKETS, AccessCheck
 from gateway.server.client import open_channel
-from gateway.server.interceptors import REQUEST_BYTES_MAX, Gate
+from gateway.server.interceptors import REQUEST_BYTES_MAX, Gate, Refused
 from gateway.server.server import (
     Server,
     Service,
@@ -123,6 +123,7 @@ async def a_node(
     tickets: object | None = None,
     quota: Quota | None = None,
     request_bytes_max: int = REQUEST_BYTES_MAX,
+    refused: Refused | None = None,
     hosted: frozenset[str] = frozenset({"130000"}),
     more: Mapping[str, Service] | None = None,
     with_reflection: bool = False,
@@ -145,6 +146,7 @@ async def a_node(
         ),
         traffic=Traffic(node=NODE, quota=quota),
         metrics=metrics,
+        refused=refused,
         request_bytes_max=request_bytes_max,
     )
     server = build_server(

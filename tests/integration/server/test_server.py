@@ -28,7 +28,7 @@ from gateway.server.context import current_call, principal_of
 from gateway.server.status import DETAILS_KEY, from_status
 from gateway.server.traffic import Quota
 from gateway.trust.certificates import CertificateAuthority
-from gateway.trust.principal import Role
+from gateway.trust.principal import Principal, Role
 from hotline.federation.v1 import federation_service_pb2 as federation_pb
 from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
 from hotline.ticket.v1 import ticket_pb2
@@ -313,3 +313,15 @@ async def health_of(channel: grpc.aio.Channel, service: str) -> int:
     stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call] # no stubs
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
     return int(answer.status)
+
+
+async def test_a_refused_act_is_told_with_its_subject_and_reason(tmp_path: Path) -> None:
+    told: list[tuple[str, str, str, str]] = []
+
+    async def refused(principal: Principal, method: str, subject: str, error: LubiaoError) -> None:
+        told.append((principal.name, method.rpartition("/")[2], subject, error.reason))
+
+    async with a_node(tmp_path, refused=refused) as node:
+        error = await error_of_assigning(node.staff(Role.HANDLER))
+    assert isinstance(error, RoleMissing)
+    assert told == [("lubiao://130000/staff/p1", "AssignTicket", NAME, "ROLE_MISSING")]

@@ -42,7 +42,7 @@ class Node:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, node: Node, *arguments: str) -> int:
-    monkeypatch.setattr(citizen, "_asked", node.ask)
+    monkeypatch.setattr(citizen, "asked", node.ask)
     return main(["ticket", *arguments, *OPTIONS])
 
 
@@ -76,7 +76,19 @@ def test_a_refused_act_is_told_with_its_reason(
 ) -> None:
     node = Node(refusal="TRANSITION_NOT_ALLOWED")
     assert run(monkeypatch, node, "urge", NUMBER) == 1
-    assert "TRANSITION_NOT_ALLOWED" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "结果: 状态不允许 [TRANSITION_NOT_ALLOWED]" in told.out
+    assert "请用 lubiao ticket show 查看状态" in told.err
+
+
+@pytest.mark.parametrize("token", ["CASE_PENDING", "NOT_CUSTODIAN", "A_REASON_OF_TOMORROW"])
+def test_every_reason_of_a_refusal_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], token: str
+) -> None:
+    assert run(monkeypatch, Node(refusal=token), "urge", NUMBER) == 1
+    told = capsys.readouterr()
+    assert token in told.out
+    assert told.err.strip()
 
 
 def test_one_split_names_several_regions(monkeypatch: pytest.MonkeyPatch) -> None:

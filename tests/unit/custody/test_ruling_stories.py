@@ -63,6 +63,7 @@ async def test_a_filing_tells_the_arbiter_what_it_needs_and_no_text(stage: Stage
     assert (filed.key.authority, filed.filer, filed.cause) == (NATION, TIANJIN, "refusals")
     assert filed.path == (TIANJIN,)
     assert filed.proposed_target == SHANGHAI
+    assert filed.refused_by == (HEBEI,), "who refused is a party"
     assert filed.header
     assert stage.chain(NATION, ticket).holding is Holding.ABSENT
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.custody.letters import a_letter
+from gateway.custody.model import LetterKind
 from gateway.kernel.errors import (
     QuotaExceeded,
     ResourceNotFound,
@@ -14,7 +16,7 @@ from gateway.kernel.errors import (
     TransitionNotAllowed,
 )
 from gateway.tickets.codec import ticket_to_pb
-from gateway.tickets.model import QUESTIONS_MAX, letter_key
+from gateway.tickets.model import QUESTIONS_MAX, Question, letter_key
 from gateway.trust.principal import Role
 from tests.fixtures.nodes import a_call, a_person, a_platform
 from tests.unit.dispatch.letters import (
@@ -26,6 +28,7 @@ from tests.unit.dispatch.letters import (
     SHIJIAZHUANG,
     SUZHOU,
     TIANJIN,
+    Story,
     a_far_story,
     a_story,
 )
@@ -81,14 +84,54 @@ async def test_a_question_while_an_offer_is_out_leaves_its_window_alone() -> Non
     assert len((await story.copy(TIANJIN)).questions) == 1
 
 
-async def test_the_answer_to_an_earlier_custodian_reaches_the_present_one() -> None:
+async def test_the_answer_to_an_earlier_custodian_reaches_the_present_one_with_the_question() -> (
+    None
+):
     story = await a_story(TIANJIN, "130000", FAR_SPLIT)
     await story.ask(HEBEI, "测试问题")
+    [asked] = (await story.copy(HEBEI)).questions
     await story.offer(HEBEI, LANGFANG)
     await story.decide(LANGFANG, accepts=True)
+    story.federation.clock.advance(timedelta(minutes=5))
     await story.answer(1, "测试答复")
-    [known] = (await story.copy(LANGFANG)).questions
-    assert (known.asker, known.answer_time is None) == (HEBEI, False)
+    await knows_both(story, LANGFANG, asked)
+
+
+async def test_a_later_custodian_gets_an_earlier_answer_with_its_question() -> None:
+    story = await a_story(TIANJIN, "130000", FAR_SPLIT)
+    await story.ask(HEBEI, "测试问题")
+    [asked] = (await story.copy(HEBEI)).questions
+    story.federation.clock.advance(timedelta(minutes=5))
+    await story.answer(1, "测试答复")
+    await story.offer(HEBEI, LANGFANG)
+    await story.decide(LANGFANG, accepts=True)
+    await knows_both(story, LANGFANG, asked)
+
+
+async def knows_both(story: Story, authority: str, asked: Question) -> None:
+    """Check that a copy which did not know the question shows it whole, with its answer."""
+    [known] = (await story.copy(authority)).questions
+    assert (known.asker, known.ask_time) == (asked.asker, asked.ask_time)
+    assert known.answer_time is not None
+    assert known.answer_time > known.ask_time
+    letters = (await story.texts(authority)).letters
+    assert letters[letter_key("question", 1, asked.asker)] == "测试问题"
+    assert letters[letter_key("answer", 1, asked.asker)] == "测试答复"
+
+
+async def test_an_answer_of_an_older_version_brings_no_question() -> None:
+    story = await a_story(TIANJIN, "130000", FAR_SPLIT)
+    node, now = story.federation.node_of(TIANJIN), story.federation.clock.now()
+    letter = a_letter(LetterKind.ANSWER, 1, at=now, text="测试答复", asker=LANGFANG)
+    async with node.database.unit() as uow:
+        await node.custody.letters.post(
+            uow, authority=TIANJIN, ticket=story.number, letter=letter, now=now
+        )
+    await story.federation.settle()
+    [known] = (await story.copy(HEBEI)).questions
+    assert (known.ask_time, known.answer_time) == (now, now)
+    letters = (await story.texts(HEBEI)).letters
+    assert letters == {letter_key("answer", 1, LANGFANG): "测试答复"}
 
 
 async def test_what_the_origin_itself_asks_it_answers_itself() -> None:

@@ -541,6 +541,7 @@ class CaseFiling(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     ATTACHED_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    REFUSED_BY_FIELD_NUMBER: _builtins.int
     ground: _builtins.int
     """Ground of a dispute (code DG 1–9). 中文: 争议类型"""
     case: _builtins.str
@@ -565,6 +566,10 @@ class CaseFiling(_message.Message):
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Authorities that held it in this era, in order. 中文: 经手机构"""
 
+    @_builtins.property
+    def refused_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Authorities that refused it in this term of the filer; they are parties too. 中文: 拒收机构"""
+
     def __init__(
         self,
         *,
@@ -576,10 +581,11 @@ class CaseFiling(_message.Message):
         ticket: Global___TicketHeader | None = ...,
         attached: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
         path: _abc.Iterable[_builtins.str] | None = ...,
+        refused_by: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_record", b"last_record", "ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "case", b"case", "cause", b"cause", "ground", b"ground", "last_record", b"last_record", "path", b"path", "proposed_target", b"proposed_target", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "case", b"case", "cause", b"cause", "ground", b"ground", "last_record", b"last_record", "path", b"path", "proposed_target", b"proposed_target", "refused_by", b"refused_by", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1114,6 +1120,7 @@ class InformationAnswer(_message.Message):
     ASKER_FIELD_NUMBER: _builtins.int
     ANSWER_TIME_FIELD_NUMBER: _builtins.int
     COMMITMENTS_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number of the question. 中文: 序号"""
     asker: _builtins.str
@@ -1126,6 +1133,12 @@ class InformationAnswer(_message.Message):
     def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
         """Commitments to the blocks beside it: `letter_block`. 中文: 内容承诺"""
 
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked, UTC, for who did not get the question; absent from older versions.
+        中文: 询问时间
+        """
+
     def __init__(
         self,
         *,
@@ -1133,10 +1146,11 @@ class InformationAnswer(_message.Message):
         asker: _builtins.str = ...,
         answer_time: _timestamp_pb2.Timestamp | None = ...,
         commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "ask_time", b"ask_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "asker", b"asker", "commitments", b"commitments", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "ask_time", b"ask_time", "asker", b"asker", "commitments", b"commitments", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1150,8 +1164,13 @@ class LetterBlock(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     RATING_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What was said; 4,000 characters at most. 中文: 内容"""
+    question: _builtins.str
+    """What was asked, of an answer, for who did not get the question; 2,000 characters at most.
+    中文: 问题
+    """
     @_builtins.property
     def rating(self) -> _ticket_pb2.Rating:
         """The rating, of an act that rates. 中文: 评价"""
@@ -1161,10 +1180,11 @@ class LetterBlock(_message.Message):
         *,
         text: _builtins.str = ...,
         rating: _ticket_pb2.Rating | None = ...,
+        question: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rating", b"rating", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "rating", b"rating", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
