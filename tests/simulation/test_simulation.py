@@ -15,7 +15,7 @@ from tests.simulation.checkers import Violation
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.run import play
 
-SEEDS = 28
+SEEDS = 200
 SLICES = 4
 MUTANT_SEEDS_MAX = 60
 FAULTS = {
