@@ -24,6 +24,10 @@ class BlockOpener:
         """Make the opener."""
         self._keys = keys
 
+    def lives_here(self, authority: AuthorityCode) -> bool:
+        """Tell whether an authority is hosted here: what it says comes within its own step."""
+        return authority in self._keys.codes()
+
     def open(
         self,
         block: SealedBlock | None,

@@ -321,6 +321,9 @@ class Receiver:
         if is_ruled and statement.issuer not in (*chain.parties, chains.begun_by(key)):
             # Its StandDown proves that it held the ticket; the two may overtake each other.
             raise ResourceNotFound(kind="StandDown", name=f"{key.ticket} of {statement.issuer}")
+        if is_ruled and chain.content_due and not self._opener.lives_here(statement.issuer):
+            # Nobody could keep who calls before there is a copy; it comes again after the text.
+            raise ResourceNotFound(kind="content", name=f"tickets/{key.ticket}")
         identity = self._opener.open(
             delivered.block(IDENTITY),
             key=key,

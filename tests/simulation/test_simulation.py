@@ -43,6 +43,12 @@ def test_no_property_is_violated_in_any_seed(part: int) -> None:
     assert set(faults) >= FAULTS, "every kind of fault must have fired"
 
 
+@pytest.mark.parametrize("seed", [257, 303])
+def test_a_seed_that_once_lost_the_caller_stays_clean(seed: int) -> None:
+    """A Release overtook the text that the ruled custodian waits for."""
+    assert play(seed)
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_dropped_rule_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
