@@ -216,12 +216,12 @@ class Checkers:
                 continue
             if term.epoch.era != before.epoch.era:
                 continue  # late terms of an older era were counted in it
+            if term.homeward:  # also by the province's Assumption: no hop, and it needs no case
+                path = [code for code in path if code != before.custodian]
+                continue
             if term.consented:
                 path.append(term.custodian)
                 hops += 1
-                continue
-            if term.homeward:
-                path = [code for code in path if code != before.custodian]
                 continue
             hops += 1
             if term.custodian in path or hops > 2:

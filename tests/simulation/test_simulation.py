@@ -43,9 +43,9 @@ def test_no_property_is_violated_in_any_seed(part: int) -> None:
     assert set(faults) >= FAULTS, "every kind of fault must have fired"
 
 
-@pytest.mark.parametrize("seed", [257, 303])
-def test_a_seed_that_once_lost_the_caller_stays_clean(seed: int) -> None:
-    """A Release overtook the text that the ruled custodian waits for."""
+@pytest.mark.parametrize("seed", [257, 303, 383])
+def test_a_seed_that_once_failed_stays_clean(seed: int) -> None:
+    """257, 303: a Release overtook the text. 383: the checker took a way home for a hop."""
     assert play(seed)
 
 
