@@ -13,7 +13,6 @@ import time
 import asyncpg
 
 from benchmarks import load, stage
-from benchmarks.echo import METHOD
 from benchmarks.rows import Row, median_row
 from benchmarks.submit import cost_sheet
 from gateway.database.embedded import EmbeddedPostgres
@@ -55,16 +54,9 @@ async def measure(*, runs: int, tickets: int) -> list[Row]:
             rates.append(tickets / (time.monotonic() - began))
             for node, found in costs.items():
                 found.append(running.cost(node).since(before[node]))
-            with running.echo(SOURCE, SOURCE_NODE) as (echo_channel, _):
-                echo = echo_channel.unary_unary(
-                    METHOD,
-                    request_serializer=pb.CreateTicketRequest.SerializeToString,
-                    response_deserializer=pb.CreateTicketResponse.FromString,
-                )
-                await echo_channel.channel_ready()
+            async with running.echo(SOURCE, SOURCE_NODE) as echo:
                 await load.drive(_requests(WARM_UP), echo)
                 echo_rates.append(await load.drive(_requests(tickets), echo))
-                await echo_channel.close()
         await target.close()
         await channel.close()
         samples = running.stop()

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import grpc
 import psutil
 
+from benchmarks.echo import METHOD
 from gateway.cli.demo.federation import Federation
 from gateway.cli.demo.make import make
 from gateway.cli.demo.processes import free_ports, postmaster_pid, stop_postmaster
@@ -24,11 +25,13 @@ from gateway.cli.demo.topology import load_topology
 from gateway.kernel.time import SystemClock
 from gateway.server.client import CertificateFolder
 from gateway.trust.certificates import CertificateAuthority, IssuedCertificate, node_host
+from hotline.ticket.v1 import ticket_service_pb2 as pb
 
 UP_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.05
 MIB = 1024 * 1024
+Echo = Callable[[pb.CreateTicketRequest], Awaitable[pb.CreateTicketResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +126,9 @@ class Stage:
             options=[("grpc.ssl_target_name_override", node_host(node))],
         )
 
-    @contextmanager
-    def echo(self, authority: str, node: str) -> Iterator[tuple[grpc.aio.Channel, psutil.Process]]:
-        """Run the echo server with a node's certificate; give a platform's channel to it."""
+    @asynccontextmanager
+    async def echo(self, authority: str, node: str) -> AsyncIterator[Echo]:
+        """Run the echo server with a node's certificate; give a platform's call to it."""
         [port] = free_ports(1)
         tls = self.federation.layout.node(node) / "tls"
         bundle = self.folder / "echo-bundle.pem"
@@ -142,7 +145,13 @@ class Stage:
             options=[("grpc.ssl_target_name_override", node_host(node))],
         )
         try:
-            yield channel, psutil.Process(process.pid)
+            await channel.channel_ready()
+            yield channel.unary_unary(
+                METHOD,
+                request_serializer=pb.CreateTicketRequest.SerializeToString,
+                response_deserializer=pb.CreateTicketResponse.FromString,
+            )
+            await channel.close()
         finally:
             process.terminate()
             process.wait(STOP_SECONDS_MAX)

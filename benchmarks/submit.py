@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks import load, stage
-from benchmarks.echo import METHOD
 from benchmarks.peer_rows import write_same_rows
 from benchmarks.profile import OTHER, PARTS
 from benchmarks.rows import Row, median_row
@@ -45,16 +44,9 @@ async def measure(*, runs: int, tickets: int) -> list[Row]:
             data = running.federation.layout.database(NODE)
             rate, rows_per_ticket = await write_same_rows(data, numbers)
             peer_rates.append(rate)
-            with running.echo(AUTHORITY, NODE) as (echo_channel, _):
-                echo = echo_channel.unary_unary(
-                    METHOD,
-                    request_serializer=pb.CreateTicketRequest.SerializeToString,
-                    response_deserializer=pb.CreateTicketResponse.FromString,
-                )
-                await echo_channel.channel_ready()
+            async with running.echo(AUTHORITY, NODE) as echo:
                 await load.drive(_requests(WARM_UP), echo)
                 echo_rates.append(await load.drive(_requests(tickets), echo))
-                await echo_channel.close()
         await channel.close()
         samples = running.stop()[NODE]
     return [

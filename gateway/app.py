@@ -34,7 +34,7 @@ from gateway.directory.follower import RosterFollower, RosterKeeper
 from gateway.directory.holder import RosterHolder
 from gateway.directory.servicer import FederationServicer
 from gateway.directory.store import RosterFile
-from gateway.ground import Ground, Part, Task
+from gateway.ground import Ground, Part, Task, measure_queues
 from gateway.kernel import crashpoints
 from gateway.kernel.errors import LubiaoError, PeerUnreachable
 from gateway.kernel.time import BusinessClock, Clock, SystemClock
@@ -114,7 +114,8 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
         _trace(settings)
         stack.callback(traces.stop)
         database = await stack.enter_async_context(_database(settings, stopping))
-        part = _part(parts, database)
+        ground = _ground(parts, database)
+        part = _part(ground)
         if part is not None:
             stack.push_async_callback(part.close)
             await part.prepare()
@@ -126,7 +127,7 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
             stack.push_async_callback(telemetry.stop)
         _write_addresses(settings, server.port, metrics_port)
         stack.callback(settings.serving_path.unlink, missing_ok=True)
-        tasks = _tasks(parts, stopping, database, part)
+        tasks = _tasks(parts, stopping, ground, part)
         supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
         try:
             yield server
@@ -140,11 +141,9 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
 # --- parts, in the order of a start ---------------------------------------------------------
 
 
-def _part(parts: Parts, database: PostgresDatabase) -> Part | None:
-    """Return the rooms of the node's roles; a mere directory has none."""
-    settings = parts.settings
-    ground = Ground(
-        settings=settings,
+def _ground(parts: Parts, database: PostgresDatabase) -> Ground:
+    return Ground(
+        settings=parts.settings,
         database=database,
         holder=parts.holder,
         machine_clock=parts.clocks.machine,
@@ -152,9 +151,14 @@ def _part(parts: Parts, database: PostgresDatabase) -> Part | None:
         credentials=parts.folder.channel_credentials(),
         metrics=parts.metrics,
     )
-    if NodeRole.CUSTODIAN in settings.roles:
+
+
+def _part(ground: Ground) -> Part | None:
+    """Return the rooms of the node's roles; a mere directory has none."""
+    roles = ground.settings.roles
+    if NodeRole.CUSTODIAN in roles:
         return Custodian(ground)
-    if settings.roles & {NodeRole.HUB, NodeRole.ARBITER}:
+    if roles & {NodeRole.HUB, NodeRole.ARBITER}:
         return Nation(ground)
     return None
 
@@ -312,12 +316,12 @@ def _write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
 def _tasks(
     parts: Parts,
     stopping: asyncio.Event,
-    database: PostgresDatabase,
+    ground: Ground,
     part: Part | None,
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {
         "roster keeper": RosterKeeper(holder=parts.holder).run,
-        "purge": lambda: _purge(database),
+        "purge": lambda: _purge(ground.database),
     }
     if parts.settings.directory.node:
         follower = RosterFollower(
@@ -327,7 +331,7 @@ def _tasks(
         tasks["roster follower"] = follower.run
     if part is not None:
         tasks |= part.tasks(stopping)
-        tasks["gauges"] = lambda: _gauges(part)
+        tasks["gauges"] = lambda: _gauges(ground)
     return tasks
 
 
@@ -365,9 +369,9 @@ async def _purge(database: PostgresDatabase) -> None:
         await asyncio.sleep(PURGE_INTERVAL.total_seconds())
 
 
-async def _gauges(part: Part) -> None:
+async def _gauges(ground: Ground) -> None:
     """Show what waits for peers, every few seconds."""
     while True:
         with suppress(LubiaoError):
-            await part.measure()
+            await measure_queues(ground)
         await asyncio.sleep(GAUGES_INTERVAL.total_seconds())

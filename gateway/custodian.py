@@ -31,7 +31,7 @@ from gateway.database.timers import TimerRunner
 from gateway.delivery.blobs import BlobFetcher, BlobServer
 from gateway.delivery.servicer import PeerServicer
 from gateway.dispatch.assembly import build_dispatch, build_tickets
-from gateway.ground import Ground, Task, build_delivery, measure_queues
+from gateway.ground import Ground, Task, build_delivery
 from gateway.kernel.data import data_path
 from gateway.kernel.errors import LubiaoError
 from gateway.kernel.ids import SystemIds
@@ -235,10 +235,6 @@ class Custodian:
             "timers": partial(self._timers.run, stopping),
             "filings": self._file_waiting_cases,
         }
-
-    async def measure(self) -> None:
-        """Show what waits for peers."""
-        await measure_queues(self._ground)
 
     async def close(self) -> None:
         """Close the channels to peers."""

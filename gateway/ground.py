@@ -47,10 +47,6 @@ class Part(Protocol):
         """Return what runs beside the server, by name."""
         ...
 
-    async def measure(self) -> None:
-        """Show what waits."""
-        ...
-
     async def close(self) -> None:
         """Close what it opened."""
         ...

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
-from gateway.audit.model import AuditEntry
 from gateway.audit.service import SEAL_TIMER, AuditLog, SealHandler, start_sealing
 from gateway.custody import assembly
 from gateway.custody.arbiter import FENCE_TIMER
@@ -23,7 +22,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
 from gateway.delivery.ports import StatementHandler
 from gateway.delivery.servicer import PeerServicer
-from gateway.ground import Ground, Task, build_delivery, measure_queues
+from gateway.ground import Ground, Task, build_delivery
 from gateway.hub.intake import ReportIntake
 from gateway.hub.model import HubPolicy
 from gateway.hub.service import HubMap
@@ -133,10 +132,6 @@ class Nation:
             tasks["map"] = partial(self._map.run, stopping)
         return tasks
 
-    async def measure(self) -> None:
-        """Show what waits for peers."""
-        await measure_queues(self._ground)
-
     async def close(self) -> None:
         """Close the channels to peers and the warehouse."""
         await self._delivery.transport.close()
@@ -150,16 +145,13 @@ def _taking(desk: ArbiterDesk, room: ArbitrationRoom, audit: AuditLog) -> Statem
     async def take(uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
         statement = delivered.statement
         events = await desk.receive(uow, delivered, now)
-        audit.append(
+        audit.statement_taken(
             uow,
-            AuditEntry(
-                time=now,
-                principal=f"authorities/{statement.issuer}",
-                role="peer",
-                act=f"statement.{statement.kind}",
-                subject=f"tickets/{statement.ticket}",
-                basis=f"statements/{statement.statement_id}",
-            ),
+            issuer=statement.issuer,
+            kind=statement.kind,
+            subject=f"tickets/{statement.ticket}",
+            statement_id=statement.statement_id,
+            now=now,
         )
         await room.arbitration.react(uow, events, now=now)
 

@@ -61,6 +61,7 @@ class AggregateServicer(pb_grpc.AggregateServiceServicer):
         """Push the report of a closed day."""
         principal = self._principal_of(context)
         province, now = _province(principal), self._reports.clock.now()
+        # Not by `Once`: a refusal is a line of the budget that stays, and no answer to keep.
         known = Request(
             principal=principal.name,
             request_id=request.request_id,

@@ -47,7 +47,6 @@ from gateway.kernel.errors import (
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, Instant, from_microseconds, to_microseconds
 from gateway.reference.calendar import Calendar
-from gateway.tickets.reader import role_of
 from gateway.tickets.tokens import Tokens
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal, PrincipalKind, Role
@@ -335,7 +334,7 @@ class Arbitration:
         entry = AuditEntry(
             time=now,
             principal=principal.name,
-            role=role_of(principal),
+            role=principal.acting_role,
             act=act,
             subject=subject,
             basis=basis[:NAME_LENGTH_MAX],

@@ -47,6 +47,27 @@ class AuditLog:
         """Stage an entry in the unit of the act that it records."""
         uow.insert(ENTRIES, to_row(entry))
 
+    def statement_taken(
+        self,
+        uow: UnitOfWork,
+        *,
+        issuer: str,
+        kind: str,
+        subject: str,
+        statement_id: str,
+        now: Instant,
+    ) -> None:
+        """Stage the entry of a peer's statement that was taken: an act of its issuer."""
+        entry = AuditEntry(
+            time=now,
+            principal=f"authorities/{issuer}",
+            role="peer",
+            act=f"statement.{kind}",
+            subject=subject,
+            basis=f"statements/{statement_id}",
+        )
+        self.append(uow, entry)
+
     async def list_after(
         self, uow: UnitOfWork, place: Place = BEGINNING, *, limit: int
     ) -> list[PlacedEntry]:

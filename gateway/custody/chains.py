@@ -200,3 +200,19 @@ def followers_of(key: ChainKey) -> tuple[AuthorityCode, ...]:
     city = AuthorityCode(key.ticket[:4] + "00")
     is_origin = not key.is_outer and key.number == 1 and is_in_scope(city, key.scope)
     return (begun_by(key), city) if is_origin else (begun_by(key),)
+
+
+async def said(
+    uow: UnitOfWork, key: ChainKey, *, issuer: str, kind: str, epoch: Epoch
+) -> list[store.StatementRow]:
+    """Read what is kept here of an identity: the statements of a kind that an issuer made."""
+    return await uow.select(
+        store.STATEMENT_IDENTITY,
+        authority=key.authority,
+        ticket=key.ticket,
+        scope=key.scope,
+        number=key.number,
+        issuer=issuer,
+        kind=kind,
+        epoch=epoch.key(),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.custody import bodies, codec, store
+from gateway.custody import bodies, chains, codec, store
 from gateway.custody.model import CaseVoid, Chain, ChainKey
 from gateway.custody.rulings import epoch_of
 from gateway.database.uow import UnitOfWork
@@ -92,14 +92,5 @@ async def uid(uow: UnitOfWork, key: ChainKey) -> str:
 
 async def said(uow: UnitOfWork, key: ChainKey, number: int) -> bytes:
     """Return the digest of a ruling that was signed here."""
-    [row] = await uow.select(
-        store.STATEMENT_IDENTITY,
-        authority=key.authority,
-        ticket=key.ticket,
-        scope=key.scope,
-        number=key.number,
-        issuer=key.authority,
-        kind="Ruling",
-        epoch=epoch_of(number).key(),
-    )
+    [row] = await chains.said(uow, key, issuer=key.authority, kind="Ruling", epoch=epoch_of(number))
     return row.digest

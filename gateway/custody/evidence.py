@@ -38,15 +38,8 @@ async def check_identity(
     """
     if not has_identity(statement):
         return
-    seen = await uow.select(
-        store.STATEMENT_IDENTITY,
-        authority=key.authority,
-        ticket=key.ticket,
-        scope=key.scope,
-        number=key.number,
-        issuer=statement.issuer,
-        kind=statement.kind,
-        epoch=statement.epoch.key(),
+    seen = await chains.said(
+        uow, key, issuer=statement.issuer, kind=statement.kind, epoch=statement.epoch
     )
     if any(
         row.digest != digest and has_identity(statement_from_bytes(row.statement)) for row in seen

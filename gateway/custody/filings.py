@@ -80,16 +80,7 @@ class Filings:
     async def _post_filing(self, uow: UnitOfWork, chain: Chain, *, now: Instant) -> None:
         """Say the filing again, as it was signed for nobody, to the arbiter of the scope."""
         key, epoch = chain.key, chain.term_epoch or GENESIS
-        kept = await uow.select(
-            store.STATEMENT_IDENTITY,
-            authority=key.authority,
-            ticket=key.ticket,
-            scope=key.scope,
-            number=key.number,
-            issuer=key.authority,
-            kind="CaseFiling",
-            epoch=epoch.key(),
-        )
+        kept = await chains.said(uow, key, issuer=key.authority, kind="CaseFiling", epoch=epoch)
         filed = [
             body
             for row in kept

@@ -138,16 +138,7 @@ class Recall:
         self, uow: UnitOfWork, chain: Chain, made: OfferMade, *, now: Instant
     ) -> None:
         key = chain.key
-        said = await uow.select(
-            store.STATEMENT_IDENTITY,
-            authority=key.authority,
-            ticket=key.ticket,
-            scope=key.scope,
-            number=key.number,
-            issuer=key.authority,
-            kind="Revoke",
-            epoch=made.epoch.key(),
-        )
+        said = await chains.said(uow, key, issuer=key.authority, kind="Revoke", epoch=made.epoch)
         await self._writer.resend(uow, key, said[0].digest, to=made.target, now=now)
 
     async def _kept(

@@ -247,15 +247,12 @@ class Ruled:
         """Tell whether the new custodian was given the ticket from here already."""
         if chain.release_due == holder:
             return True
-        said = await uow.select(
-            store.STATEMENT_IDENTITY,
-            authority=chain.key.authority,
-            ticket=chain.key.ticket,
-            scope=chain.key.scope,
-            number=chain.key.number,
+        said = await chains.said(
+            uow,
+            chain.key,
             issuer=chain.key.authority,
             kind="Release",
-            epoch=rulings.epoch_of(chain.ruling).key(),
+            epoch=rulings.epoch_of(chain.ruling),
         )
         return bool(said)
 
@@ -400,15 +397,8 @@ class Ruled:
     async def _own_ack(
         self, uow: UnitOfWork, key: ChainKey, number: int
     ) -> store.StatementRow | None:
-        said = await uow.select(
-            store.STATEMENT_IDENTITY,
-            authority=key.authority,
-            ticket=key.ticket,
-            scope=key.scope,
-            number=key.number,
-            issuer=key.authority,
-            kind="RulingAck",
-            epoch=rulings.epoch_of(number).key(),
+        said = await chains.said(
+            uow, key, issuer=key.authority, kind="RulingAck", epoch=rulings.epoch_of(number)
         )
         answers = [
             row for row in said if evidence.has_identity(statement_from_bytes(row.statement))

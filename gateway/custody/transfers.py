@@ -300,11 +300,10 @@ class Transfers:
     def _record(
         self, uow: UnitOfWork, principal: Principal, act: str, subject: str, now: Instant
     ) -> None:
-        roles = sorted(role.value for role in principal.roles)
         entry = AuditEntry(
             time=now,
             principal=principal.name,
-            role=roles[0] if roles else principal.kind.value,
+            role=principal.acting_role,
             act=act,
             subject=subject,
             basis="access-matrix",

@@ -47,7 +47,7 @@ from gateway.tickets.attachments import (
     Place,
 )
 from gateway.tickets.model import Act, Ticket
-from gateway.tickets.reader import OTHER_PURPOSE, exposure_of, role_of
+from gateway.tickets.reader import OTHER_PURPOSE, exposure_of
 from gateway.tickets.service import Scope, Tickets
 from gateway.trust.call import Call
 from gateway.trust.chunks import CHUNK_BYTES
@@ -261,7 +261,7 @@ class Attaching:
                 name=place.name, got="other bytes", expected="the bytes that were checked"
             )
         self._attachments.finish(uow, row, now=now)
-        act = Act(principal.name, role_of(principal), place.name, now)
+        act = Act(principal.name, principal.acting_role, place.name, now)
         if not is_listed:
             await self._custody.exclusive_act(
                 uow,
@@ -360,7 +360,7 @@ class Attaching:
         return AuditEntry(
             time=self._clock.now(),
             principal=principal.name,
-            role=role_of(principal),
+            role=principal.acting_role,
             act=act,
             subject=place.name,
             basis=purpose[:NAME_LENGTH_MAX] or f"tickets/{place.ticket}",

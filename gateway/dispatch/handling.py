@@ -35,7 +35,6 @@ from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
 from gateway.tickets.children import CLOSED_BASIS
 from gateway.tickets.model import Act, Assignment, Rating, Ticket
-from gateway.tickets.reader import role_of
 from gateway.tickets.service import Scope, Tickets
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal, PrincipalKind, Role
@@ -227,7 +226,7 @@ class Handling:
             if target.etag not in ("", ticket.etag):
                 raise EtagMismatch(name=ticket.name, got=target.etag, expected=ticket.etag)
             basis = (target.basis or f"requests/{call.request_id}")[:NAME_LENGTH_MAX]
-            act = Act(principal.name, role_of(principal), basis, now)
+            act = Act(principal.name, principal.acting_role, basis, now)
             with ticket_span(
                 ticket.number, name, is_late=ticket.is_overdue(now), authority=ticket.authority
             ):

@@ -28,7 +28,6 @@ from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
 from gateway.tickets.clocks import clocks_at_receipt
 from gateway.tickets.model import Act, Clocks, Ticket
-from gateway.tickets.reader import role_of
 from gateway.tickets.service import Texts, Tickets
 from gateway.tickets.standard import examine
 from gateway.trust.call import Call
@@ -129,7 +128,7 @@ class Intake:
         )
         ticket = replace(ticket, region=examined.region, findings=examined.findings)
         ticket = _with_clocks(ticket, clocks_at_receipt(ticket, reference))
-        act = Act(principal.name, role_of(principal), f"platforms/{ticket.platform}", now)
+        act = Act(principal.name, principal.acting_role, f"platforms/{ticket.platform}", now)
         self._tickets.create(
             uow,
             machine.receive(ticket, act),
@@ -165,7 +164,7 @@ def platform_of(principal: Principal) -> str:
     raise RoleMissing(
         principal=principal.name,
         method="CreateTicket",
-        got=role_of(principal),
+        got=principal.acting_role,
         expected="platform, clerk, dispatcher",
     )
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.model import (
     BecameCustodian,
@@ -102,16 +101,13 @@ class Reactions:
         """Take a verified statement: custody first, then what follows from it."""
         statement = delivered.statement
         events = await self._custody.receive(uow, delivered, now)
-        self._audit.append(
+        self._audit.statement_taken(
             uow,
-            AuditEntry(
-                time=now,
-                principal=f"authorities/{statement.issuer}",
-                role="peer",
-                act=f"statement.{statement.kind}",
-                subject=f"tickets/{statement.ticket}",
-                basis=f"statements/{statement.statement_id}",
-            ),
+            issuer=statement.issuer,
+            kind=statement.kind,
+            subject=f"tickets/{statement.ticket}",
+            statement_id=statement.statement_id,
+            now=now,
         )
         offer = statement.body if statement.kind == "Offer" else b""
         await self.react(uow, events, now=now, offer=offer)

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from gateway.aggregates.codec import BODY_CHECK, KIND, report_from_bytes
 from gateway.aggregates.machine import date_of, today
 from gateway.aggregates.model import DayReport
-from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered, Statement
@@ -85,16 +84,13 @@ class ReportIntake:
             received=now,
         )
         uow.insert(HUB_REPORTS, row)
-        self._audit.append(
+        self._audit.statement_taken(
             uow,
-            AuditEntry(
-                time=now,
-                principal=f"authorities/{statement.issuer}",
-                role="peer",
-                act=f"statement.{KIND}",
-                subject=f"reports/{report.province}-{report.day}",
-                basis=f"statements/{statement.statement_id}",
-            ),
+            issuer=statement.issuer,
+            kind=KIND,
+            subject=f"reports/{report.province}-{report.day}",
+            statement_id=statement.statement_id,
+            now=now,
         )
         uow.after_commit(self._taken)
 

@@ -52,11 +52,10 @@ class RefusalLog:
         verb = method.rpartition("/")[2]
         if error.code not in RECORDED or _READING.match(verb) or not self._has_room():
             return
-        roles = sorted(role.value for role in principal.roles)
         entry = AuditEntry(
             time=self._clock.now(),
             principal=principal.name,
-            role=roles[0] if roles else principal.kind.value,
+            role=principal.acting_role,
             act=f"rpc.{verb}",
             subject=subject if _SUBJECT.fullmatch(subject) else "unnamed",
             basis=method,

@@ -218,7 +218,7 @@ class TicketReader:
         return AuditEntry(
             time=self._clock.now(),
             principal=principal.name,
-            role=role_of(principal),
+            role=principal.acting_role,
             act="ticket.read_citizen",
             subject=ticket.name,
             basis=purpose[:NAME_LENGTH_MAX],
@@ -235,12 +235,6 @@ def exposure_of(ticket: Ticket) -> Exposure:
         submitted_by=ticket.platform,
         handled_by={item.platform for item in ticket.assignments if item.is_standing},
     )
-
-
-def role_of(principal: Principal) -> str:
-    """Return the role an act is recorded under: a person's first role, else the kind of actor."""
-    roles = sorted(role.value for role in principal.roles)
-    return roles[0] if roles else principal.kind.value
 
 
 def _parameters(wanted: TicketFilter) -> dict[str, object]:

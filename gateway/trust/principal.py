@@ -108,6 +108,12 @@ class Principal:
         """The URI of this principal."""
         return f"{SCHEME}{self.authority}/{self.kind.value}/{self.id}"
 
+    @property
+    def acting_role(self) -> str:
+        """The role an act is recorded under: a person's first role, else the kind of actor."""
+        roles = sorted(role.value for role in self.roles)
+        return roles[0] if roles else self.kind.value
+
     def has_role(self, *roles: Role) -> bool:
         """Tell whether the principal has at least one of these roles."""
         return not self.roles.isdisjoint(roles)

@@ -44,8 +44,7 @@ def _of_ticket(spans: list[dict[str, Any]], number: str) -> list[dict[str, Any]]
 
 
 @pytest.mark.timeout(180)  # three nodes start on a busy machine
-def test_one_trace_follows_a_ticket_over_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUBIAO_TRACING__FILE", "traces.jsonl")
+def test_one_trace_follows_a_ticket_over_two_nodes() -> None:
     with running() as stage:
         number = asyncio.run(_hand_in(stage))
         end = time.monotonic() + SECONDS_MAX
