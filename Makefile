@@ -17,8 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV ?= $(shell if [ -x $(BIN)/uv ]; then echo $(BIN)/uv; else echo uv; fi)
 ARGS ?=
 SEEDS ?= 200
+SECONDS_FUZZ ?= 3600
 
-.PHONY: help baseline demo dev gen format lint types test sim chaos golden bench docs test-peers lock clean
+.PHONY: help baseline demo dev gen format lint types test sim fuzz chaos golden bench docs test-peers lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ test: ## install, then every check and test; prints seconds per stage and the sl
 
 sim: $(VENV)/.dev ## simulate custody and delivery: SEEDS=200, or one run with SEED=17
 	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+fuzz: $(VENV)/.dev ## fuzz whatever reads a peer's bytes: SECONDS_FUZZ=3600; findings are kept as tests
+	@$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS_FUZZ) --keep $(ARGS)
 
 chaos: $(VENV)/.dev ## kill processes and databases at random instants, long
 	@$(BIN)/python -m pytest -m chaos --timeout 1800 tests $(ARGS)

@@ -22,6 +22,8 @@ BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 WORKERS = "2"  # the smallest machine that must finish in ten minutes has two cores
 
+FUZZ_SECONDS = 60  # of all targets together; `make fuzz` goes on for longer
+
 Command = Sequence[str]
 
 
@@ -58,6 +60,14 @@ def simulation(folder: Path) -> list[Command]:
     return [_pytest(folder, "tests/simulation")]
 
 
+def fuzz(folder: Path) -> list[Command]:
+    """Return the fuzzers of whatever reads a peer's bytes, a minute of them, and their seeds."""
+    return [
+        _pytest(folder, "tests/fuzz"),
+        (PYTHON, "-m", "tests.fuzz.run", "--seconds", str(FUZZ_SECONDS)),
+    ]
+
+
 def integration(folder: Path) -> list[Command]:
     """Return the tests that need PostgreSQL or a port."""
     return [_pytest(folder, "tests/contract", "tests/integration")]
@@ -73,6 +83,7 @@ STAGES: dict[str, Callable[[Path], list[Command]]] = {
     "types": types,
     "unit": unit,
     "simulation": simulation,
+    "fuzz": fuzz,
     "integration": integration,
     "e2e": e2e,
 }
