@@ -22,6 +22,7 @@ pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.federations", "tes
 
 TESTS = Path(__file__).parent
 MARK_OF_FOLDER = {
+    "chaos": "e2e",
     "contract": "integration",
     "e2e": "e2e",
     "integration": "integration",

@@ -78,6 +78,11 @@ def e2e(folder: Path) -> list[Command]:
     return [_pytest(folder, "tests/e2e", "tests/peers")]
 
 
+def chaos(folder: Path) -> list[Command]:
+    """Return the short form of `make chaos`: kills, partitions, a full disk, a peer that is away."""
+    return [_pytest(folder, "tests/chaos")]
+
+
 STAGES: dict[str, Callable[[Path], list[Command]]] = {
     "lint": lint,
     "types": types,
@@ -86,6 +91,7 @@ STAGES: dict[str, Callable[[Path], list[Command]]] = {
     "fuzz": fuzz,
     "integration": integration,
     "e2e": e2e,
+    "chaos": chaos,
 }
 
 

@@ -107,7 +107,7 @@ def _make_nodes(
         if topology.clock is not None:
             _append(settings, _clock_lines(topology.clock, now=now))
     description = layout.roster / "description.yaml"
-    _write_yaml(description, _description(topology, layout, endpoints))
+    write_yaml(description, describe(topology, layout, endpoints))
     signed = layout.roster / ROSTER_FILE
     roster.sign(description, key=layout.roster / roster.PRIVATE, out=signed)
     for node in topology.nodes:
@@ -136,10 +136,8 @@ def _append(path: Path, lines: Sequence[str]) -> None:
         stream.write("\n".join(("", *lines, "")))
 
 
-def _description(
-    topology: Topology, layout: Layout, endpoints: Mapping[str, str]
-) -> dict[str, object]:
-    """Return the roster as `lubiao roster sign` reads it."""
+def describe(topology: Topology, layout: Layout, endpoints: Mapping[str, str]) -> dict[str, object]:
+    """Return the roster as `lubiao roster sign` reads it; `endpoints`: where nodes are dialled."""
 
     def place(node: NodePlan) -> dict[str, object]:
         public = str((layout.node(node.name) / PUBLIC_FILE).resolve())
@@ -182,7 +180,7 @@ def _make_adapter(
     own = CertificateAuthority.load(layout.ca(platform.authority))
     issued = own.issue_platform(platform.id, now=now)
     write_folder(issued, folder / "certificates", root=root.certificate)
-    _write_yaml(
+    write_yaml(
         folder / "adapter.yaml",
         {
             "platform": platform.id,
@@ -195,7 +193,7 @@ def _make_adapter(
         },
     )
     samples = [case.external_id for case in programme.cases if case.platform == platform.id]
-    _write_yaml(
+    write_yaml(
         folder / "simulated.yaml",
         {
             "platform": platform.id,
@@ -218,7 +216,7 @@ def _make_person(
     write_folder(
         own.issue_staff(name, roles, now=now), folder / "certificates", root=root.certificate
     )
-    _write_yaml(
+    write_yaml(
         folder / f"{name}.yaml",
         {
             "authority": authority,
@@ -229,5 +227,6 @@ def _make_person(
     )
 
 
-def _write_yaml(path: Path, body: Mapping[str, object]) -> None:
+def write_yaml(path: Path, body: Mapping[str, object]) -> None:
+    """Write a file that a person may read and change."""
     path.write_text(yaml.safe_dump(dict(body), allow_unicode=True), encoding="utf-8")
