@@ -18,8 +18,9 @@ UV ?= $(shell if [ -x $(BIN)/uv ]; then echo $(BIN)/uv; else echo uv; fi)
 ARGS ?=
 SEEDS ?= 200
 SECONDS_FUZZ ?= 3600
+TRANSFERS ?= 1000000
 
-.PHONY: help baseline demo dev gen format lint types test sim fuzz chaos golden bench docs test-peers lock clean
+.PHONY: help baseline demo dev gen format lint types test sim fuzz chaos chaos-long golden bench docs test-peers lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +58,11 @@ fuzz: $(VENV)/.dev ## fuzz whatever reads a peer's bytes: SECONDS_FUZZ=3600; fin
 	@$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS_FUZZ) --keep $(ARGS)
 
 chaos: $(VENV)/.dev ## kill processes and databases at random instants, long
-	@$(BIN)/python -m pytest -m chaos --timeout 1800 tests $(ARGS)
+	@$(BIN)/python -m pytest -m "chaos or not chaos" --timeout 1800 tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest -m chaos --timeout 1800 tests/e2e $(ARGS)
+
+chaos-long: $(VENV)/.dev ## a million hand-overs under torment; TRANSFERS=1000000, prints the result
+	@$(BIN)/python -m tests.chaos.long --transfers $(TRANSFERS) $(ARGS)
 
 golden: $(VENV)/.dev ## write the golden files and the generated parts of docs/; review the diff
 	@$(BIN)/python -m pytest -q -m golden --golden-update tests

@@ -79,7 +79,7 @@ def e2e(folder: Path) -> list[Command]:
 
 
 def chaos(folder: Path) -> list[Command]:
-    """Return the short form of `make chaos`: kills, partitions, a full disk, a peer that is away."""
+    """Return the short form of `make chaos`: kills, partitions, a full disk, a peer away."""
     return [_pytest(folder, "tests/chaos")]
 
 

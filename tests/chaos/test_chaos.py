@@ -22,7 +22,8 @@ import pytest
 
 from gateway.cli.demo.federation import Federation
 from gateway.kernel.time import SystemClock
-from tests.chaos.federation import PROVINCE_NODES, Chaos, running
+from tests.chaos.federation import Chaos, running
+from tests.chaos.torment import Torment
 
 CONVERGED_SECONDS_MAX = 30.0
 FIRST_DELIVERY_SECONDS_MAX = 5.0
@@ -42,10 +43,9 @@ async def test_kills_and_one_way_partitions_lose_and_double_nothing(tmp_path: Pa
             chaos.submit("320000", "131000", count=20),
             chaos.submit("120000", "320000", count=20),
         )
-        await _torment(chaos, random.Random(seed), rounds=4)
-        chaos.links.heal()
-        chaos.revive()
-        await chaos.until_up()
+        torment = Torment(chaos, random.Random(seed))
+        await torment.rounds(4)
+        await torment.end()
         await load
         taken = await chaos.settled_within(CONVERGED_SECONDS_MAX)
         await chaos.check()
@@ -113,20 +113,6 @@ async def test_a_full_disk_is_an_error_and_no_loss(tmp_path: Path) -> None:
 
 
 # --- parts ----------------------------------------------------------------------------------
-
-
-async def _torment(chaos: Chaos, chance: random.Random, *, rounds: int) -> None:
-    """Break something, wait a little, mend some of it; again and again."""
-    for _ in range(rounds):
-        link = chance.choice(chaos.links.all())
-        chance.choice([link.cut, link.swallow, link.deafen])()
-        chance.choice(chaos.links.all()).delay = chance.uniform(0.01, 0.3)
-        await asyncio.sleep(chance.uniform(0.3, 1.5))
-        gateway, database = chance.choice([(True, False), (False, True), (True, True)])
-        chaos.kill(chance.choice(PROVINCE_NODES), gateway=gateway, database=database)
-        await asyncio.sleep(chance.uniform(0.1, 1.0))
-        chaos.revive()
-        chance.choice(chaos.links.all()).heal()
 
 
 async def _refusal(chaos: Chaos, authority: str) -> grpc.StatusCode:
