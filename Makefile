@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV ?= $(shell if [ -x $(BIN)/uv ]; then echo $(BIN)/uv; else echo uv; fi)
 ARGS ?=
-SEEDS ?= 200
+SEEDS ?= 500
 SECONDS_FUZZ ?= 3600
 TRANSFERS ?= 1000000
 
@@ -51,8 +51,8 @@ test: ## install, then every check and test; prints seconds per stage and the sl
 	@start=$$SECONDS; $(MAKE) dev; \
 	$(BIN)/python -m tests.stages --installed-in $$((SECONDS - start))
 
-sim: $(VENV)/.dev ## simulate custody and delivery: SEEDS=200, or one run with SEED=17
-	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+sim: $(VENV)/.dev ## simulate custody and delivery: SEEDS=500, or one run with SEED=17
+	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 fuzz: $(VENV)/.dev ## fuzz whatever reads a peer's bytes: SECONDS_FUZZ=3600; findings are kept as tests
 	@$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS_FUZZ) --keep $(ARGS)
@@ -82,11 +82,11 @@ test-peers: $(VENV)/.dev ## run clients that know nothing but proto/
 lock: ## write requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer releases
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		$(if $(UPGRADE),--upgrade) --extra embedded --extra aggregates --extra hub --extra tracing --group dev pyproject.toml \
+		$(if $(UPGRADE),--upgrade) --extra embedded --extra aggregates --extra hub --extra timestamps --extra tracing --group dev pyproject.toml \
 		--output-file requirements/dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--constraints requirements/dev.txt --extra embedded --extra aggregates --extra hub --extra tracing --group build pyproject.toml \
+		--constraints requirements/dev.txt --extra embedded --extra aggregates --extra hub --extra timestamps --extra tracing --group build pyproject.toml \
 		--output-file requirements/demo.txt
 
 clean: ## remove .venv and everything that was built

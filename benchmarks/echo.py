@@ -16,7 +16,6 @@ import grpc
 import uvloop
 
 from gateway.server.client import CertificateFolder
-from gateway.server.server import server_credentials
 from hotline.ticket.v1 import ticket_service_pb2 as pb
 
 METHOD = "/benchmarks.Echo/Echo"
@@ -40,10 +39,10 @@ async def serve(tls: Path, bundle: bytes, port: int) -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("benchmarks.Echo", {"Echo": handler}),)
     )
-    credentials = server_credentials(
-        certificate_pem=folder.certificate.pem,
-        key_pem=folder.key_pem,
-        trust_bundle=bundle,
+    credentials = grpc.ssl_server_credentials(
+        [(folder.key_pem, folder.certificate.pem)],
+        root_certificates=bundle,
+        require_client_auth=True,
     )
     server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()

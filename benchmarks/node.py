@@ -17,6 +17,7 @@ def main() -> None:
     """Serve until SIGTERM, then write what was sampled."""
     directory, out = Path(sys.argv[1]), Path(sys.argv[2])
     signal.signal(signal.SIGUSR1, profile.reset)
+    signal.signal(signal.SIGUSR2, lambda _signal, _frame: profile.show(out))
     profile.start()
     try:
         uvloop.run(app.serve(load_settings(directory)))

@@ -71,6 +71,13 @@ def write(path: Path) -> None:
     path.write_text(json.dumps(_counts), encoding="utf-8")
 
 
+def show(path: Path) -> None:
+    """Write the counts until now as JSON and go on, for SIGUSR2; whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(_counts), encoding="utf-8")
+    part.replace(path)
+
+
 def reset(_signal: int, _frame: FrameType | None) -> None:
     """Forget what was counted; a handler for SIGUSR1, sent after the warm-up."""
     _counts.clear()

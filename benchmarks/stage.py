@@ -52,6 +52,10 @@ class Cost:
             self.postgres_mib,
         )
 
+    def per(self, count: int) -> Cost:
+        """Return the share of one of `count`; memory is no share."""
+        return Cost(self.node / count, self.postgres / count, self.node_mib, self.postgres_mib)
+
 
 @dataclass
 class Stage:
@@ -93,6 +97,19 @@ class Stage:
         for process in self.processes.values():
             process.send_signal(signal.SIGUSR1)
 
+    def samples(self, node: str) -> dict[str, int]:
+        """Return the samples of a running node by part, since they were forgotten."""
+        path = self.folder / f"{node}.profile"
+        path.unlink(missing_ok=True)
+        self.processes[node].send_signal(signal.SIGUSR2)
+        end = time.monotonic() + STOP_SECONDS_MAX
+        while not path.exists():
+            if time.monotonic() > end:
+                raise RuntimeError(f"{node} shows no samples")
+            time.sleep(POLL_SECONDS)
+        found: dict[str, int] = json.loads(path.read_text())
+        return found
+
     def stop(self) -> dict[str, dict[str, int]]:
         """Stop the nodes and return the samples of each by part."""
         for process in self.processes.values():
@@ -116,10 +133,12 @@ class Stage:
         root = CertificateAuthority.load(self.federation.layout.root_ca).certificate
         return grpc.ssl_channel_credentials(root.pem, issued.key_pem, issued.certificate_pem)
 
-    def platform_channel(self, authority: str, node: str) -> grpc.aio.Channel:
+    def platform_channel(
+        self, authority: str, node: str, *, platform: str = "p1"
+    ) -> grpc.aio.Channel:
         """Return a platform's channel to a node."""
         ca = CertificateAuthority.load(self.federation.layout.ca(authority))
-        issued = ca.issue_platform(f"{authority}-p1", now=SystemClock().now())
+        issued = ca.issue_platform(f"{authority}-{platform}", now=SystemClock().now())
         return grpc.aio.secure_channel(
             self.federation.endpoints[node],
             self.credentials(issued),

@@ -1,15 +1,23 @@
 """`lubiao bench submit`: handing tickets in at one node, all the way to the assignment on disk.
 
-Baselines of the same run: a grpc.aio mutual-TLS echo of the same messages with the same callers,
-and asyncpg writing the same rows on the same server.
+Four ways: a hundred in a call, one by one with 128 callers and with one, and as streams. Baselines
+of the same run: asyncpg writing the same rows on the same server (each ticket in a transaction of
+its own, and a hundred in one), and a grpc.aio mutual-TLS echo of the same messages with as many
+callers. Then an open loop at a fixed rate, for the time that a caller waits.
+
+Validation, rules, sealing, signatures, audit and fsync are on; the pump runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from benchmarks import load, stage
-from benchmarks.peer_rows import write_same_rows
+from benchmarks.handing import Latency, Platforms, spread
+from benchmarks.peer_rows import Written, write_same_rows
 from benchmarks.profile import OTHER, PARTS
 from benchmarks.rows import Row, median_row
 from hotline.ticket.v1 import ticket_service_pb2 as pb
@@ -17,61 +25,146 @@ from hotline.ticket.v1 import ticket_service_pb2_grpc as ticket_grpc
 
 AUTHORITY, NODE = "120000", "tianjin"
 PLACE = "120101"  # of the authority itself: the ticket stays
-WARM_UP = 200
+WARM_UP = 300
+CALLERS = 128
+OFFERED_MAX = 1_000.0  # tickets a second: the rate of the goal
+OFFERED_OF_RATE = 0.5  # of what 128 callers reach, where that is less
+GOAL_OF_PEER = 0.6
+GOAL_TAIL = 3.0
+
+
+@dataclass(slots=True)
+class Way:
+    """One way of handing in: what its runs reached and cost."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[stage.Cost] = field(default_factory=list)
+    client: list[float] = field(default_factory=list)  # CPU seconds of the caller
+    samples: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 async def measure(*, runs: int, tickets: int) -> list[Row]:
     """Return the rows of this benchmark."""
-    node_rates, echo_rates, peer_rates = [], [], []
-    costs: list[stage.Cost] = []
-    rows_per_ticket = 0.0
+    bench = _Bench(tickets)
     with stage.running() as running:
-        channel = running.platform_channel(AUTHORITY, NODE)
-        stub = ticket_grpc.TicketServiceStub(channel)
-        numbers: list[str] = []
-
-        async def submit(request: pb.CreateTicketRequest) -> None:
-            answer = await stub.CreateTicket(request, timeout=load.CALL_SECONDS)
-            numbers.append(answer.ticket.name.removeprefix("tickets/"))
-
-        await load.drive(_requests(WARM_UP), submit)
-        running.reset_profiles()
+        channels = [
+            running.platform_channel(AUTHORITY, NODE, platform=name) for name in ("p1", "p2")
+        ]
+        platforms = Platforms([ticket_grpc.TicketServiceStub(channel) for channel in channels])
+        await platforms.one_by_one(_requests(WARM_UP), callers=CALLERS)
+        await platforms.in_batches(_requests(WARM_UP))
         for _ in range(runs):
-            numbers.clear()
-            before = running.cost(NODE)
-            node_rates.append(await load.drive(_requests(tickets), submit))
-            costs.append(running.cost(NODE).since(before))
-            data = running.federation.layout.database(NODE)
-            rate, rows_per_ticket = await write_same_rows(data, numbers)
-            peer_rates.append(rate)
-            async with running.echo(AUTHORITY, NODE) as echo:
-                await load.drive(_requests(WARM_UP), echo)
-                echo_rates.append(await load.drive(_requests(tickets), echo))
-        await channel.close()
-        samples = running.stop()[NODE]
-    return [
-        median_row("submit.rate", node_rates, "tickets/s"),
-        median_row("submit.echo_rate", echo_rates, "calls/s", note="grpc.aio, mutual TLS"),
-        median_row("submit.asyncpg_rate", peer_rates, "tickets/s", note="asyncpg, the same rows"),
-        median_row(
-            "submit.of_echo",
-            [a / b for a, b in zip(node_rates, echo_rates, strict=True)],
-            "ratio",
-            baseline="grpc.aio mutual-TLS echo",
-        ),
-        median_row(
-            "submit.of_asyncpg",
-            [a / b for a, b in zip(node_rates, peer_rates, strict=True)],
-            "ratio",
-            baseline="asyncpg writing the same rows",
-        ),
-        Row(name="submit.rows_per_ticket", value=round(rows_per_ticket, 1), unit="rows"),
-        *cost_sheet("submit", costs, samples, tickets),
-    ]
+            await bench.run(running, platforms)
+        for channel in channels:
+            await channel.close()
+    return bench.rows()
+
+
+class _Bench:
+    """Runs the four ways and their baselines, and makes the rows."""
+
+    def __init__(self, tickets: int) -> None:
+        self._tickets = tickets
+        self._few = max(100, tickets // 10)  # what one caller alone hands in
+        self.ways: dict[str, Way] = {name: Way() for name in ("batch", "unary", "single", "stream")}
+        self.written: list[Written] = []
+        self.echo: dict[int, list[float]] = {1: [], CALLERS: []}
+        self.latencies: list[Latency] = []
+
+    async def run(self, running: stage.Stage, platforms: Platforms) -> None:
+        """Run everything once."""
+        platforms.numbers.clear()
+        await self._way(running, "batch", platforms.in_batches)
+        data = running.federation.layout.database(NODE)
+        self.written.append(await write_same_rows(data, platforms.numbers))
+
+        async def unary(requests: Sequence[pb.CreateTicketRequest]) -> float:
+            return await platforms.one_by_one(requests, callers=CALLERS)
+
+        async def single(requests: Sequence[pb.CreateTicketRequest]) -> float:
+            return await platforms.one_by_one(requests, callers=1)
+
+        await self._way(running, "unary", unary)
+        await self._way(running, "single", single)
+        await self._way(running, "stream", platforms.as_streams)
+        async with running.echo(AUTHORITY, NODE) as echo:
+            await load.drive(_requests(WARM_UP), echo)
+            for callers, rates in self.echo.items():
+                requests = _requests(self._tickets if callers > 1 else self._few)
+                rates.append(await spread(requests, (echo, echo), callers=callers))
+        rate = min(OFFERED_MAX, OFFERED_OF_RATE * self.ways["unary"].rates[-1])
+        self.latencies.append(await platforms.at_rate(_requests(self._tickets), rate))
+
+    async def _way(self, running: stage.Stage, name: str, hand_in: _HandIn) -> None:
+        way = self.ways[name]
+        requests = _requests(self._few if name == "single" else self._tickets)
+        running.reset_profiles()
+        before, began = running.cost(NODE), time.process_time()
+        way.rates.append(await hand_in(requests))
+        way.client.append((time.process_time() - began) / len(requests))
+        cost = running.cost(NODE).since(before)
+        way.costs.append(cost.per(len(requests)))
+        for part, count in running.samples(NODE).items():
+            way.samples[part] += count
+
+    def rows(self) -> list[Row]:
+        """Return what was found."""
+        rows = [
+            median_row(f"submit.{name}.rate", way.rates, "tickets/s", note=_NOTES[name])
+            for name, way in self.ways.items()
+        ]
+        single = [each.single_rate for each in self.written]
+        batch = [each.batch_rate for each in self.written]
+        rows += [
+            median_row("submit.asyncpg.batch_rate", batch, "tickets/s", note="100 a transaction"),
+            median_row("submit.asyncpg.single_rate", single, "tickets/s", note="1 a transaction"),
+            *(
+                median_row(f"submit.echo.rate.c{callers}", rates, "calls/s")
+                for callers, rates in self.echo.items()
+            ),
+            self._ratio("batch", batch, "asyncpg writing the same rows, 100 a transaction"),
+            self._ratio("unary", self.echo[CALLERS], "grpc.aio mutual-TLS echo, 128 callers"),
+            self._ratio("single", self.echo[1], "grpc.aio mutual-TLS echo, one caller"),
+            self._ratio("stream", single, "asyncpg writing the same rows, 1 a transaction"),
+            *self._tail(),
+            median_row("submit.rows_per_ticket", [each.rows for each in self.written], "rows"),
+        ]
+        for name in ("batch", "unary"):
+            way = self.ways[name]
+            rows += cost_sheet(f"submit.{name}", way.costs, way.samples, 1)
+            client = [seconds * 1e6 for seconds in way.client]
+            rows.append(median_row(f"submit.{name}.cpu.client", client, "µs/ticket"))
+        return rows
+
+    def _ratio(self, name: str, peer: Sequence[float], baseline: str) -> Row:
+        values = [mine / other for mine, other in zip(self.ways[name].rates, peer, strict=True)]
+        goal = GOAL_OF_PEER if name in ("batch", "unary") else None
+        return median_row(
+            f"submit.{name}.of_peer", values, "ratio", baseline=baseline, goal_min=goal
+        )
+
+    def _tail(self) -> list[Row]:
+        offered = [each.offered for each in self.latencies]
+        tails = [each.p99 / each.p50 for each in self.latencies]
+        return [
+            median_row("submit.fixed.offered", offered, "tickets/s", note="unary, open loop"),
+            median_row("submit.fixed.p50", [each.p50 for each in self.latencies], "ms"),
+            median_row("submit.fixed.p99", [each.p99 for each in self.latencies], "ms"),
+            median_row("submit.fixed.p99_of_p50", tails, "ratio", goal_max=GOAL_TAIL),
+        ]
+
+
+_HandIn = Callable[[Sequence[pb.CreateTicketRequest]], Awaitable[float]]
+_NOTES = {
+    "batch": "100 a call, 4 callers",
+    "unary": "128 callers",
+    "single": "one caller",
+    "stream": "two streams",
+}
 
 
 def cost_sheet(
-    name: str, costs: list[stage.Cost], samples: Mapping[str, int], tickets: int
+    name: str, costs: Sequence[stage.Cost], samples: Mapping[str, int], tickets: int
 ) -> list[Row]:
     """Return CPU-µs a ticket by part: the node's by its samples, PostgreSQL's as a whole."""
     node = [cost.node / tickets * 1e6 for cost in costs]

@@ -13,8 +13,11 @@ flight, stop the tasks, close the pool, stop an embedded database.
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -34,33 +37,39 @@ from gateway.directory.follower import RosterFollower, RosterKeeper
 from gateway.directory.holder import RosterHolder
 from gateway.directory.servicer import FederationServicer
 from gateway.directory.store import RosterFile
-from gateway.ground import Ground, Part, Task, measure_queues
+from gateway.ground import Ground, Part, Task, measure_database
 from gateway.kernel import crashpoints
 from gateway.kernel.errors import LubiaoError, PeerUnreachable
+from gateway.kernel.ids import NodeId
 from gateway.kernel.time import BusinessClock, Clock, SystemClock
+from gateway.life import Life
+from gateway.life import begin as begin_life
 from gateway.nation import Nation
 from gateway.server.access import AccessCheck, services_of
-from gateway.server.client import CertificateFolder, open_channel
+from gateway.server.client import open_channel
+from gateway.server.credentials import CredentialHolder
 from gateway.server.interceptors import Gate
 from gateway.server.refusals import RefusalLog
-from gateway.server.server import Server, Service, build_server, server_credentials
+from gateway.server.server import Server, Service, build_server
 from gateway.server.traffic import Quota, Traffic
 from gateway.settings import Settings
 from gateway.telemetry import traces
 from gateway.telemetry.http import READY, TelemetryServer
 from gateway.telemetry.logs import LogFormat, configure_logs
 from gateway.telemetry.metrics import Metrics
-from gateway.trust.authentication import Authenticator
-from gateway.trust.certificates import Certificate, node_host
+from gateway.trust.certificates import node_host
 from gateway.trust.key_files import load_public_key
 from gateway.trust.keys import Purpose
 from gateway.trust.principal import Principal
-from gateway.trust.revocation import RevocationList, Revocations
 from gateway.trust.roster import NodeRole
+from gateway.workers import Alone, Crew, Post, Worker
 from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
 
 GAUGES_INTERVAL = timedelta(seconds=5)
 PURGE_INTERVAL = timedelta(hours=1)
+ORPHAN_DRAIN = timedelta(seconds=2)  # the next supervisor waits for the port
+EMBEDDED_CONNECTIONS_MIN = 40
+CONNECTIONS_SPARE = 10
 log = structlog.get_logger()
 
 
@@ -79,58 +88,124 @@ class Parts:
     settings: Settings
     clocks: Clocks
     metrics: Metrics
-    folder: CertificateFolder
+    credentials: CredentialHolder
     holder: RosterHolder
 
 
 async def serve(settings: Settings) -> None:
-    """Run a node until SIGTERM or SIGINT; return when it has drained.
+    """Run a node as one process until SIGTERM or SIGINT; return when it has drained.
 
     Raises:
         LubiaoError: the node cannot start; the text says what to do.
     """
+    begin_logs(settings)
+    crashpoints.arm(os.environ, is_demo=settings.demo)
+    stopping = stopping_on_signals()
+    async with _running(settings, stopping) as (server, metrics_port):
+        write_addresses(settings, server.port, metrics_port)
+        try:
+            log.info("node.ready", node=settings.node_id, port=server.port)
+            await stopping.wait()
+            await server.drain(within=timedelta(seconds=settings.limits.drain_seconds))
+        finally:
+            settings.serving_path.unlink(missing_ok=True)
+    log.info("node.stopped", node=settings.node_id)
+
+
+async def serve_worker(settings: Settings, link: socket.socket) -> None:
+    """Run one process of several, whose supervisor holds the other end of `link`.
+
+    The supervisor says the post, the worker that it serves, and the end of either is the end of
+    the link: a worker without a supervisor ends, because nobody would end it.
+
+    Raises:
+        LubiaoError: the worker cannot start; the text says what to do.
+    """
+    begin_logs(settings)
+    crashpoints.arm(os.environ, is_demo=settings.demo)
+    stopping = stopping_on_signals()
+    link.setblocking(False)
+    reader, writer = await asyncio.open_unix_connection(sock=link)
+    said = await reader.readline()
+    if not said:
+        return
+    post = Post(**json.loads(said))
+    orphaned = asyncio.create_task(_end_of(reader, stopping), name="supervisor's end")
+    bounds = structlog.contextvars.bound_contextvars(worker=post.index)
+    with bounds:
+        async with _running(settings, stopping, post) as (server, metrics_port):
+            ready = {"metrics": metrics_port, "pid": os.getpid()}
+            writer.write(json.dumps(ready).encode() + b"\n")
+            log.info("worker.ready", node=settings.node_id, port=server.port)
+            await stopping.wait()
+            within = timedelta(seconds=settings.limits.drain_seconds)
+            await server.drain(within=ORPHAN_DRAIN if orphaned.done() else within)
+        log.info("worker.stopped", node=settings.node_id)
+    orphaned.cancel()
+    writer.close()
+
+
+async def _end_of(reader: asyncio.StreamReader, stopping: asyncio.Event) -> None:
+    await reader.read()
+    stopping.set()
+
+
+def begin_logs(settings: Settings) -> None:
+    """Write logs as the settings say."""
     configure_logs(
         level=settings.log_level.value,
         form=LogFormat.CONSOLE if settings.development else LogFormat.JSON,
     )
-    crashpoints.arm(os.environ, is_demo=settings.demo)
+
+
+def stopping_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with _running(settings, stopping) as server:
-        log.info("node.ready", node=settings.node_id, port=server.port)
-        await stopping.wait()
-        await server.drain(within=timedelta(seconds=settings.limits.drain_seconds))
-    log.info("node.stopped", node=settings.node_id)
+    return stopping
+
+
+async def examine(settings: Settings) -> None:
+    """Read what a start reads before the database.
+
+    Raises:
+        LubiaoError: it would not start; the text says what to do.
+    """
+    parts = await _parts(settings)
+    parts.metrics.close()
 
 
 @asynccontextmanager
-async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Server]:
-    """Give a started server with everything that runs beside it."""
+async def _running(
+    settings: Settings, stopping: asyncio.Event, post: Post | None = None
+) -> AsyncIterator[tuple[Server, int]]:
+    """Give a started server with everything that runs beside it, and the port of the metrics."""
     parts = await _parts(settings)
     async with AsyncExitStack() as stack:
         stack.callback(parts.metrics.close)
         _trace(settings)
         stack.callback(traces.stop)
-        database = await stack.enter_async_context(_database(settings, stopping))
-        ground = _ground(parts, database)
+        database = await stack.enter_async_context(_database(settings, stopping, post))
+        life = await begin_life(settings, database, clock=parts.clocks.machine)
+        ground = _ground(parts, database, post, life)
         part = _part(ground)
         if part is not None:
             stack.push_async_callback(part.close)
             await part.prepare()
-        server = _server(parts, part, database)
-        telemetry = _telemetry(parts, database)
+        server = _server(parts, part, database, post)
+        telemetry = _telemetry(parts, database, post)
         await server.start()
         metrics_port = await telemetry.start() if telemetry else 0
         if telemetry:
             stack.push_async_callback(telemetry.stop)
-        _write_addresses(settings, server.port, metrics_port)
-        stack.callback(settings.serving_path.unlink, missing_ok=True)
         tasks = _tasks(parts, stopping, ground, part)
         supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
+        gc.collect()
+        gc.freeze()  # regions, rules and descriptors live as long as the node: never walk them
         try:
-            yield server
+            yield server, metrics_port
         finally:
             stopping.set()
             supervisor.cancel()
@@ -141,16 +216,29 @@ async def _running(settings: Settings, stopping: asyncio.Event) -> AsyncIterator
 # --- parts, in the order of a start ---------------------------------------------------------
 
 
-def _ground(parts: Parts, database: PostgresDatabase) -> Ground:
+def _ground(parts: Parts, database: PostgresDatabase, post: Post | None, life: Life) -> Ground:
     return Ground(
         settings=parts.settings,
         database=database,
         holder=parts.holder,
         machine_clock=parts.clocks.machine,
         business_clock=parts.clocks.business,
-        credentials=parts.folder.channel_credentials(),
+        credentials=parts.credentials.channel,
         metrics=parts.metrics,
+        crew=_crew(parts, database, post),
+        life=life,
     )
+
+
+def _crew(parts: Parts, database: PostgresDatabase, post: Post | None) -> Crew:
+    if post is None:
+        return Alone()
+    own, holder = parts.settings.node_id, parts.holder
+
+    def peers() -> frozenset[NodeId]:
+        return frozenset(holder.get().nodes) - {NodeId(own)} if holder.version else frozenset()
+
+    return Worker(post, database=database, peers=peers)
 
 
 def _part(ground: Ground) -> Part | None:
@@ -179,9 +267,11 @@ def _trace(settings: Settings) -> None:
 async def _parts(settings: Settings) -> Parts:
     clocks = _clocks(settings)
     metrics = Metrics(node=settings.node_id)
-    folder = CertificateFolder.load(settings.tls_path)
+    credentials = CredentialHolder(
+        tls=settings.tls_path, trust=settings.trust_path, clock=clocks.machine, metrics=metrics
+    )
     holder = await _roster(settings, clocks, metrics)
-    return Parts(settings, clocks, metrics, folder, holder)
+    return Parts(settings, clocks, metrics, credentials, holder)
 
 
 def _clocks(settings: Settings) -> Clocks:
@@ -206,46 +296,56 @@ async def _roster(settings: Settings, clocks: Clocks, metrics: Metrics) -> Roste
 
 
 @asynccontextmanager
-async def _database(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[PostgresDatabase]:
-    """Give the pool of a migrated database; an embedded server is started, watched and stopped."""
-    embedded = None
-    dsn = settings.database.dsn
-    if settings.database.kind == "embedded":
-        embedded = EmbeddedPostgres(settings.database_path)
-        dsn = await embedded.start()
-    await migrate(dsn, Phase.PRE)
-    pool = await PostgresDatabase.connect(dsn, connections_max=settings.database.connections_max)
-    await migrate(dsn, Phase.POST)
-    watch = asyncio.create_task(embedded.watch(stopping)) if embedded else None
-    try:
+async def _database(
+    settings: Settings, stopping: asyncio.Event, post: Post | None
+) -> AsyncIterator[PostgresDatabase]:
+    """Give the pool of the node's database, which a worker finds ready."""
+    connections_max = settings.database.connections_max
+    async with AsyncExitStack() as stack:
+        if post is None:
+            dsn = await stack.enter_async_context(database_server(settings, stopping))
+        else:
+            dsn = post.dsn
+        pool = await PostgresDatabase.connect(dsn, connections_max=connections_max)
+        stack.push_async_callback(pool.close)
         yield pool
-    finally:
-        await pool.close()
-        if watch is not None:
+
+
+@asynccontextmanager
+async def database_server(
+    settings: Settings, stopping: asyncio.Event, *, processes: int = 1
+) -> AsyncIterator[str]:
+    """Give the address of a migrated database; an embedded server is watched and stopped."""
+    if settings.database.kind != "embedded":
+        await _migrate(settings.database.dsn)
+        yield settings.database.dsn
+        return
+    # Beside the pools: the bells of the workers, migrations, PostgreSQL's own reserve.
+    connections = (settings.database.connections_max + 1) * processes + CONNECTIONS_SPARE
+    wanted = {"max_connections": str(max(EMBEDDED_CONNECTIONS_MIN, connections))}
+    embedded = EmbeddedPostgres(settings.database_path, settings=wanted)
+    async with embedded.owned():  # who does not own it must not stop it either
+        dsn = await embedded.start()
+        await _migrate(dsn)
+        watch = asyncio.create_task(embedded.watch(stopping))
+        try:
+            yield dsn
+        finally:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-        if embedded is not None:
             await embedded.stop()
 
 
-def _authenticator(settings: Settings, folder: CertificateFolder) -> Authenticator:
-    cas = {path.stem: Certificate.load(path) for path in sorted(settings.trust_path.glob("*.pem"))}
-    lists = [
-        RevocationList.load(path) for path in sorted(settings.trust_path.glob("*.revoked.json"))
-    ]
-    return Authenticator(
-        federation_root=folder.root, authority_cas=cas, revoked=Revocations.of(lists)
-    )
+async def _migrate(dsn: str) -> None:
+    for phase in Phase:
+        await migrate(dsn, phase)
 
 
-def _server(parts: Parts, part: Part | None, database: PostgresDatabase) -> Server:
-    settings, folder = parts.settings, parts.folder
-    authenticator = _authenticator(settings, folder)
-
-    def authenticate(leaf_pem: bytes) -> Principal:
-        return authenticator.authenticate(leaf_pem, now=parts.clocks.machine.now())
-
+def _server(
+    parts: Parts, part: Part | None, database: PostgresDatabase, post: Post | None
+) -> Server:
+    settings = parts.settings
     refusals = RefusalLog(database=database, audit=AuditLog(), clock=parts.clocks.business)
 
     async def refused(principal: Principal, method: str, subject: str, error: LubiaoError) -> None:
@@ -253,16 +353,18 @@ def _server(parts: Parts, part: Part | None, database: PostgresDatabase) -> Serv
 
     hosts = frozenset((*settings.hosts, settings.authority))
     limits = settings.limits
-    gate = Gate(
-        authenticate=authenticate,
-        access=AccessCheck(hosts=hosts.__contains__, knows_node=parts.holder.knows_node),
-        traffic=Traffic(
-            node=settings.node_id,
-            quota=Quota(
-                calls_max=limits.calls_per_principal_max,
-                streams_max=limits.streams_per_principal_max,
-            ),
+    traffic = Traffic(
+        node=settings.node_id,
+        quota=Quota(
+            calls_max=limits.calls_per_principal_max,
+            streams_max=limits.streams_per_principal_max,
         ),
+    )
+    parts.credentials.looked = traffic.judge_streams
+    gate = Gate(
+        authenticate=parts.credentials.authenticate,
+        access=AccessCheck(hosts=hosts.__contains__, knows_node=parts.holder.knows_node),
+        traffic=traffic,
         metrics=parts.metrics,
         refused=refused,
         request_bytes_max=limits.request_bytes_max,
@@ -275,24 +377,30 @@ def _server(parts: Parts, part: Part | None, database: PostgresDatabase) -> Serv
     if part is not None:
         services += part.services()
     return build_server(
-        bind=settings.bind,
-        credentials=server_credentials(
-            certificate_pem=folder.certificate.pem,
-            key_pem=folder.key_pem,
-            trust_bundle=authenticator.trust_bundle(),
-        ),
+        bind=_address(settings, post),
+        credentials=parts.credentials.server(),
         services=services,
         configured=services_of(settings.roles),
         gate=gate,
         concurrent_rpcs_max=limits.concurrent_rpcs_max,
         with_reflection=settings.development,
+        is_port_shared=post is not None,
     )
 
 
-def _telemetry(parts: Parts, database: PostgresDatabase) -> TelemetryServer | None:
+def _address(settings: Settings, post: Post | None) -> str:
+    """Return where to listen; a supervisor has chosen the port that its workers share."""
+    return settings.bind if post is None else f"{settings.bind.rpartition(':')[0]}:{post.port}"
+
+
+def _telemetry(
+    parts: Parts, database: PostgresDatabase, post: Post | None
+) -> TelemetryServer | None:
     bind = parts.settings.metrics.bind
     if not bind:
         return None
+    if post is not None:
+        bind = "127.0.0.1:0"  # the supervisor shows what its workers show, at the node's address
 
     async def readiness() -> str:
         try:
@@ -304,7 +412,7 @@ def _telemetry(parts: Parts, database: PostgresDatabase) -> TelemetryServer | No
     return TelemetryServer(bind=bind, metrics=parts.metrics, readiness=readiness)
 
 
-def _write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
+def write_addresses(settings: Settings, port: int, metrics_port: int) -> None:
     """Leave the ports in the node's folder, where `doctor` and a demonstration look for them."""
     text = f"{port}\n{metrics_port}\n{os.getpid()}\n"
     settings.serving_path.write_text(text, encoding="ascii")
@@ -320,18 +428,21 @@ def _tasks(
     part: Part | None,
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {
+        "credentials": parts.credentials.run,
         "roster keeper": RosterKeeper(holder=parts.holder).run,
-        "purge": lambda: _purge(ground.database),
+        "purge": ground.crew.once("purge", lambda: _purge(ground.database)),
     }
     if parts.settings.directory.node:
         follower = RosterFollower(
             holder=parts.holder,
-            open_channel=lambda: _directory_channel(parts.settings, parts.folder),
+            open_channel=lambda: _directory_channel(parts.settings, parts.credentials.channel()),
         )
-        tasks["roster follower"] = follower.run
+        # The others find the roster in the file.
+        tasks["roster follower"] = ground.crew.once("roster", follower.run)
     if part is not None:
         tasks |= part.tasks(stopping)
         tasks["gauges"] = lambda: _gauges(ground)
+    tasks.update(ground.crew.tasks())
     return tasks
 
 
@@ -352,10 +463,12 @@ async def _named(name: str, task: Task) -> None:
         await task()
 
 
-def _directory_channel(settings: Settings, folder: CertificateFolder) -> grpc.aio.Channel:
+def _directory_channel(
+    settings: Settings, credentials: grpc.ChannelCredentials
+) -> grpc.aio.Channel:
     return open_channel(
         settings.directory.endpoint,
-        folder.channel_credentials(),
+        credentials,
         host=node_host(settings.directory.node),
     )
 
@@ -373,5 +486,5 @@ async def _gauges(ground: Ground) -> None:
     """Show what waits for peers, every few seconds."""
     while True:
         with suppress(LubiaoError):
-            await measure_queues(ground)
+            await measure_database(ground)
         await asyncio.sleep(GAUGES_INTERVAL.total_seconds())

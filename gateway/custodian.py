@@ -20,18 +20,21 @@ from gateway.aggregates.servicer import AggregateServicer
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.audit.service import SEAL_TIMER, AuditLog, SealHandler, start_sealing
 from gateway.custody import assembly
-from gateway.custody.arbiter import FENCE_TIMER
 from gateway.custody.consent import ASSUMPTION_TIMER
-from gateway.custody.sealer import LEDGER_TIMER, LedgerSealer
+from gateway.custody.openings import Openings
+from gateway.custody.sealer import LEDGER_TIMER
 from gateway.custody.service import WINDOW_TIMER
-from gateway.custody.servicer import CustodyServicer
+from gateway.custody.telling import FENCE_TIMER
 from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
 from gateway.database.timers import TimerRunner
 from gateway.delivery.blobs import BlobFetcher, BlobServer
 from gateway.delivery.servicer import PeerServicer
 from gateway.dispatch.assembly import build_dispatch, build_tickets
-from gateway.ground import Ground, Task, build_delivery
+from gateway.dispatch.numbers import skip_blocks
+from gateway.evidence.export import Exporter
+from gateway.evidence.servicer import EvidenceServicer
+from gateway.ground import Ground, Task, build_delivery, stamping, stamping_tasks
 from gateway.kernel.data import data_path
 from gateway.kernel.errors import LubiaoError
 from gateway.kernel.ids import SystemIds
@@ -74,13 +77,17 @@ class Custodian:
         )
         self._delivery = build_delivery(ground, self._keys)
         tickets = build_tickets(keys=self._keys, ids=self._ids)
+        self._openings = Openings(keys=tickets.blocks)
+        self._stamp_roots, self._stamper = stamping(ground, self._keys)
         self._custody = assembly.build(
             keys=self._keys,
             roster=ground.holder.get,
             outbox=self._delivery.outbox,
             content=tickets.blocks,
+            openings=self._openings,
             ids=self._ids,
             machine_clock=ground.machine_clock,
+            recovery=ground.life.recovery,
         )
         self._dispatch = build_dispatch(
             room=tickets,
@@ -95,12 +102,16 @@ class Custodian:
             joined=ground.joined,
             principal_of=principal_of,
         )
-        self._delivery.inbox.register(self._dispatch.reactions.handlers())
+        reactions = self._dispatch.reactions
+        self._delivery.inbox.register(reactions.handlers(), prepare=reactions.read_ahead)
         self._custody.recall.react = self._dispatch.reactions.react
+        self._custody.forks.react = self._dispatch.reactions.react
+        self._delivery.inbox.accused = self._custody.forks.learned
         self._blobs = self._wire_blobs()
         arbitration = self._wire_arbitration()
         reports = self._wire_reports()
-        self._ledger = LedgerSealer(keys=self._keys)
+        self._ledger = self._delivery.history.ledger
+        self._wire_history()
         self._closing = CloseHandler(reports)
         self._timers = self._wire_timers(arbitration)
         tokens = Tokens(tickets.token_key)
@@ -121,6 +132,16 @@ class Custodian:
         ]
 
     # --- rooms, from the bottom of the house --------------------------------------------------
+
+    def _wire_history(self) -> None:
+        """Let this node recover from a backup, and return what it keeps to others."""
+        reactions = self._dispatch.reactions
+        self._delivery.history.restores(
+            self._custody.restorer,
+            reactions.handlers(),
+            react=reactions.react,
+            openings=self._openings,
+        )
 
     def _wire_blobs(self) -> BlobFetcher:
         fetcher = BlobFetcher(
@@ -190,8 +211,22 @@ class Custodian:
             react=self._dispatch.reactions.react,
             window=self._dispatch.acting.answer_window,
         )
-        custody = CustodyServicer(
-            transfers=transfers, once=once, tokens=tokens, principal_of=principal_of
+        exporter = Exporter(
+            database=self._ground.database,
+            keys=self._keys,
+            signed_roster=lambda: self._ground.holder.signed,
+            sealer=self._ledger,
+            audit=self._audit,
+            clock=self._ground.business_clock,
+            openings=self._openings,
+            stamp_roots=self._stamp_roots,
+        )
+        custody = EvidenceServicer(
+            transfers=transfers,
+            once=once,
+            tokens=tokens,
+            principal_of=principal_of,
+            exporter=exporter,
         )
         routing = RoutingService(
             packs=self._packs,
@@ -206,12 +241,19 @@ class Custodian:
             clock=self._ground.machine_clock,
             ids=self._ids,
         )
-        peer = PeerServicer(inbox=self._delivery.inbox, principal_of=principal_of, blobs=blobs)
+        peer = PeerServicer(
+            inbox=self._delivery.inbox,
+            principal_of=principal_of,
+            blobs=blobs,
+            books=self._delivery.history.books,
+            quotas=self._delivery.quotas,
+        )
         return [
             Service(ticket_grpc.add_TicketServiceServicer_to_server, self._dispatch.servicer),
             Service(custody_grpc.add_CustodyServiceServicer_to_server, custody),
             Service(routing_grpc.add_RoutingServiceServicer_to_server, RoutingServicer(routing)),
             Service(peer_grpc.add_PeerServiceServicer_to_server, peer),
+            self._delivery.service(),
         ]
 
     def services(self) -> list[Service]:
@@ -226,14 +268,19 @@ class Custodian:
             self._ledger.start(uow, now=now)
             await self._closing.start(uow, now=now)
             self._dispatch.recompute.start(uow, now=now)
+            if self._ground.life.recovery.is_recovering:
+                await skip_blocks(uow)  # numbers given since the backup must not come again
 
     def tasks(self, stopping: asyncio.Event) -> dict[str, Task]:
         """Return what runs beside the server, by name."""
         return {
             "pump": self._delivery.pump.run,
+            "monitor": self._delivery.operation.monitor.run,
             "blobs": self._blobs.run,
             "timers": partial(self._timers.run, stopping),
-            "filings": self._file_waiting_cases,
+            "filings": self._ground.crew.once("filings", self._file_waiting_cases),
+            **self._delivery.history.tasks(stopping),
+            **stamping_tasks(self._ground, self._stamper, stopping),
         }
 
     async def close(self) -> None:

@@ -10,24 +10,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import grpc
 
+from gateway.audit.service import AuditLog
 from gateway.database.postgres import PostgresDatabase
+from gateway.delivery.guard import Guard
 from gateway.delivery.inbox import Inbox
+from gateway.delivery.model import Breaker, Item, Mode
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.pump import Pump
-from gateway.delivery.store import OUTBOX_NODES
+from gateway.delivery.quotas import PeerQuotas
 from gateway.delivery.transport import GrpcTransport
 from gateway.directory.holder import RosterHolder
-from gateway.kernel.ids import NodeId
+from gateway.evidence.stamp_client import StampClient
+from gateway.evidence.stamps import Stamper
+from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.ids import NodeId, SystemIds
 from gateway.kernel.time import Clock
+from gateway.life import History, Life
+from gateway.operation.assembly import OperationRoom, build_operation
+from gateway.operation.machine import Alarm
+from gateway.operation.view import Seen
+from gateway.privacy.vault import ContentVault
+from gateway.server.context import principal_of
 from gateway.server.server import Service
 from gateway.settings import Settings
-from gateway.telemetry.metrics import Metrics, ReceiptOutcome
+from gateway.telemetry.metrics import Metrics, PeerState, ReceiptOutcome
+from gateway.tickets.tokens import Tokens
+from gateway.trust import timestamps
 from gateway.trust.key_ring import KeyRing
+from gateway.workers import Crew
+from hotline.operation.v1alpha1 import operation_service_pb2_grpc as operation_grpc
 
 Task = Callable[[], Awaitable[None]]
 
@@ -61,8 +77,10 @@ class Ground:
     holder: RosterHolder
     machine_clock: Clock
     business_clock: Clock
-    credentials: grpc.ChannelCredentials
+    credentials: Callable[[], grpc.ChannelCredentials]
     metrics: Metrics
+    crew: Crew
+    life: Life
 
     @property
     def node(self) -> NodeId:
@@ -83,6 +101,14 @@ class Delivery:
     outbox: Outbox
     pump: Pump
     transport: GrpcTransport
+    quotas: PeerQuotas
+    operation: OperationRoom
+    history: History
+
+    def service(self) -> Service:
+        """Return the service of those who operate the node."""
+        add = operation_grpc.add_OperationServiceServicer_to_server
+        return Service(add, self.operation.servicer)
 
 
 def build_delivery(ground: Ground, keys: KeyRing) -> Delivery:
@@ -96,33 +122,124 @@ def build_delivery(ground: Ground, keys: KeyRing) -> Delivery:
         business_clock=ground.business_clock,
         machine_clock=ground.machine_clock,
     )
+    quota = ground.settings.delivery.quota()
+    quotas = PeerQuotas(clock=ground.machine_clock, quota=quota)
+    inbox.guard = Guard(clock=ground.machine_clock, quota=quota)
     transport = GrpcTransport(roster=roster, credentials=ground.credentials)
     pump = Pump(
-        database=ground.database, transport=transport, roster=roster, clock=ground.machine_clock
+        database=ground.database,
+        transport=transport,
+        roster=roster,
+        clock=ground.machine_clock,
+        claims=ground.crew.claims,
+        incarnation=ground.life.recovery.incarnation,
     )
-    inbox.heard_from = pump.heard_from
+    ground.crew.connect(pump)
+    inbox.heard_from = ground.crew.heard_from
     pump.counted = lambda node, outcome: ground.metrics.receipt(node, ReceiptOutcome[outcome.name])
     outbox = Outbox(
         node=ground.node,
         roster=roster,
         inbox=inbox,
         machine_clock=ground.machine_clock,
-        wake=pump.wake,
+        wake=ground.crew.wake,
     )
-    return Delivery(inbox, outbox, pump, transport)
+    token_key = ContentVault(keys=keys, ids=SystemIds()).token_key()
+    operation = build_operation(
+        node=ground.node,
+        authority=ground.settings.authority,
+        database=ground.database,
+        roster=roster,
+        pump=pump,
+        quotas=quotas,
+        guard=inbox.guard,
+        policy=ground.settings.delivery.alarms(),
+        audit=AuditLog(),
+        tokens=Tokens(token_key),
+        token_key=token_key,
+        machine_clock=ground.machine_clock,
+        business_clock=ground.business_clock,
+        principal_of=principal_of,
+        measured=lambda seen: measure_peers(ground, seen),
+    )
+    history = History(
+        life=ground.life,
+        database=ground.database,
+        transport=transport,
+        roster=roster,
+        keys=keys,
+        machine_clock=ground.machine_clock,
+        business_clock=ground.business_clock,
+        metrics=ground.metrics,
+        crew=ground.crew,
+    )
+    return Delivery(inbox, outbox, pump, transport, quotas, operation, history)
 
 
-async def measure_queues(ground: Ground) -> None:
-    """Show how much waits for each peer, and since when, and how busy the database is."""
-    now = ground.machine_clock.now()
+async def measure_database(ground: Ground) -> None:
+    """Show how busy the database is."""
     in_use, size = ground.database.connections()
     ground.metrics.database_pool(in_use=in_use, size=size)
-    async with ground.database.unit() as uow:
-        queues = {queue.node: queue for queue in await uow.select(OUTBOX_NODES)}
-    for node in ground.holder.get().nodes:
-        queue = queues.get(node)
-        ground.metrics.outbox(
+
+
+_LEVELS = {Alarm.NONE: 0, Alarm.WARNING: 1, Alarm.OVERDUE: 2}
+_BREAKERS = {Breaker.CLOSED: 0, Breaker.HALF_OPEN: 1, Breaker.OPEN: 2}
+
+
+def measure_peers(ground: Ground, seen: Seen) -> None:
+    """Show how each peer is doing, and what waits for a person."""
+    now = ground.machine_clock.now()
+    for node, view in seen.peers.items():
+        ground.metrics.outbox(node, depth=view.waiting, oldest=view.oldest_age)
+        ground.metrics.peer(
             node,
-            depth=queue.waiting if queue else 0,
-            oldest=now - queue.oldest if queue else timedelta(0),
+            PeerState(
+                breaker=_BREAKERS[view.breaker],
+                alarm=_LEVELS[view.alarm],
+                is_paused=view.mode is not Mode.OPEN,
+                failures=view.failures,
+                over_quota=view.over_quota,
+                silence=now - view.heard if view.heard else None,
+                round_trip=view.round_trip,
+            ),
         )
+    for kind in Item:
+        ground.metrics.undelivered(kind.value, items=seen.items.get(kind.value, 0))
+
+
+def stamping(ground: Ground, keys: KeyRing) -> tuple[tuple[bytes, ...], Stamper | None]:
+    """Return the roots that this node trusts for time stamps, and who asks for them.
+
+    Raises:
+        FieldInvalid: a service is named, but its library is missing, or its roots.
+    """
+    wish = ground.settings.timestamps
+    if not wish.url:
+        return (), None
+    if not timestamps.is_available():
+        raise FieldInvalid(
+            field="timestamps.url",
+            got=wish.url,
+            expected="a node with the library for time stamps",
+            hint='install it: pip install "lubiao[timestamps]"',
+        )
+    roots = timestamps.load_roots(ground.settings.timestamp_roots_path)
+    stamper = Stamper(
+        database=ground.database,
+        authorities=keys.codes(),
+        transport=StampClient(wish.url).send,
+        roots=roots,
+        clock=ground.business_clock,
+        machine_clock=ground.machine_clock,
+    )
+    stamper.measured = ground.metrics.stamps_pending
+    return roots, stamper
+
+
+def stamping_tasks(
+    ground: Ground, stamper: Stamper | None, stopping: asyncio.Event
+) -> dict[str, Task]:
+    """Return what asks for time stamps, in one process of the node only."""
+    if stamper is None:
+        return {}
+    return {"stamps": ground.crew.once("stamps", partial(stamper.run, stopping))}

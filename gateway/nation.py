@@ -14,15 +14,15 @@ from functools import partial
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.audit.service import SEAL_TIMER, AuditLog, SealHandler, start_sealing
 from gateway.custody import assembly
-from gateway.custody.arbiter import FENCE_TIMER
 from gateway.custody.desk import ArbiterDesk
-from gateway.custody.sealer import LEDGER_TIMER, LedgerSealer
+from gateway.custody.sealer import LEDGER_TIMER
+from gateway.custody.telling import FENCE_TIMER
 from gateway.database.timers import TimerHandler, TimerRunner
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
 from gateway.delivery.ports import StatementHandler
 from gateway.delivery.servicer import PeerServicer
-from gateway.ground import Ground, Task, build_delivery
+from gateway.ground import Ground, Task, build_delivery, stamping, stamping_tasks
 from gateway.hub.intake import ReportIntake
 from gateway.hub.model import HubPolicy
 from gateway.hub.service import HubMap
@@ -41,6 +41,7 @@ from hotline.hub.v1alpha1 import hub_service_pb2_grpc as hub_grpc
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 
 WAREHOUSE = "warehouse"  # folder of the hub's derived data, below the node's
+WORKERS = "workers"  # folder in it of what the second worker and further ones derive
 
 
 class Nation:
@@ -54,9 +55,18 @@ class Nation:
         rules = ground.settings.rules or data_path("routing_rules")
         reference = ReferenceData.load(rules / "reference")
         self._delivery = build_delivery(ground, keys)
-        self._ledger = LedgerSealer(keys=keys)
-        peer = PeerServicer(inbox=self._delivery.inbox, principal_of=principal_of)
-        self._services = [Service(peer_grpc.add_PeerServiceServicer_to_server, peer)]
+        self._ledger = self._delivery.history.ledger
+        _, self._stamper = stamping(ground, keys)
+        peer = PeerServicer(
+            inbox=self._delivery.inbox,
+            principal_of=principal_of,
+            quotas=self._delivery.quotas,
+            books=self._delivery.history.books,
+        )
+        self._services = [
+            Service(peer_grpc.add_PeerServiceServicer_to_server, peer),
+            self._delivery.service(),
+        ]
         handlers: dict[str, TimerHandler] = {
             SEAL_TIMER: SealHandler(audit),
             LEDGER_TIMER: self._ledger,
@@ -71,6 +81,7 @@ class Nation:
                 outbox=self._delivery.outbox,
                 ids=ids,
                 machine_clock=ground.machine_clock,
+                recovery=ground.life.recovery,
             )
             room = build_arbitration(
                 database=ground.database,
@@ -90,7 +101,10 @@ class Nation:
         )
 
     def _wire_hub(self, reference: ReferenceData, audit: AuditLog) -> HubMap:
-        warehouse = Warehouse(self._ground.settings.directory_path / WAREHOUSE)
+        # DuckDB has one writer a file: each worker derives a warehouse of its own.
+        folder = self._ground.settings.directory_path / WAREHOUSE
+        index = self._ground.crew.index
+        warehouse = Warehouse(folder / WORKERS / str(index) if index else folder)
         national_map = HubMap(database=self._ground.database, warehouse=warehouse)
         intake = ReportIntake(
             reference=lambda: reference,
@@ -104,7 +118,9 @@ class Nation:
         return national_map
 
     def _wire_arbiter(self, desk: ArbiterDesk, room: ArbitrationRoom, audit: AuditLog) -> None:
-        self._delivery.inbox.register(dict.fromkeys(desk.kinds, _taking(desk, room, audit)))
+        handlers = dict.fromkeys(desk.kinds, _taking(desk, room, audit))
+        self._delivery.inbox.register(handlers)
+        self._delivery.history.restores(desk.restorer, handlers)
         self._services.append(
             Service(arbitration_grpc.add_ArbitrationServiceServicer_to_server, room.servicer)
         )
@@ -126,7 +142,10 @@ class Nation:
         """Return what runs beside the server, by name."""
         tasks: dict[str, Task] = {
             "pump": self._delivery.pump.run,
+            "monitor": self._delivery.operation.monitor.run,
             "timers": partial(self._timers.run, stopping),
+            **self._delivery.history.tasks(stopping),
+            **stamping_tasks(self._ground, self._stamper, stopping),
         }
         if self._map is not None:
             tasks["map"] = partial(self._map.run, stopping)

@@ -8,6 +8,7 @@
       roster-key.pem        public key that signs the roster
       roster.binpb          the newest signed roster
       database/             embedded PostgreSQL
+      incarnation.json      how far the database was: an older one is recognised
       warehouse/            what a hub derives from the reports it took
 
 A new field is optional with a safe default, so that an old file still starts.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +27,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.aggregates.model import EPSILON_MICRO_MIN, MICRO, ReportPolicy
+from gateway.delivery.quotas import PeerQuota
+from gateway.operation.machine import AlarmPolicy
 from gateway.trust.roster import NodeRole
 
 NODE_FILE = "node.toml"
@@ -83,6 +87,16 @@ class TracingSettings(_Section):
     ratio: float = Field(default=0.01, ge=0, le=1)
 
 
+class TimestampSettings(_Section):
+    """A time stamp service (RFC 3161) for the ledgers; no url: none (docs/evidence.md#stamps).
+
+    `roots` is a PEM file with the certificates that vouch for it, beside `node.toml` or absolute.
+    """
+
+    url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    roots: str = "timestamp-roots.pem"
+
+
 class ReportSettings(_Section):
     """What a province's daily report spends and withholds (docs/aggregates.md)."""
 
@@ -110,6 +124,36 @@ class ClockSettings(_Section):
     start: AwareDatetime | None = None
     anchor: AwareDatetime | None = None
     rate: float = Field(default=1.0, gt=0, le=1_000_000)
+
+
+class DeliverySettings(_Section):
+    """When waiting is alarming, and how much one peer may ask of this node (docs/delivery.md)."""
+
+    warn_minutes: float = Field(default=15, gt=0, le=10_080)
+    alarm_minutes: float = Field(default=120, gt=0, le=43_200)
+    peer_calls_max: int = Field(default=8, ge=1, le=256)
+    peer_envelopes_per_minute: int = Field(default=300_000, ge=100, le=100_000_000)
+    peer_envelopes_per_day: int = Field(default=5_000_000, ge=100, le=10_000_000_000)
+    peer_megabytes_per_minute: int = Field(default=1024, ge=4, le=1_048_576)
+    peer_megabytes_per_day: int = Field(default=51_200, ge=4, le=104_857_600)
+    peer_refusals_per_day: int = Field(default=1000, ge=1, le=1_000_000)
+
+    def alarms(self) -> AlarmPolicy:
+        """Return the thresholds of age."""
+        return AlarmPolicy(
+            warn=timedelta(minutes=self.warn_minutes), alarm=timedelta(minutes=self.alarm_minutes)
+        )
+
+    def quota(self) -> PeerQuota:
+        """Return the bounds of one peer."""
+        return PeerQuota(
+            calls_max=self.peer_calls_max,
+            envelopes_per_minute=self.peer_envelopes_per_minute,
+            envelopes_per_day=self.peer_envelopes_per_day,
+            bytes_per_minute=self.peer_megabytes_per_minute * MIB,
+            bytes_per_day=self.peer_megabytes_per_day * MIB,
+            evidence_per_day=self.peer_refusals_per_day,
+        )
 
 
 class LimitSettings(_Section):
@@ -142,9 +186,11 @@ class Settings(BaseSettings):
         directory: from where newer rosters come.
         metrics: where metrics are served.
         tracing: where spans go.
+        timestamps: who stamps the ledgers, for evidence.
         reports: what a province's daily report spends and withholds.
         clock: business time of a demonstration.
         limits: bounds of the server.
+        delivery: alarms of age, and bounds of one peer.
     """
 
     model_config = SettingsConfigDict(
@@ -171,9 +217,11 @@ class Settings(BaseSettings):
     directory: DirectorySettings = DirectorySettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+    timestamps: TimestampSettings = TimestampSettings()
     reports: ReportSettings = ReportSettings()
     clock: ClockSettings = ClockSettings()
     limits: LimitSettings = LimitSettings()
+    delivery: DeliverySettings = DeliverySettings()
 
     @field_validator("bind", "endpoint")
     @classmethod
@@ -219,6 +267,11 @@ class Settings(BaseSettings):
     def roster_key_path(self) -> Path:
         """The public key that signs the roster."""
         return self.directory_path / "roster-key.pem"
+
+    @property
+    def timestamp_roots_path(self) -> Path:
+        """The certificates that vouch for the time stamp service."""
+        return self.directory_path / self.timestamps.roots
 
     @property
     def serving_path(self) -> Path:

@@ -56,7 +56,7 @@ def unit(folder: Path) -> list[Command]:
 
 
 def simulation(folder: Path) -> list[Command]:
-    """Return the seeded simulation, 200 seeds, and the planted faults it must catch."""
+    """Return the seeded simulation in its short form, and the planted faults it must catch."""
     return [_pytest(folder, "tests/simulation")]
 
 

@@ -24,7 +24,7 @@ class Step(Enum):
     INTERIM = "name somebody for the time being"
     RULE = "rule"
     TAKE = "the target takes the ticket"
-    VOID = "the chain of the case goes home or closes"
+    VOID = "its chain goes home or closes, or consent moves the ticket"
 
 
 CASE: dict[tuple[CaseState, Step], CaseState] = {

@@ -18,7 +18,8 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="submit、federate、rules、backlog、memory；默认全部 / which; all by default"
+            metavar="[NAME]...",
+            help="submit、federate、rules、backlog、memory；默认全部 / which; all by default",
         ),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="重复次数，取中位数 / repeats, medians")] = 3,

@@ -125,9 +125,9 @@ def revoke(
     ca.revoke(int(serial, 16))
     say(
         f"已吊销 {serial}。请把 {directory / 'revoked.json'} 复制到信任该机构的各节点："
-        f"trust/{ca.owner}.revoked.json，并重启节点。",
+        f"trust/{ca.owner}.revoked.json；节点一两秒内自动生效。",
         f"Revoked {serial}. Copy {directory / 'revoked.json'} to every node that trusts this CA: "
-        f"trust/{ca.owner}.revoked.json, and restart it.",
+        f"trust/{ca.owner}.revoked.json. It takes effect there within seconds.",
     )
 
 

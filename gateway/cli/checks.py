@@ -21,11 +21,19 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.cli.output import pick
+from gateway.custody import recovery_store
+from gateway.custody.heads import FindingKind
+from gateway.custody.incarnation import Mode
 from gateway.database.embedded import EmbeddedPostgres
 from gateway.database.migrations import pending
+from gateway.database.postgres import PostgresDatabase
+from gateway.delivery import model as delivery_model
+from gateway.delivery.store import ALL_CONTROLS, OUTBOX_QUEUES, QueueRow
+from gateway.delivery.undelivered import UNDELIVERED_PENDING
 from gateway.directory.store import RosterFile
 from gateway.kernel.errors import LubiaoError
 from gateway.kernel.time import Instant
+from gateway.operation.machine import Alarm, alarm_of
 from gateway.server.client import CertificateFolder, open_channel, typed_errors
 from gateway.settings import Settings
 from gateway.trust.certificates import Certificate, node_host
@@ -42,6 +50,7 @@ YEAR_MIN = 2025  # a machine with an empty clock battery wakes up before this pr
 PEER_SECONDS = 5.0
 DATABASE_SECONDS = 10.0
 PEERS_AT_ONCE = 16
+WAITING_MAX = 10_000  # a doctor need not count further
 
 
 class Level(Enum):
@@ -196,6 +205,98 @@ async def check_database(patient: Patient) -> list[Finding]:
     return [Finding("database", Level.OK, pick("可连接，结构为最新", "reachable, up to date"))]
 
 
+async def check_history(patient: Patient) -> list[Finding]:
+    """The ledgers of others only grew, and this node knows what it signed."""
+    settings = patient.settings
+    dsn = settings.database.dsn
+    if settings.database.kind == "embedded":
+        server = EmbeddedPostgres(settings.database_path)
+        if server.pid() is None:
+            return []  # the check of the database says so
+        dsn = server.dsn()
+    async with asyncio.timeout(DATABASE_SECONDS):
+        if await pending(dsn):
+            return []  # the tables are not there yet
+        database = await PostgresDatabase.connect(dsn, connections_max=2)
+        try:
+            async with database.unit() as uow:
+                state = await uow.get(recovery_store.NODE_STATE, settings.node_id)
+                wrong = await uow.select(recovery_store.HEAD_FINDINGS)
+                items = await uow.select(recovery_store.RECOVERY_ITEMS)
+        finally:
+            await database.close()
+    found = [
+        Finding(
+            "history",
+            Level.WARN if row.kind == FindingKind.RESTORED.value else Level.FAIL,
+            pick(
+                f"{row.authority} 的台账未能接续（{row.kind}）：{row.detail}",
+                f"the ledger of {row.authority} does not go on ({row.kind}): {row.detail}",
+            ),
+            "lubiao custody heads DIR",
+        )
+        for row in wrong
+    ]
+    if state is not None and state.mode != Mode.SERVING.value:
+        text = pick("节点由备份恢复，尚未确认", "restored from a backup, not confirmed yet")
+        found.append(Finding("history", Level.FAIL, text, "lubiao recovery show DIR"))
+    if items:
+        text = pick(f"恢复后有 {len(items)} 项待人工", f"{len(items)} items of a recovery wait")
+        found.append(Finding("history", Level.WARN, text, "lubiao recovery show DIR"))
+    return found or [Finding("history", Level.OK, pick("各方台账均接续", "every ledger goes on"))]
+
+
+async def check_delivery(patient: Patient) -> list[Finding]:
+    """Nothing waits for longer than the alarm, and nothing waits for a person."""
+    settings = patient.settings
+    if settings.database.kind == "embedded" and (
+        EmbeddedPostgres(settings.database_path).pid() is None
+    ):
+        return []  # the check of the database says so
+    dsn = settings.database.dsn or EmbeddedPostgres(settings.database_path).dsn()
+    async with asyncio.timeout(DATABASE_SECONDS):
+        if await pending(dsn):
+            return []  # as above
+        database = await PostgresDatabase.connect(dsn, connections_max=1)
+        try:
+            async with database.unit() as uow:
+                queues = await uow.select(OUTBOX_QUEUES, bound=WAITING_MAX)
+                items = await uow.select(UNDELIVERED_PENDING, limit=WAITING_MAX)
+                controls = await uow.select(ALL_CONTROLS)
+        finally:
+            await database.close()
+    found = [_queue(patient, queue) for queue in queues]
+    found += [
+        Finding(
+            f"peer {row.node}",
+            Level.WARN,
+            pick(f"已暂停：{row.reason}", f"{row.mode}: {row.reason}"),
+            f"lubiao peer resume {row.node}",
+        )
+        for row in controls
+        if row.mode != delivery_model.Mode.OPEN.value
+    ]
+    waiting = sum(row.items for row in items)
+    if waiting:
+        kinds = ", ".join(sorted({row.kind for row in items}))
+        text = pick(f"{waiting} 项待人工处理：{kinds}", f"{waiting} wait for a person: {kinds}")
+        found.append(Finding("delivery", Level.WARN, text, "lubiao peer undelivered"))
+    return found or [Finding("delivery", Level.OK, pick("无积压", "nothing waits"))]
+
+
+def _queue(patient: Patient, queue: QueueRow) -> Finding:
+    age = patient.now - queue.oldest
+    alarm = alarm_of(age, patient.settings.delivery.alarms())
+    hours = age.total_seconds() / 3600
+    text = pick(
+        f"{queue.waiting} 件待投递，最早 {hours:.1f} 小时",
+        f"{queue.waiting} wait, the oldest for {hours:.1f} h",
+    )
+    level = Level.OK if alarm is Alarm.NONE else Level.WARN
+    action = "" if alarm is Alarm.NONE else f"lubiao peer show {queue.node}"
+    return Finding(f"queue {queue.node}", level, text, action)
+
+
 async def check_disk(patient: Patient) -> list[Finding]:
     """There is room for some weeks of tickets."""
     free = shutil.disk_usage(patient.settings.directory_path).free
@@ -257,6 +358,8 @@ CHECKS: dict[str, Check] = {
     "certificate": check_certificate,
     "roster": check_roster,
     "database": check_database,
+    "history": check_history,
+    "delivery": check_delivery,
     "disk": check_disk,
     "clock": check_clock,
     "port": check_port,

@@ -23,9 +23,12 @@ from gateway.cli import (
     custody,
     demonstration,
     doctor,
+    evidence,
     handling,
     hub,
     node,
+    peer,
+    recovery,
     reference,
     roster,
     rules,
@@ -56,10 +59,14 @@ app.add_typer(ticket.app, name="ticket")
 app.add_typer(rules.app, name="rules")
 app.add_typer(reference.app, name="reference")
 custody.app.add_typer(transfers.app)
+custody.app.add_typer(evidence.app)
+custody.app.command("heads")(recovery.heads)
 app.add_typer(custody.app, name="custody")
+app.add_typer(recovery.app, name="recovery")
 app.add_typer(aggregates.app, name="aggregates")
 app.add_typer(hub.app, name="hub")
 app.add_typer(case.app, name="case")
+app.add_typer(peer.app, name="peer")
 app.add_typer(adapter.app, name="adapter")
 app.command()(bench.bench)
 

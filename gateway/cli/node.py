@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ import uvloop
 import yaml
 
 from gateway.cli.ca import write_folder
-from gateway.cli.output import pick, print_line, say
+from gateway.cli.output import LANGUAGE_VARIABLE, Language, pick, print_line, say
 from gateway.cli.roster import public_row
 from gateway.config import load_settings
 from gateway.kernel.errors import FieldInvalid, ResourceExists
@@ -28,6 +29,7 @@ from gateway.trust.revocation import RevocationList
 from gateway.trust.roster import NodeRole
 
 PUBLIC_FILE = "public.yaml"
+WORKERS_MAX = 64
 _CLOCK = SystemClock()
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="节点目录 / folder of the node")]
@@ -107,12 +109,23 @@ def init(
 def serve(
     *,
     directory: Directory,
+    workers: Annotated[
+        int, typer.Option(min=1, max=WORKERS_MAX, help="进程数 / processes of this node")
+    ] = 1,
+    link: Annotated[int, typer.Option(hidden=True, help="由主进程给出 / of a worker")] = -1,
 ) -> None:
     """运行节点，SIGTERM 后平稳停机 / run the node; SIGTERM drains it."""
     # The composition root knows every room; everything else of the command starts without it.
-    from gateway import app  # noqa: PLC0415 # as above
+    from gateway import app, supervisor  # noqa: PLC0415 # as above
 
-    uvloop.run(app.serve(load_settings(directory)))
+    settings = load_settings(directory)
+    if link >= 0:
+        uvloop.run(app.serve_worker(settings, socket.socket(fileno=link)))
+    elif workers > 1:
+        speech = {LANGUAGE_VARIABLE: pick(Language.ZH.value, Language.EN.value)}
+        uvloop.run(supervisor.supervise(settings, workers=workers, environment=speech))
+    else:
+        uvloop.run(app.serve(settings))
 
 
 def _codes(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from enum import Enum, IntEnum
@@ -32,6 +33,7 @@ PLAIN_WIDTH = 160  # of a table that goes into a file or a pipe
 LOCAL_KINDS = frozenset(
     {"file", "key file", "revocation list", "node folder", "certificate folder"}
 )  # of resources that lie on this machine, not on a node
+_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # Unicode's: control, direction, line ends
 
 
 class Language(Enum):
@@ -71,6 +73,16 @@ def pick(chinese: str, english: str) -> str:
     return english if _Speech.language is Language.EN else chinese
 
 
+def harmless(text: str, *, keep: str = "") -> str:
+    """Return a stranger's text with what a terminal would obey written out, as in JSON."""
+    return "".join(
+        json.dumps(char)[1:-1]
+        if unicodedata.category(char) in _OBEYED and char not in keep
+        else char
+        for char in text
+    )
+
+
 def say(chinese: str, english: str) -> None:
     """Tell a person something on standard error."""
     typer.echo(pick(chinese, english), err=True)
@@ -83,7 +95,8 @@ def print_line(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print the answer as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    typer.echo(harmless(text, keep="\n"))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -93,7 +106,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         console = Console(highlight=False, width=PLAIN_WIDTH)
     table = Table(*columns, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))  # markup in a citizen's words is text
+        table.add_row(
+            *(Text(harmless(str(cell))) for cell in row)
+        )  # markup in a citizen's words is text
     console.print(table)
 
 

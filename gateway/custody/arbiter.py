@@ -1,26 +1,20 @@
-"""The arbiter's half of a ruling: number it, sign it, send it, fence it (docs/custody.md#rulings).
+"""The arbiter's half of a ruling: number it, sign it, and take what is answered.
 
-A ruling goes to its target, to the parties and to the targets of earlier rulings. Each answer
-names a successor whom the arbiter did not know, who gets the ruling too; so the arbiter walks the
-hand-overs that were made meanwhile. Whoever answers is told the newest ruling, and TAKEN once it is
-known. If somebody is silent past the window, the ruling goes to every authority of the scope:
-otherwise an unwilling holder in the middle could hide it from the one it handed over to.
-
-A ruling carries no content, so the fence is the ruling itself. It is signed once, for every
-authority of the scope, and posted bit by bit. All this works without tickets and without a copy: on
-the nation's arbiter node a chain row is only what the arbiter's own ledger hangs on. A province
-that rules inside gives its own part the ruling by local delivery, like any hosted authority.
+To whom a ruling goes, and when it is fenced, is in `telling.py` (docs/custody.md#rulings). All this
+works without tickets and without a copy: on the nation's arbiter node a chain row is only what the
+arbiter's own ledger hangs on. A province that rules inside gives its own part the ruling by local
+delivery, like any hosted authority.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from gateway.custody import bodies, chains, codec, docket, evidence, proofs, rulings, store
+from gateway.custody import bodies, chains, codec, docket, evidence, guards, proofs, rulings, store
 from gateway.custody.machine import Say, Step
 from gateway.custody.model import (
+    BY_CONSENT,
     RULINGS_PER_TICKET_MAX,
     CaseFiled,
     CaseOpened,
@@ -31,10 +25,10 @@ from gateway.custody.model import (
     Holding,
     RulingTaken,
 )
+from gateway.custody.telling import FENCE_TIMER, FENCE_WINDOW, Telling, codes, timer_key
 from gateway.custody.writer import StepWriter
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Delivered
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import (
@@ -49,9 +43,6 @@ from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
 
-FENCE_TIMER = "custody.fence"
-FENCE_WINDOW = timedelta(hours=1)  # a node that is down for a restart answers within it
-AUDIENCE_MAX = 40  # the standard's bound; no scope of the country has more authorities
 HOME_BASIS = "省内保管随省际裁定收回"
 
 Events = tuple[CustodyEvent, ...]
@@ -77,6 +68,9 @@ class Arbiter:
         """Make it; `assembly.build` sets `obey` where authorities of the own scope live."""
         self._writer = writer
         self._roster = roster
+        self._telling = Telling(writer=writer, roster=roster)
+        self.locks = self._telling.locks
+        self.handle = self._telling.handle
         self.obey: Obey | None = None
 
     # --- ruling -------------------------------------------------------------------------------
@@ -167,8 +161,8 @@ class Arbiter:
             case=order.case,
             ticket_uid=await docket.uid(uow, key),
         )
-        first = await self._first_told(uow, chain, order.target, earlier)
-        scope = self._members(key.scope, first=first)
+        first = await self._telling.first_told(uow, chain, order.target, earlier)
+        scope = self._telling.members(key.scope, first=first)
         say = Say("Ruling", rulings.epoch_of(number), scope, body, post_to=first)
         written = await self._writer.write(uow, Step(chain=chain, says=(say,)), now=now)
         said = await docket.said(uow, written.key, number)
@@ -189,7 +183,7 @@ class Arbiter:
             issued=now,
         )
         uow.insert(store.RULINGS, row)
-        schedule(uow, kind=FENCE_TIMER, key=_timer_key(key, number), due=now + FENCE_WINDOW)
+        schedule(uow, kind=FENCE_TIMER, key=timer_key(key, number), due=now + FENCE_WINDOW)
         return number
 
     async def home_at_once(
@@ -251,6 +245,8 @@ class Arbiter:
     ) -> Events:
         """Take the filing of one that held the ticket and proves it; nobody else opens a case.
 
+        One with the cause `consent` ends it: the new custodian took the ticket by Assumption.
+
         Raises:
             StatementMalformed: this is not the arbiter, or the filer is not proven to have held it.
             ResourceNotFound: it came before what makes the chain known here.
@@ -274,6 +270,8 @@ class Arbiter:
             raise StatementMalformed(
                 check=9, got=f"a filing of {source} at {epoch}", expected="one that held the ticket"
             )
+        if body.cause == BY_CONSENT:
+            _check_consent(proof, source, body)
         await evidence.learn(uow, key, proof.attached, now, proof=proof)
         known = chain or chains.unknown_chain(key, proof.holder)
         if key.authority == NATION:
@@ -281,14 +279,18 @@ class Arbiter:
         is_own = source == key.authority
         step = Step(chain=known, records=not is_own)
         await self._writer.write(uow, step, now=now, received=delivered)
+        is_settled = await docket.is_settled(uow, key, body.case)  # the two may come in any order
+        void = (CaseVoid(key, body.case),) if is_settled else ()
+        if body.cause == BY_CONSENT:
+            return void
         target = AuthorityCode(body.proposed_target) if body.proposed_target else None
         path = tuple(AuthorityCode(code) for code in proof.path)
         refusers = tuple(map(AuthorityCode, body.refused_by))
         facts = (body.case, body.cause, source, target, body.header, path, proof.holder, refusers)
         filed = CaseFiled(key, *facts)
         if is_own or key.authority == NATION:
-            return (filed,)
-        return (CaseOpened(key, body.case, body.cause, target or source), filed)
+            return (filed, *void)
+        return (CaseOpened(key, body.case, body.cause, target or source), filed, *void)
 
     async def acknowledged(
         self,
@@ -336,135 +338,12 @@ class Arbiter:
                 self._writer.save(uow, held)
         newest = (await docket.rulings_of(uow, key))[-1]
         if is_first and newest.number == row.number:
-            await self._tell_taken(uow, key, newest, _codes(newest.told), now)
+            await self._telling.tell_taken(uow, key, newest, codes(newest.told), now)
         else:
-            await self._answer(uow, key, newest, source, now)
+            await self._telling.answer(uow, key, newest, source, now)
         if body.successor:
-            await self._reach(uow, key, AuthorityCode(body.successor), now)
+            await self._telling.reach(uow, key, AuthorityCode(body.successor), now)
         return events
-
-    # --- fence --------------------------------------------------------------------------------
-
-    def locks(self, key: str) -> tuple[str, ...]:
-        """Return the lock of the ticket (`database.TimerHandler`)."""
-        return (f"ticket/{key.split('/')[1]}",)
-
-    async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
-        """End the window of a ruling: if somebody told is silent, everybody is told."""
-        scope, ticket, chain, number = key.split("/")
-        place = ChainKey(
-            AuthorityCode(scope), TicketNumber(ticket), AuthorityCode(scope), int(chain)
-        )
-        rows = await docket.rulings_of(uow, place)
-        if not rows or rows[-1].number != int(number) or rows[-1].fenced:
-            return
-        newest = rows[-1]
-        answers = await uow.select(
-            store.ANSWERS_OF_CHAIN, scope=scope, ticket=ticket, chain=place.number
-        )
-        answered = {answer.authority for answer in answers if answer.number == newest.number}
-        if set(_codes(newest.told)) <= answered:
-            return
-        uow.put(store.RULINGS, replace(newest, fenced=True))
-        for code in self._members(place.scope):
-            await self._reach(uow, place, code, now)
-
-    # --- telling ------------------------------------------------------------------------------
-
-    async def _answer(
-        self,
-        uow: UnitOfWork,
-        key: ChainKey,
-        newest: store.RulingRow,
-        to: AuthorityCode,
-        now: Instant,
-    ) -> None:
-        if newest.taken_digest:
-            await self._tell_taken(uow, key, newest, (to,), now)
-        else:
-            await self._reach(uow, key, to, now)
-
-    async def _reach(self, uow: UnitOfWork, key: ChainKey, to: AuthorityCode, now: Instant) -> None:
-        """Send the newest ruling to one that was not told yet, with its TAKEN if it is known."""
-        newest = (await docket.rulings_of(uow, key))[-1]
-        is_member = chains.is_in_scope(to, key.scope) and self._roster().is_joined(to)
-        if to in _codes(newest.told) or not is_member:
-            return
-        uow.put(store.RULINGS, replace(newest, told=(*newest.told, to)))
-        signed = await self._writer.signed(uow, key.authority, newest.statement_digest)
-        if to in statement_from_bytes(signed.statement).audience:
-            await self._writer.resend(uow, key, newest.statement_digest, to=to, now=now)
-        else:  # it joined after the ruling was signed
-            await self._pass_on(uow, key, newest, (to,), now)
-        if newest.taken_digest:
-            await self._tell_taken(uow, key, newest, (to,), now)
-
-    async def _tell_taken(
-        self,
-        uow: UnitOfWork,
-        key: ChainKey,
-        newest: store.RulingRow,
-        to: tuple[AuthorityCode, ...],
-        now: Instant,
-    ) -> None:
-        others = tuple(code for code in self._writer.joined(to) if code != newest.target)
-        await self._pass_on(uow, key, newest, others, now)
-
-    async def _pass_on(
-        self,
-        uow: UnitOfWork,
-        key: ChainKey,
-        newest: store.RulingRow,
-        to: tuple[AuthorityCode, ...],
-        now: Instant,
-    ) -> None:
-        """Say the newest ruling and its TAKEN, attached: what others signed goes no other way."""
-        chain = await chains.find_chain(uow, key)
-        if chain is None or not to:
-            return
-        known = (newest.statement_digest, *filter(None, (newest.taken_digest,)))
-        attached = tuple([await self._writer.signed(uow, key.authority, item) for item in known])
-        body = bodies.RulingAck(
-            number=newest.number,
-            role=bodies.Role.TOLD,
-            ruling_digest=newest.statement_digest,
-            attached=attached,
-        )
-        say = Say("RulingAck", rulings.epoch_of(newest.number), to, body, records=False)
-        await self._writer.write(uow, Step(chain=chain, says=(say,)), now=now)
-
-    # --- what is known ------------------------------------------------------------------------
-
-    async def _first_told(
-        self,
-        uow: UnitOfWork,
-        chain: Chain,
-        target: AuthorityCode,
-        earlier: list[store.RulingRow],
-    ) -> tuple[AuthorityCode, ...]:
-        """Return whom a new ruling goes to at first: target, parties, earlier targets."""
-        key = chain.key
-        told: list[str] = [target, *(row.target for row in earlier), chains.begun_by(key)]
-        for body, issuer in await docket.filings(uow, key):
-            told += (issuer, *body.path, body.proposed_target, *body.refused_by)
-            told += (statement_from_bytes(item.statement).issuer for item in body.attached)
-        answers = await uow.select(
-            store.ANSWERS_OF_CHAIN, scope=key.scope, ticket=key.ticket, chain=key.number
-        )
-        told += (answer.successor for answer in answers)
-        told += (*chain.parties, *chain.path, chain.custodian or "")
-        codes = dict.fromkeys(AuthorityCode(code) for code in told if code)
-        inside = tuple(code for code in codes if chains.is_in_scope(code, key.scope))
-        return self._writer.joined(inside)[:AUDIENCE_MAX]
-
-    def _members(
-        self, scope: AuthorityCode, *, first: tuple[AuthorityCode, ...] = ()
-    ) -> tuple[AuthorityCode, ...]:
-        """Return the authorities of a scope, those that are told at once before the others."""
-        inside = sorted(
-            code for code in self._roster().authorities if chains.is_in_scope(code, scope)
-        )
-        return self._writer.joined(tuple(dict.fromkeys((*first, *inside))))[:AUDIENCE_MAX]
 
 
 def _held_by(chain: Chain, holder: AuthorityCode, epoch: Epoch) -> Chain:
@@ -472,6 +351,22 @@ def _held_by(chain: Chain, holder: AuthorityCode, epoch: Epoch) -> Chain:
     if chain.floor is not None and epoch <= chain.floor:
         return chain
     return replace(chain, custodian=holder, floor=epoch)
+
+
+def _check_consent(proof: proofs.Proof, source: AuthorityCode, body: bodies.CaseFiling) -> None:
+    """Return if a case ended by consent: the newest hand-over cites it, and its target tells."""
+    has_moved = len(proof.terms) > 1  # the first term of an era is nobody's consent
+    offer = proof.attached[-2].body if has_moved else None
+    is_ended = (
+        proof.holder == source
+        and isinstance(offer, bodies.Offer)
+        and guards.is_consented(offer)
+        and offer.case == body.case
+    )
+    if not is_ended:
+        raise StatementMalformed(
+            check=10, got=f"a consent of {source}", expected="a hand-over that cites the case"
+        )
 
 
 def _check_force(held: chains.TicketChains) -> None:
@@ -489,11 +384,3 @@ def _check_force(held: chains.TicketChains) -> None:
             event="a ruling inside",
             custodian=outer.custodian or "unknown",
         )
-
-
-def _codes(told: object) -> tuple[AuthorityCode, ...]:
-    return tuple(AuthorityCode(code) for code in told) if isinstance(told, tuple | list) else ()
-
-
-def _timer_key(key: ChainKey, number: int) -> str:
-    return f"{key.scope}/{key.ticket}/{key.number}/{number}"

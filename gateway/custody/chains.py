@@ -13,6 +13,7 @@ from gateway.custody import store
 from gateway.custody.model import OUTER_CHAIN_NUMBER, Chain, ChainKey, Holding
 from gateway.custody.rows import chain_of
 from gateway.database.uow import UnitOfWork
+from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import NotCustodian, ResourceNotFound
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber, province_of_number
 
@@ -120,6 +121,16 @@ class TicketChains:
             for chain in self.chains
         )
 
+    def cares_after(self, key: ChainKey) -> bool:
+        """Tell whether this authority cares in a later chain of the scope.
+
+        Then whatever an earlier chain tells of the ticket is old news here.
+        """
+        return any(
+            chain.is_caring and chain.key.scope == key.scope and chain.key.number > key.number
+            for chain in self.chains
+        )
+
     def has_force(self, chain: Chain, epoch: Epoch) -> bool:
         """Tell whether a city's act at `epoch`, recorded now in `chain`, has outer force (rule 3).
 
@@ -160,7 +171,7 @@ class TicketChains:
 
 async def load(uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber) -> TicketChains:
     """Read all chains of a ticket at one authority; the ticket is locked."""
-    rows = await uow.select(store.CHAINS_OF_TICKET, authority=authority, ticket=ticket)
+    rows = await uow.rows(store.CHAINS_OF_TICKET, authority, ticket)
     return TicketChains(authority, ticket, tuple(chain_of(row) for row in rows))
 
 
@@ -202,17 +213,38 @@ def followers_of(key: ChainKey) -> tuple[AuthorityCode, ...]:
     return (begun_by(key), city) if is_origin else (begun_by(key),)
 
 
+async def closing_of(uow: UnitOfWork, held: TicketChains, key: ChainKey) -> tuple[SignedBytes, ...]:
+    """Return the ChainClosed by which a chain is known to be closed here, or nothing (rule 5)."""
+    for chain in held.chains:
+        place = chain.key
+        is_later = place.scope == key.scope and place.number >= key.number
+        if not (chain.closed and is_later):
+            continue
+        rows = await of_kind(uow, place, "ChainClosed")
+        if rows:
+            return (SignedBytes(rows[-1].statement, rows[-1].key_id, rows[-1].signature),)
+    return ()
+
+
 async def said(
     uow: UnitOfWork, key: ChainKey, *, issuer: str, kind: str, epoch: Epoch
 ) -> list[store.StatementRow]:
     """Read what is kept here of an identity: the statements of a kind that an issuer made."""
-    return await uow.select(
+    return await uow.rows(
         store.STATEMENT_IDENTITY,
-        authority=key.authority,
-        ticket=key.ticket,
-        scope=key.scope,
-        number=key.number,
-        issuer=issuer,
-        kind=kind,
-        epoch=epoch.key(),
+        key.authority,
+        key.ticket,
+        key.scope,
+        key.number,
+        issuer,
+        kind,
+        epoch.key(),
     )
+
+
+async def of_kind(uow: UnitOfWork, key: ChainKey, kind: str) -> list[store.StatementRow]:
+    """Read what is kept here of a kind in a chain, by epoch and time."""
+    found = await uow.rows(
+        store.STATEMENTS_OF_KIND, key.authority, key.ticket, key.scope, key.number, kind
+    )
+    return sorted(found, key=lambda row: (row.epoch, row.recorded, row.digest))

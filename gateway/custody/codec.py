@@ -7,6 +7,7 @@ A body that does not parse or breaks its schema fails check 4 of docs/custody.md
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
@@ -21,6 +22,7 @@ from gateway.custody.body_codec import (
 )
 from gateway.custody.model import OfferReason, Verdict
 from gateway.delivery.codec import (
+    PARSED_MAX,
     digest_to_pb,
     epoch_to_pb,
     instant_from_pb,
@@ -50,6 +52,7 @@ def body_to_bytes(body: bodies.Body) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
+@lru_cache(maxsize=PARSED_MAX)
 def body_from_bytes(kind: str, raw: bytes) -> bodies.Body:
     """Parse and validate the body of a statement of `kind`.
 

@@ -8,19 +8,19 @@ which acceptance and contact are both present (rule 6).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from gateway.custody import bodies, chains, codec, docket, evidence, machine, store
+from gateway.custody import bodies, chains, codec, docket, evidence, machine, proofs, store
 from gateway.custody.blocks import BlockOpener
-from gateway.custody.guards import is_homeward
+from gateway.custody.guards import ground_of, is_consented, is_homeward
 from gateway.custody.model import (
     ACTS_PER_STATEMENT_MAX,
+    BY_CONSENT,
     Chain,
     ChainKey,
     ContentArrived,
     CustodyEvent,
     Split,
 )
+from gateway.custody.overtaken import Reconciling
 from gateway.custody.ports import ContentSource
 from gateway.custody.rows import invitation_of, made_of
 from gateway.custody.writer import Content, StepWriter
@@ -28,8 +28,9 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import InvariantViolated
-from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.statements import digest
 
 
@@ -52,6 +53,7 @@ class Coupling:
         self._writer = writer
         self._opener = opener
         self._content = content
+        self.reconciling = Reconciling(writer=writer)
 
     # --- opening and closing ------------------------------------------------------------------
 
@@ -118,14 +120,12 @@ class Coupling:
         return await self._writer.write(uow, step, now=now)
 
     async def records(self, uow: UnitOfWork, chain: Chain) -> tuple[SignedBytes, ...]:
-        """Return the statements that establish the terms of this era, oldest first."""
+        """Return what proves this authority's term: the records of the era, folded."""
         authority = chain.key.authority
-        return tuple(
-            [
-                await self._writer.signed(uow, authority, bytes.fromhex(item))
-                for item in chain.records
-            ]
-        )
+        records = [
+            await self._writer.signed(uow, authority, bytes.fromhex(item)) for item in chain.records
+        ]
+        return proofs.folded(tuple(records))
 
     async def acts_of_term(self, uow: UnitOfWork, chain: Chain) -> tuple[bodies.Act, ...]:
         """Return the newest exclusive acts of this authority's present term in a chain.
@@ -135,20 +135,20 @@ class Coupling:
         if chain.term_epoch is None:
             return ()
         key = chain.key
-        rows = await uow.select(
+        rows = await uow.rows(
             store.ACTS_OF_TERM,
-            authority=key.authority,
-            ticket=key.ticket,
-            scope=key.scope,
-            number=key.number,
-            epoch=chain.term_epoch.key(),
+            key.authority,
+            key.ticket,
+            key.scope,
+            key.number,
+            chain.term_epoch.key(),
         )
         return tuple(
             bodies.Act(
                 row=row.sequence,
                 epoch=Epoch.from_key(row.epoch),
-                kind=row.kind.removeprefix("act."),
-                digest=row.subject_digest,
+                kind=row.kind,
+                digest=row.digest,
             )
             for row in rows[-ACTS_PER_STATEMENT_MAX:]
         )
@@ -186,6 +186,8 @@ class Coupling:
             homeward_before=_homeward_before(chain.key, body),
         )
         accepted = await self._writer.write(uow, step, now=now)
+        if is_consented(body):
+            await self._end_case(uow, accepted, body, now=now)
         arrived = ContentArrived(
             accepted.key,
             invitation.source,
@@ -206,6 +208,25 @@ class Coupling:
             await self.record_acts(uow, held, chain, body.acts, actor=invitation.source, now=now)
         return (arrived, *step.events)
 
+    async def _end_case(
+        self, uow: UnitOfWork, chain: Chain, body: bodies.Offer, *, now: Instant
+    ) -> None:
+        """Tell the arbiter that the ticket moved by consent: its case has no object any more."""
+        filing = bodies.CaseFiling(
+            ground=ground_of(chain.key),
+            case=body.case,
+            last_record=chain.record_digest,
+            cause=BY_CONSENT,
+            proposed_target="",
+            header=body.header,
+            path=chain.path,
+            attached=await self.records(uow, chain),
+        )
+        scope = chain.key.scope
+        audience = (scope,) if self._writer.has_arbiter(scope) else ()
+        say = machine.Say("CaseFiling", chain.term_epoch or GENESIS, audience, filing)
+        await self._writer.write(uow, machine.Step(chain=chain, says=(say,)), now=now)
+
     async def record_acts(
         self,
         uow: UnitOfWork,
@@ -224,15 +245,11 @@ class Coupling:
         if not acts:
             return
         key = chain.key
-        recorded = await uow.select(
-            store.ACTS_OF_ACTOR,
-            authority=key.authority,
-            ticket=key.ticket,
-            scope=key.scope,
-            number=key.number,
-            actor=actor,
+        recorded = await uow.rows(
+            store.ACTS_OF_ACTOR, key.authority, key.ticket, key.scope, key.number, actor
         )
         known = {(row.epoch, row.act_row) for row in recorded}
+        fresh: list[bodies.Act] = []
         for act in acts:
             if (act.epoch.key(), act.row) in known:
                 continue
@@ -251,6 +268,10 @@ class Coupling:
             )
             uow.put(store.ACTS, row)
             known.add((row.epoch, row.act_row))
+            fresh.append(act)
+        if key.is_home and fresh and held.outer is not None:
+            records = await self.records(uow, held.outer)
+            await self.reconciling.told_late(uow, held, tuple(fresh), records=records, now=now)
 
     # --- releasing ----------------------------------------------------------------------------
 
@@ -355,9 +376,7 @@ class Coupling:
     ) -> tuple[bytes, Epoch]:
         """Return digest and epoch of what made the target custodian: its ACCEPTED, or its TAKEN."""
         key = chain.key
-        rows = await uow.select(
-            store.OFFERS_MADE_OF_TICKET, authority=key.authority, ticket=key.ticket
-        )
+        rows = await uow.rows(store.OFFERS_MADE_OF_TICKET, key.authority, key.ticket)
         accepted = [
             made
             for made in map(made_of, rows)
@@ -397,7 +416,7 @@ def _body_of(signed: SignedBytes) -> bytes:
 
 
 def _digests(body: bodies.Offer) -> list[str]:
-    return [digest(signed.statement).hex() for signed in body.attached]
+    return [digest(signed.statement).hex() for signed in proofs.unfolded(body.attached)]
 
 
 def _earlier_custodians(body: bodies.Offer) -> list[str]:
@@ -405,7 +424,7 @@ def _earlier_custodians(body: bodies.Offer) -> list[str]:
 
     That is more than the path, off which a homeward offer takes its sender.
     """
-    said = [statement_from_bytes(signed.statement) for signed in body.attached]
+    said = [statement_from_bytes(signed.statement) for signed in proofs.unfolded(body.attached)]
     return [statement.issuer for statement in said if statement.kind != "Ruling"]
 
 
@@ -417,7 +436,7 @@ def _homeward_before(key: ChainKey, body: bodies.Offer) -> int:
     """Return how many of the hand-overs that the offer rests on brought the ticket home."""
     offers = [
         codec.body_from_bytes("Offer", statement.body)
-        for signed in body.attached
+        for signed in proofs.unfolded(body.attached)
         if (statement := statement_from_bytes(signed.statement)).kind == "Offer"
     ]
     return sum(is_homeward(key, offer) for offer in offers if isinstance(offer, bodies.Offer))

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from gateway.custody import bodies, chains, codec, evidence, machine, proofs
 from gateway.custody.arbiter import Arbiter
+from gateway.custody.incarnation import Recovery
 from gateway.custody.model import ChainKey, CustodyEvent
+from gateway.custody.restorer import Restorer
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
@@ -25,12 +27,19 @@ class ArbiterDesk:
     """Takes verified statements for an arbiter; `arbiter` is what rules."""
 
     def __init__(
-        self, *, writer: StepWriter, arbiter: Arbiter, roster: Callable[[], Roster]
+        self,
+        *,
+        writer: StepWriter,
+        arbiter: Arbiter,
+        roster: Callable[[], Roster],
+        recovery: Recovery,
     ) -> None:
         """Make it; `assembly.build_arbiter` wires it."""
         self._writer = writer
         self.arbiter = arbiter
         self._roster = roster
+        self._recovery = recovery
+        self.restorer = Restorer(writer=writer, arbiter=arbiter, roster=roster)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -42,7 +51,9 @@ class ArbiterDesk:
 
         Raises:
             RemoteProtocolError: a check failed; nothing changed.
+            NodeRecovering: not before this node knows again what it ruled.
         """
+        self._recovery.refuse_if_recovering(delivered.target)
         statement = delivered.statement
         key = ChainKey(delivered.target, statement.ticket, statement.scope, statement.chain)
         body = codec.body_from_bytes(statement.kind, statement.body)

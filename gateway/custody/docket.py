@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.custody import bodies, chains, codec, store
-from gateway.custody.model import CaseVoid, Chain, ChainKey
+from gateway.custody.model import BY_CONSENT, CaseVoid, Chain, ChainKey
 from gateway.custody.rulings import epoch_of
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
@@ -21,20 +21,27 @@ async def rulings_of(uow: UnitOfWork, key: ChainKey) -> list[store.RulingRow]:
 
 async def filings(uow: UnitOfWork, key: ChainKey) -> list[tuple[bodies.CaseFiling, AuthorityCode]]:
     """Return the filings about a chain, each with its filer."""
-    rows = await uow.select(
-        store.STATEMENTS_OF_KIND,
-        authority=key.authority,
-        ticket=key.ticket,
-        scope=key.scope,
-        number=key.number,
-        kind="CaseFiling",
-    )
+    rows = await chains.of_kind(uow, key, "CaseFiling")
     found = []
     for row in rows:
         body = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
         if isinstance(body, bodies.CaseFiling):
             found.append((body, AuthorityCode(row.issuer)))
     return found
+
+
+async def is_settled(uow: UnitOfWork, key: ChainKey, case: str) -> bool:
+    """Tell whether a case ended by consent after the newest ruling that is known."""
+    rows = await chains.of_kind(uow, key, "CaseFiling")
+    rulings = await rulings_of(uow, key)
+    newest = rulings[-1].number if rulings else 0
+    for row in rows:
+        body = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
+        if not isinstance(body, bodies.CaseFiling) or (body.cause, body.case) != (BY_CONSENT, case):
+            continue
+        if Epoch.from_key(row.epoch).era >= newest:
+            return True
+    return False
 
 
 async def void(uow: UnitOfWork, key: ChainKey) -> tuple[CaseVoid, ...]:
@@ -48,14 +55,7 @@ async def last_record(uow: UnitOfWork, chain: Chain, earlier: list[store.RulingR
     known: list[tuple[Epoch, bytes]] = []
     if chain.term_epoch is not None:
         known.append((chain.term_epoch, chain.record_digest))
-    rows = await uow.select(
-        store.STATEMENTS_OF_KIND,
-        authority=chain.key.authority,
-        ticket=chain.key.ticket,
-        scope=chain.key.scope,
-        number=chain.key.number,
-        kind="CaseFiling",
-    )
+    rows = await chains.of_kind(uow, chain.key, "CaseFiling")
     for row in rows:
         body = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
         if isinstance(body, bodies.CaseFiling):
@@ -73,14 +73,7 @@ async def last_record(uow: UnitOfWork, chain: Chain, earlier: list[store.RulingR
 
 async def uid(uow: UnitOfWork, key: ChainKey) -> str:
     """Return the ticket's UUID out of its Genesis or a filing."""
-    rows = await uow.select(
-        store.STATEMENTS_OF_KIND,
-        authority=key.authority,
-        ticket=key.ticket,
-        scope=key.scope,
-        number=key.number,
-        kind="Genesis",
-    )
+    rows = await chains.of_kind(uow, key, "Genesis")
     for row in rows:
         body = codec.body_from_bytes("Genesis", statement_from_bytes(row.statement).body)
         if isinstance(body, bodies.Genesis):

@@ -8,6 +8,7 @@ is kept as long as the ticket.
 from __future__ import annotations
 
 from gateway.custody import bodies, chains, codec, store
+from gateway.custody.bodies import Ruling
 from gateway.custody.model import Chain, ChainKey
 from gateway.custody.proofs import Attached, Proof
 from gateway.custody.writer import keep
@@ -15,7 +16,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Statement
 from gateway.kernel.errors import ChainForked, InvariantViolated, StatementMalformed
-from gateway.kernel.ids import GENESIS
+from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 
 # One statement per (issuer, kind, epoch) for ever; the others are identified by their own id.
@@ -45,6 +46,38 @@ async def check_identity(
         row.digest != digest and has_identity(statement_from_bytes(row.statement)) for row in seen
     ):
         raise ChainForked(signer=statement.issuer, kind=statement.kind, epoch=statement.epoch)
+
+
+async def check_succession(uow: UnitOfWork, key: ChainKey, item: Attached, body: Ruling) -> None:
+    """Return if a ruling names the ruling before it, as far as its neighbours were seen here.
+
+    An arbiter that rules on past a ruling which it denies would have two first rulings: the two
+    statements prove it.
+
+    Raises:
+        StatementMalformed: check 8, only the first ruling names none.
+        ChainForked: it names another one before it, or the one after it names another one.
+    """
+    if bool(body.previous) != (body.number > 1):
+        raise StatementMalformed(
+            check=8,
+            got=f"ruling {body.number} after {body.previous.hex() or 'none'}",
+            expected="the digest of the ruling before",
+        )
+    arbiter, number = item.statement.issuer, body.number
+    for row in await _rulings_at(uow, key, arbiter, number - 1):
+        if row.digest != body.previous:
+            raise ChainForked(signer=arbiter, kind="Ruling", epoch=Epoch(number - 1, 0))
+    for row in await _rulings_at(uow, key, arbiter, number + 1):
+        after = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
+        if isinstance(after, Ruling) and after.previous != item.digest:
+            raise ChainForked(signer=arbiter, kind="Ruling", epoch=Epoch(number, 0))
+
+
+async def _rulings_at(
+    uow: UnitOfWork, key: ChainKey, arbiter: AuthorityCode, number: int
+) -> list[store.StatementRow]:
+    return await chains.said(uow, key, issuer=arbiter, kind="Ruling", epoch=Epoch(number, 0))
 
 
 def has_identity(statement: Statement) -> bool:
@@ -83,7 +116,9 @@ async def learn(
     for item in items:
         if item.digest.hex() in known:
             continue
-        if await uow.get(store.STATEMENTS, key.authority, item.digest) is not None:
+        said = item.statement
+        seen = await chains.said(uow, key, issuer=said.issuer, kind=said.kind, epoch=said.epoch)
+        if any(row.digest == item.digest for row in seen):
             continue
         if item.statement.issuer == key.authority:
             raise InvariantViolated(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.custody import bodies, chains, codec, machine, store
+from gateway.custody import bodies, chains, codec, guards, machine, store
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import CaseOpened, Chain, Verdict
 from gateway.custody.ports import ContentSource
@@ -49,6 +49,7 @@ class Filings:
         era = chain.term_epoch.era if chain.term_epoch else 0
         era = max(era, chain.ruling)  # what was ruled is decided: a later dispute is another case
         case = f"{chain.key.ticket}-{chain.key.scope}-{chain.key.number}-{era}"
+        case += await self._after_consent(uow, chain)
         arbiter = self._roster().arbiter_of(chain.key.scope)
         step = machine.file_case(
             chain, case=case, cause=cause, target=target, arbiter=chain.key.scope
@@ -60,6 +61,22 @@ class Filings:
         filed = replace(filed, filing_due=arbiter is None)
         self._writer.save(uow, filed)
         return filed, CaseOpened(chain.key, case, cause, AuthorityCode(target or chain.key.scope))
+
+    async def _after_consent(self, uow: UnitOfWork, chain: Chain) -> str:
+        """Return what tells a case from the one of its era that ended by consent, or nothing."""
+        said = [
+            statement_from_bytes(signed.statement)
+            for signed in await self._coupling.records(uow, chain)
+        ]
+        consented = [
+            statement.epoch.count
+            for statement in said
+            if isinstance(
+                body := codec.body_from_bytes(statement.kind, statement.body), bodies.Offer
+            )
+            and guards.is_consented(body)
+        ]
+        return f".{consented[-1]}" if consented else ""
 
     async def post_waiting_filings(self, uow: UnitOfWork, *, now: Instant) -> int:
         """File the cases that waited for an arbiter; call after a roster change."""
@@ -117,9 +134,7 @@ class Filings:
     async def _refused_by(self, uow: UnitOfWork, chain: Chain) -> tuple[str, ...]:
         """Return who declined an offer of this authority in the present era, each once."""
         key, era = chain.key, chain.term_epoch.era if chain.term_epoch else 0
-        rows = await uow.select(
-            store.OFFERS_MADE_OF_TICKET, authority=key.authority, ticket=key.ticket
-        )
+        rows = await uow.rows(store.OFFERS_MADE_OF_TICKET, key.authority, key.ticket)
         declined = (
             made.target
             for made in map(made_of, rows)

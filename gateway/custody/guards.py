@@ -72,6 +72,16 @@ def is_homeward(key: ChainKey, body: bodies.Offer) -> bool:
     return not key.is_outer and body.target == key.scope and is_wanted
 
 
+def is_consented(body: bodies.Offer) -> bool:
+    """Tell whether an offer moves the ticket during a case, by its target's Assumption."""
+    return body.assumption is not None and bool(body.case)
+
+
+def ground_of(key: ChainKey) -> int:
+    """Return what a dispute in a chain is about, as far as its scope tells (code DG)."""
+    return 5 if key.is_outer else 1
+
+
 def must_file(chain: Chain) -> bool:
     """Tell whether the refusals of this era open a case now."""
     return chain.holding is Holding.HELD and chain.refusals >= REFUSALS_FREE_MAX and not chain.case

@@ -12,7 +12,7 @@ transaction: a `Say` that makes a row carries it, to be completed with the diges
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.custody import bodies, guards, steps
@@ -45,10 +45,9 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 LOOP, HOPS = 15, 16  # ReturnReason numbers of the answers that no person gave
-
-
 Say: TypeAlias = steps.Say
 Step: TypeAlias = steps.Step
 
@@ -132,7 +131,7 @@ def file_case(chain: Chain, *, case: str, cause: str, target: str, arbiter: Auth
     """File a case instead of a hand-over; the ticket stays where it is."""
     require(chain, Local.FILE_CASE)
     body = bodies.CaseFiling(
-        ground=5 if chain.key.is_outer else 1,
+        ground=guards.ground_of(chain.key),
         case=case,
         last_record=chain.record_digest,
         cause=cause,
@@ -183,6 +182,7 @@ def accept(
         custodian=me,
         update_sequence=0,
         release_due=None,
+        case="" if guards.is_consented(offer_body) else chain.case,
     )
     say = answer(chain.key, invitation, bodies.Answer(Verdict.ACCEPTED, invitation.offer_digest))
     overseer = () if chain.key.is_outer else (chain.key.scope,)  # follows every inner chain
@@ -224,7 +224,7 @@ class ReceivedOffer:
     answered: OfferAnswered | None
     invitation: Invitation | None
     consented: bool = False  # by an Assumption of ours, or a mandate of the ruling
-    newest: tuple[SignedBytes, ...] = ()  # the newest ruling known here, if there is one
+    newest: tuple[SignedBytes, ...] = ()  # the newest ruling known here, and what closed the chain
 
 
 def receive_offer(chain: Chain, offered: ReceivedOffer, *, now: Instant) -> Step:
@@ -420,11 +420,13 @@ def close(chain: Chain, *, outer_record: bytes) -> Step:
     )
 
 
-def receive_closed(chain: Chain, invitation: Invitation | None) -> Step:
+def receive_closed(
+    chain: Chain, invitation: Invitation | None, *, closing: tuple[SignedBytes, ...] = ()
+) -> Step:
     """Take ChainClosed from the province: care ends here, an open invitation ends SUPERSEDED."""
     says: tuple[Say, ...] = ()
     if invitation is not None:
-        body = bodies.Answer(Verdict.SUPERSEDED, invitation.offer_digest)
+        body = bodies.Answer(Verdict.SUPERSEDED, invitation.offer_digest, attached=closing)
         says = (answer(chain.key, invitation, body),)
     holding = Holding.RELEASED if chain.is_caring else chain.holding
     return Step(

@@ -6,11 +6,12 @@ scope; an authority has at most one row for it. Rows hold all truth, memory hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 OFFERS_PENDING_MAX = 1  # two outstanding offers make two custodians in two steps (mutant 15)
 HOPS_FREE_MAX = 2  # I5: the third hand-over of an era is a case
@@ -59,6 +60,7 @@ class OfferReason(Enum):
     ESCALATE = 5
 
 
+BY_CONSENT = "consent"  # cause of a filing that ends a case: its ticket moved by Assumption
 HOMEWARD_REASONS = frozenset({OfferReason.OUTBOUND, OfferReason.ESCALATE})
 AUTOMATIC_DECLINES = frozenset({15, 16})  # LOOP and HOPS are not substantive refusals
 
@@ -390,13 +392,24 @@ class RulingTaken:
 
 @dataclass(frozen=True, slots=True)
 class CaseVoid:
-    """At the arbiter of a scope: the chain of a case went home or closed; nothing is left to rule.
+    """At the arbiter of a scope: nothing is left to rule.
+
+    The chain of a case went home or closed, or the ticket moved by consent.
 
     It may be told again, and of a case that was ruled long ago.
     """
 
     key: ChainKey
     case: str
+
+
+@dataclass(frozen=True, slots=True)
+class LettersSaid:
+    """Numbers that this authority gave to letters before it was restored from a backup."""
+
+    key: ChainKey
+    acts: int  # the greatest number of a citizen's act
+    questions: tuple[tuple[int, Instant], ...] = ()  # number and time of each own question
 
 
 CustodyEvent = (
@@ -410,9 +423,20 @@ CustodyEvent = (
     | ContentArrived
     | ProgressArrived
     | LetterArrived
+    | LettersSaid
     | Overruled
     | CaseRuled
     | CaseFiled
     | RulingTaken
     | CaseVoid
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Content that a statement promised, and the salt that shows it."""
+
+    statement: bytes
+    kind: str
+    salt: bytes = field(repr=False)
+    block: bytes = field(repr=False)

@@ -1,11 +1,14 @@
-"""What custody needs from others: the content of a ticket as the blocks that travel."""
+"""What custody needs from others: a ticket's content as blocks, the rooms above, other nodes."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.custody.model import CustodyEvent
 from gateway.database.uow import UnitOfWork
-from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
+from gateway.kernel.time import Instant
+from hotline.peer.v1 import peer_service_pb2 as peer_pb
 
 
 class ContentSource(Protocol):
@@ -45,4 +48,28 @@ class ContentSource(Protocol):
         self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber
     ) -> None:
         """Delete who calls from this authority's copy."""
+        ...
+
+
+class React(Protocol):
+    """Tells the rooms above what happened."""
+
+    async def __call__(
+        self, uow: UnitOfWork, events: tuple[CustodyEvent, ...], *, now: Instant
+    ) -> None:
+        """React to events in their order."""
+        ...
+
+
+class ReturnTransport(Protocol):
+    """Asks a node for what it holds of us."""
+
+    async def return_statements(
+        self, node: NodeId, request: peer_pb.ReturnStatementsRequest
+    ) -> peer_pb.ReturnStatementsResponse:
+        """Call ReturnStatements.
+
+        Raises:
+            PeerUnreachable: nobody answered.
+        """
         ...

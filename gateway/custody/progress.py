@@ -9,8 +9,6 @@ province that follows outside relays to its own earlier parties inside.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.custody import bodies, chains, machine, proofs, store
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.coupling import Coupling
@@ -28,6 +26,7 @@ from gateway.delivery.model import Delivered
 from gateway.kernel.errors import ResourceNotFound, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 
 class Progress:
@@ -129,7 +128,8 @@ class Progress:
             await self._coupling.record_acts(
                 uow, held, chain, body.acts, actor=statement.issuer, now=now
             )
-        verdict = _verdict(chain, statement.epoch, body.sequence)
+        is_old = held.cares_after(key)
+        verdict = _verdict(chain, statement.epoch, body.sequence, is_old=is_old)
         applied = verdict is bodies.UpdateVerdict.APPLIED
         if applied:
             chain = replace(
@@ -189,9 +189,13 @@ class Progress:
         return ()
 
 
-def _verdict(chain: Chain, epoch: Epoch, sequence: int) -> bodies.UpdateVerdict:
+def _verdict(chain: Chain, epoch: Epoch, sequence: int, *, is_old: bool) -> bodies.UpdateVerdict:
     if epoch.era < chain.ruling:
         return bodies.UpdateVerdict.STALE
+    if is_old:
+        # A province tells the parties of a closed chain what it learns; one of them may be the
+        # custodian that it learned it from, and must not tell it again: that would never end.
+        return bodies.UpdateVerdict.RECORDED_ONLY
     if chain.term_epoch is not None and epoch <= chain.term_epoch:
         return bodies.UpdateVerdict.RECORDED_ONLY  # the ticket came here since
     shown = (chain.shown_epoch or Epoch(0, -1), chain.shown_sequence)

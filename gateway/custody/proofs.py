@@ -7,6 +7,11 @@ bytes, recomputes the records and follows the holders. Nothing here trusts the s
 them: the Genesis must be of one who may begin such a chain, the Ruling of the scope's arbiter and
 for an authority of the scope.
 
+**Folding.** Each record of an era travels once. An Offer of the second hand-over or a later one
+carries what came before it, under its own signature, so whoever rests on it attaches only it and
+its Answer: the list begins with an Offer, whose own list comes before it. A proof grows by one
+Offer and one Answer a hand-over. The whole list, as older versions attach it, is read as ever.
+
 What the reader must still check: that the Genesis is the one it knows, and that none of the signers
 said something else at the same epoch (`evidence.py`).
 """
@@ -23,14 +28,15 @@ from gateway.custody import bodies, codec
 from gateway.custody.chains import is_in_scope, may_begin
 from gateway.custody.guards import is_homeward
 from gateway.custody.model import ChainKey, Verdict
-from gateway.delivery.codec import statement_from_pb
+from gateway.delivery.codec import checked_statement, statement_from_bytes
 from gateway.delivery.model import SignedBytes, Statement
 from gateway.kernel.errors import FieldInvalid, KeyUnknown, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, province_of_number
-from gateway.kernel.validation import validate
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest, record, verify
-from hotline.type.v1 import statement_pb2 as type_pb
+
+FOLDED_FROM = 3  # records before the last hand-over: a Genesis and a hand-over
+FOLDS_MAX = 32  # as many as an era has counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +87,19 @@ def open_attached(signed: SignedBytes, key: ChainKey, *, roster: Callable[[], Ro
         StatementMalformed: check 8.
         KeyUnknown: its signer's key is not in our roster, which may be the older one.
     """
-    message = type_pb.Statement()
     try:
-        message.ParseFromString(signed.statement)
-        validate(message)
+        statement = checked_statement(signed.statement)
     except (DecodeError, FieldInvalid) as error:
         raise StatementMalformed(check=8, got="attached bytes", expected="a Statement") from error
-    statement = statement_from_pb(message)
     public = roster().statement_key(statement.issuer, signed.key_id)
     if public is None:
         raise KeyUnknown(key_id=signed.key_id, signer=statement.issuer, kind=statement.kind)
     verify(public, signed.statement, signed.signature, signer=statement.issuer)
     roster().check_may_sign(statement.issuer, signed.key_id, statement.kind)
-    place = (statement.ticket, statement.scope, statement.chain)
-    if place != (key.ticket, key.scope, key.number):
+    # The closing of a later chain of the scope closes this one too (docs/custody.md#scopes, 5).
+    is_closing = statement.kind == "ChainClosed" and statement.chain > key.number
+    number = key.number if is_closing else statement.chain
+    if (statement.ticket, statement.scope, number) != (key.ticket, key.scope, key.number):
         raise StatementMalformed(
             check=8, got="attached statement of another chain", expected=f"{key.scope}-{key.number}"
         )
@@ -117,7 +122,7 @@ def prove(
         StatementMalformed: check 9, they do not form a chain, or one that nobody may begin.
         KeyUnknown: a signer's key is not in our roster.
     """
-    items = tuple(open_attached(signed, key, roster=roster) for signed in attached)
+    items = _opened(attached, key, roster=roster)
     is_ruled = len(items) > 1 and items[0].statement.kind == "Ruling"
     if len(items) % 2 != (not is_ruled):
         raise _broken(
@@ -130,6 +135,55 @@ def prove(
     for offer, answer in zip(items[first::2], items[first + 1 :: 2], strict=True):
         proof = _hand_over(proof, offer, answer, key)
     return proof
+
+
+def _opened(
+    attached: tuple[SignedBytes, ...], key: ChainKey, *, roster: Callable[[], Roster]
+) -> tuple[Attached, ...]:
+    """Verify the attached statements and those that they are folded into, oldest first."""
+    lists: list[tuple[Attached, ...]] = []
+    while True:
+        items = tuple(open_attached(signed, key, roster=roster) for signed in attached)
+        lists.append(items)
+        first = items[0].body if items else None
+        if not isinstance(first, bodies.Offer):
+            break
+        if len(lists) > FOLDS_MAX:
+            raise _broken(f"more than {FOLDS_MAX} lists in each other", "one for each hand-over")
+        attached = first.attached
+    return tuple(item for items in reversed(lists) for item in items)
+
+
+def unfolded(attached: tuple[SignedBytes, ...]) -> tuple[SignedBytes, ...]:
+    """Return the whole list, oldest first, of an attached one that was verified before."""
+    lists = [attached]
+    while attached and (offer := _offer_of(attached[0])) is not None:
+        attached = offer.attached
+        lists.append(attached)
+    return tuple(signed for each in reversed(lists) for signed in each)
+
+
+def folded(records: tuple[SignedBytes, ...]) -> tuple[SignedBytes, ...]:
+    """Return what is attached for the records of an era: of two hand-overs and more, the last.
+
+    That needs a last Offer that carries exactly the records before it; every honest one does. The
+    first hand-over is attached whole, as versions before this one can read it.
+    """
+    before = records[:-2]
+    if len(before) < FOLDED_FROM:
+        return records
+    last = _offer_of(records[-2])
+    if last is None or unfolded(last.attached) != before:
+        return records
+    return records[-2:]
+
+
+def _offer_of(signed: SignedBytes) -> bodies.Offer | None:
+    statement = statement_from_bytes(signed.statement)
+    if statement.kind != "Offer":
+        return None
+    body = codec.body_from_bytes(statement.kind, statement.body)
+    return body if isinstance(body, bodies.Offer) else None
 
 
 def check_ruling(item: Attached, key: ChainKey, arbiter: AuthorityCode | None) -> bodies.Ruling:

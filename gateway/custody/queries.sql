@@ -1,13 +1,3 @@
--- name: chains_of_ticket
-SELECT authority, ticket, scope, number, origin, genesis_digest, holding, term_epoch, floor_epoch,
-       ruling, ruling_target, ruling_statement, offers_allowed, mandates, pending_epoch, path,
-       hops, refusals, homeward, case_id, desk, chain_head, ledger_rows, record_digest, custodian,
-       contact, release_due, filing_due, content_due, closed, parties, records, update_sequence, shown_epoch,
-       shown_sequence
-FROM chains
-WHERE authority = :authority AND ticket = :ticket
-ORDER BY scope, number;
-
 -- name: chains_filing_due
 SELECT authority, ticket, scope, number, origin, genesis_digest, holding, term_epoch, floor_epoch,
        ruling, ruling_target, ruling_statement, offers_allowed, mandates, pending_epoch, path,
@@ -18,19 +8,6 @@ FROM chains
 WHERE filing_due
 ORDER BY authority, ticket
 LIMIT :limit;
-
--- name: offers_made_of_ticket
-SELECT authority, ticket, scope, number, epoch, target, homeward, statement_digest, window_end,
-       verdict, answer_digest, reason, clause, proposed_owner
-FROM offers_made
-WHERE authority = :authority AND ticket = :ticket
-ORDER BY scope, number, epoch;
-
--- name: offers_answered_of_ticket
-SELECT authority, ticket, scope, number, epoch, source, offer_digest, verdict, answer_digest
-FROM offers_answered
-WHERE authority = :authority AND ticket = :ticket
-ORDER BY scope, number, epoch;
 
 -- name: invitations_of_authority
 SELECT authority, ticket, scope, number, epoch, source, offer_digest, received, window_end,
@@ -47,28 +24,6 @@ FROM custody_rows
 WHERE authority = :authority AND ticket = :ticket AND (scope, number, sequence) > (:scope, :number, :sequence)
 ORDER BY scope, number, sequence
 LIMIT :limit;
-
--- name: statement_identity
-SELECT authority, digest, statement, key_id, signature, kind, issuer, ticket, scope, number, epoch,
-       recorded
-FROM statements
-WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
-  AND issuer = :issuer AND kind = :kind AND epoch = :epoch;
-
--- name: acts_of_term
-SELECT authority, ticket, scope, number, sequence, txid, previous_digest, kind, epoch,
-       subject_digest, state_digest, row_digest, holding, recorded
-FROM custody_rows
-WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
-  AND epoch = :epoch AND kind LIKE 'act.%'
-ORDER BY sequence;
-
--- name: acts_of_actor
-SELECT authority, ticket, scope, number, actor, act_row, epoch, kind, digest, has_force, recorded
-FROM acts_recorded
-WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
-  AND actor = :actor
-ORDER BY epoch, act_row;
 
 -- name: rows_after
 SELECT authority, ticket, scope, number, sequence, txid, previous_digest, kind, epoch,
@@ -94,14 +49,6 @@ WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number 
   AND issuer = :issuer AND kind = :kind
 ORDER BY epoch, recorded, digest;
 
--- name: statements_of_kind
-SELECT authority, digest, statement, key_id, signature, kind, issuer, ticket, scope, number, epoch,
-       recorded
-FROM statements
-WHERE authority = :authority AND ticket = :ticket AND scope = :scope AND number = :number
-  AND kind = :kind
-ORDER BY epoch, recorded, digest;
-
 -- name: rulings_of_chain
 SELECT scope, ticket, chain, number, kind, case_id, target, ticket_uid, last_record,
        statement_digest, taken_digest, told, fenced, issued
@@ -114,3 +61,9 @@ SELECT scope, ticket, chain, number, authority, role, successor, answer_digest
 FROM ruling_answers
 WHERE scope = :scope AND ticket = :ticket AND chain = :chain
 ORDER BY number, authority;
+
+-- name: openings_of_ticket
+SELECT authority, ticket, statement_digest, kind, sealed
+FROM openings
+WHERE authority = :authority AND ticket = :ticket
+ORDER BY statement_digest, kind;

@@ -44,7 +44,7 @@ class Recall:
         """Make it; the composition root sets `react`, which is told what a timer did."""
         self._writer = writer
         self._filings = filings
-        self.react: React = _nothing
+        self.react: React = nobody_routes
 
     async def revoke(
         self,
@@ -158,7 +158,7 @@ def timer_key(key: ChainKey, epoch: Epoch) -> str:
     return "/".join(str(part) for part in parts)
 
 
-async def _nothing(uow: UnitOfWork, events: tuple[CustodyEvent, ...], *, now: Instant) -> None:
+async def nobody_routes(uow: UnitOfWork, events: tuple[CustodyEvent, ...], *, now: Instant) -> None:
     """Be told and do nothing: nobody routes tickets on this node."""
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from gateway.custody import bodies, chains, codec, evidence, guards, machine, proofs, store
 from gateway.custody.arbiter import Arbiter
 from gateway.custody.blocks import IDENTITY, BlockOpener, stored_form
+from gateway.custody.closing import Closing
 from gateway.custody.consent import Consent
 from gateway.custody.coupling import Coupling
 from gateway.custody.filings import Filings
@@ -38,6 +39,7 @@ from gateway.custody.rows import answered_of, invitation_of, made_of
 from gateway.custody.ruled import Ruled
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Delivered, SignedBytes, Statement
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import ChainForked, ResourceNotFound, StatementMalformed
@@ -64,6 +66,7 @@ class Receiver:
         arbiter: Arbiter,
         reports: Reports,
         consent: Consent,
+        closing: Closing,
         roster: Callable[[], Roster],
     ) -> None:
         """Make the receiver."""
@@ -87,7 +90,7 @@ class Receiver:
             bodies.RulingAck: self._ruling_ack,
             bodies.StandDown: self._ruled.stood_down,
             bodies.Assumption: consent.taken,
-            bodies.ChainClosed: self._closed,
+            bodies.ChainClosed: closing.taken,
             bodies.TicketUpdate: self._update,
             bodies.UpdateAnswer: self._update_answer,
             bodies.CitizenAct: letters.taken,
@@ -136,6 +139,7 @@ class Receiver:
         is_assumed = await self._consent.is_ours(uow, key, body, now)
         held = await chains.load(uow, key.authority, key.ticket)
         chain = _with_genesis(held.find(key), key, proof)
+        closing = await chains.closing_of(uow, held, key)
         if held.is_closed_from(key):
             chain = replace(chain, closed=True)
         block = delivered.block("case_block")
@@ -155,7 +159,7 @@ class Receiver:
             answered=await self._answered(uow, key, statement.epoch),
             invitation=await self._invitation(uow, key),
             consented=(is_assumed and bool(body.case)) or body.mandated,
-            newest=await self._ruled.attached(uow, chain),
+            newest=(*await self._ruled.attached(uow, chain), *closing),
         )
         step = machine.receive_offer(chain, offered, now=now)
         await self._writer.write(
@@ -226,9 +230,11 @@ class Receiver:
             digest=delivered.digest,
             body=body,
         )
+        if body.verdict is Verdict.ACCEPTED and made is not None and chain.case:
+            step = replace(step, chain=await self._without_settled_case(uow, step.chain, made))
         after = await self._writer.write(uow, step, now=now, received=delivered)
         events: Events = (*first, *step.events)
-        if body.verdict is Verdict.ACCEPTED and statement.epoch.era < after.ruling:
+        if body.verdict is Verdict.ACCEPTED and step.records and statement.epoch.era < after.ruling:
             await self._ruled.forward(uow, after, statement.issuer, now)
         if body.verdict is Verdict.ACCEPTED and step.records and after.holding is Holding.RELEASED:
             events = (*events, *await self._coupling.released(uow, after, step, now=now))
@@ -238,6 +244,13 @@ class Receiver:
             )
             events = (*events, opened)
         return events
+
+    async def _without_settled_case(self, uow: UnitOfWork, chain: Chain, made: OfferMade) -> Chain:
+        """Return the chain without the case that its accepted offer cited: consent ended it."""
+        signed = await self._writer.signed(uow, chain.key.authority, made.statement_digest)
+        offer = codec.body_from_bytes("Offer", statement_from_bytes(signed.statement).body)
+        is_settled = isinstance(offer, bodies.Offer) and guards.is_consented(offer)
+        return replace(chain, case="", filing_due=False) if is_settled else chain
 
     async def _revoke(
         self,
@@ -321,8 +334,10 @@ class Receiver:
         if is_ruled and statement.issuer not in (*chain.parties, chains.begun_by(key)):
             # Its StandDown proves that it held the ticket; the two may overtake each other.
             raise ResourceNotFound(kind="StandDown", name=f"{key.ticket} of {statement.issuer}")
-        if is_ruled and chain.content_due and not self._opener.lives_here(statement.issuer):
+        is_early = is_ruled and chain.is_caring and chain.content_due
+        if is_early and not self._opener.lives_here(statement.issuer):
             # Nobody could keep who calls before there is a copy; it comes again after the text.
+            # Who was overruled meanwhile gets no text any more: it passes on what it must not keep.
             raise ResourceNotFound(kind="content", name=f"tickets/{key.ticket}")
         identity = self._opener.open(
             delivered.block(IDENTITY),
@@ -333,6 +348,8 @@ class Receiver:
             commitments=body.commitments,
         )
         await self._writer.write(uow, machine.Step(chain=chain), now=now, received=delivered)
+        if is_early:
+            return ()  # of a neighbour on this node: whoever sends the text says it again
         if is_ruled and chain.contact and statement.issuer != chains.begun_by(key):
             return ()  # who was overruled says nothing over what is known of the caller
         keeps = await self._coupling.contact_arrived(
@@ -380,7 +397,8 @@ class Receiver:
         if chain is None:
             return events  # it carries no ruling, so it says nothing to one that knows none
         is_own = delivered.statement.issuer == key.authority
-        step = machine.Step(chain=chain, records=not is_own)
+        is_repeat = await self._has_acknowledged(uow, key, delivered, body)
+        step = machine.Step(chain=chain, records=not (is_own or is_repeat))
         await self._writer.write(uow, step, now=now, received=delivered)
         if body.role is bodies.Role.TAKEN:
             item = self._ruled.as_attached(delivered, body)
@@ -389,6 +407,18 @@ class Receiver:
             return events
         told = await self._arbiter.acknowledged(uow, key, delivered, body, now)
         return (*events, *told)
+
+    async def _has_acknowledged(
+        self, uow: UnitOfWork, key: ChainKey, delivered: Delivered, body: bodies.RulingAck
+    ) -> bool:
+        """Tell whether this very answer came before: between two hosted here no inbox tells."""
+        if key.authority == key.scope:
+            place = (key.scope, key.ticket, key.number, body.number)
+            given = await uow.get(store.RULING_ANSWERS, *place, delivered.statement.issuer)
+            return given is not None and given.answer_digest == delivered.digest
+        if body.role is bodies.Role.TAKEN:
+            return False  # it may be kept because it came attached; alone it comes once
+        return await uow.get(store.STATEMENTS, key.authority, delivered.digest) is not None
 
     async def _update_answer(
         self,
@@ -400,29 +430,6 @@ class Receiver:
     ) -> Events:
         events = await self._ruled.learn_signed(uow, key, body.attached, now)  # (8)
         return (*events, *await self._progress.answered(uow, key, delivered, body, now))
-
-    async def _closed(
-        self,
-        uow: UnitOfWork,
-        key: ChainKey,
-        delivered: Delivered,
-        _body: bodies.ChainClosed,
-        now: Instant,
-    ) -> Events:
-        if delivered.statement.issuer != key.scope:
-            raise StatementMalformed(
-                check=10, got=f"ChainClosed of {delivered.statement.issuer}", expected=key.scope
-            )
-        # Who knows a chain closed cares in no chain up to it and takes nothing there (rule 5).
-        held = await chains.load(uow, key.authority, key.ticket)
-        unknown = () if held.find(key) else (chains.unknown_chain(key, key.scope),)
-        for chain in (*held.chains, *unknown):
-            is_earlier = chain.key.scope == key.scope and chain.key.number <= key.number
-            if is_earlier and not chain.closed:
-                step = machine.receive_closed(chain, await self._invitation(uow, chain.key))
-                is_this = delivered if chain.key == key else None
-                await self._writer.write(uow, step, now=now, received=is_this)
-        return ()
 
     # --- parts --------------------------------------------------------------------------------
 

@@ -17,7 +17,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from gateway.custody import bodies, chains, codec, docket, evidence, machine, proofs, rulings, store
+from gateway.custody import (
+    bodies,
+    chains,
+    codec,
+    docket,
+    evidence,
+    machine,
+    overtaken,
+    proofs,
+    rulings,
+    store,
+)
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.coupling import Coupling, desk_of
 from gateway.custody.model import (
@@ -42,6 +53,7 @@ from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
 
 Events = tuple[CustodyEvent, ...]
+Close = Callable[[UnitOfWork, ChainKey, Attached, Instant], Awaitable[None]]
 GoHome = Callable[[UnitOfWork, AuthorityCode, TicketNumber, Instant], Awaitable[Events]]
 
 
@@ -57,13 +69,14 @@ class Ruled:
         content: ContentSource,
         roster: Callable[[], Roster],
     ) -> None:
-        """Make it; `assembly.build` sets `go_home`, the province's own arbiter's half."""
+        """Make it; `assembly.build` sets `go_home`, the arbiter's half, and `close` (rule 5)."""
         self._writer = writer
         self._coupling = coupling
         self._opener = opener
         self._content = content
         self._roster = roster
         self.go_home: GoHome = _nowhere
+        self.close: Close = _untold
 
     # --- rulings ------------------------------------------------------------------------------
 
@@ -82,7 +95,7 @@ class Ruled:
     async def learn(
         self, uow: UnitOfWork, key: ChainKey, items: tuple[Attached, ...], now: Instant
     ) -> Events:
-        """Apply the rulings and TAKENs among verified statements, as if each had come alone."""
+        """Apply what rules or closes among verified statements, as if each had come alone."""
         events: list[CustodyEvent] = []
         for item in items:
             if item.statement.kind == "Ruling":
@@ -90,6 +103,9 @@ class Ruled:
         for item in items:
             if isinstance(item.body, bodies.RulingAck) and item.body.role is bodies.Role.TAKEN:
                 events += await self.taken(uow, key, item, now)
+        for item in items:
+            if item.statement.kind == "ChainClosed":
+                await self.close(uow, key, item, now)
         return tuple(events)
 
     async def apply(
@@ -110,11 +126,15 @@ class Ruled:
         if key.authority == NATION:
             return ()
         held = await chains.load(uow, key.authority, key.ticket)
-        chain = held.find(key) or await self._first_seen(uow, held, key, body, now)
+        known = held.find(key)
+        if known is None or known.ruling_statement != item.digest:
+            await evidence.check_succession(uow, key, item, body)
+        chain = known or await self._first_seen(uow, held, key, body, now)
         ruling = await self._received(uow, chain, item, body)
         if held.is_closed_from(key) or not rulings.is_newer(chain, body.number):
             if received is not None:
-                await self._late(uow, chain, ruling, received, now)
+                closing = await chains.closing_of(uow, held, key)
+                await self._late(uow, chain, ruling, received, now, closing=closing)
             return ()
         if body.target == key.authority:
             chain = replace(chain, contact=chain.contact or held.has_contact)
@@ -145,9 +165,7 @@ class Ruled:
         self, uow: UnitOfWork, chain: Chain, item: Attached, body: bodies.Ruling
     ) -> rulings.ReceivedRuling:
         key = chain.key
-        made = await uow.select(
-            store.OFFERS_MADE_OF_TICKET, authority=key.authority, ticket=key.ticket
-        )
+        made = await uow.rows(store.OFFERS_MADE_OF_TICKET, key.authority, key.ticket)
         row = await uow.get(store.INVITATIONS, key.authority, key.ticket, key.scope, key.number)
         return rulings.ReceivedRuling(
             digest=item.digest,
@@ -167,6 +185,8 @@ class Ruled:
         ruling: rulings.ReceivedRuling,
         received: Delivered,
         now: Instant,
+        *,
+        closing: tuple[SignedBytes, ...],
     ) -> None:
         """Answer a ruling that is known, byte for byte, or say that it is outdated.
 
@@ -177,7 +197,8 @@ class Ruled:
             step = machine.Step(chain=chain, resend=answer.digest, records=False)
         else:
             newest = await self.newest(uow, chain)
-            step = rulings.outdated(chain, ruling, newest[0] if newest else None)
+            known = (newest[0],) if newest else ()
+            step = rulings.outdated(chain, ruling, (*known, *closing))
         await self._writer.write(uow, step, now=now, received=received)
 
     async def _keep_levels(
@@ -233,11 +254,12 @@ class Ruled:
         if step.released_to is not None:
             if key.is_outer:
                 events = (*events, *await self._coupling.close_inner(uow, after, now=now))
-            await self._stand_down(uow, after, holder, now, gives=is_newest)
+            acts = await self._acts(uow, after)
+            await self._stand_down(uow, after, holder, now, gives=is_newest, acts=acts)
         elif (
             is_source
             and is_newest
-            and not (after.is_caring or after.closed)
+            and not (after.is_caring or after.closed or _held_since(after, body.number))
             and not await self._has_told(uow, after, holder)
         ):
             await self._stand_down(uow, after, holder, now, gives=True)
@@ -256,19 +278,48 @@ class Ruled:
         )
         return bool(said)
 
+    async def report(
+        self, uow: UnitOfWork, chain: Chain, holder: AuthorityCode, now: Instant
+    ) -> Chain:
+        """Report the present term, which ends now, without content; return the chain after it."""
+        acts = await self._acts(uow, chain)
+        await self._stand_down(uow, chain, holder, now, gives=False, acts=acts)
+        return await chains.find_chain(uow, chain.key) or chain
+
+    async def let_go(self, uow: UnitOfWork, key: ChainKey, now: Instant) -> None:
+        """Pass on who calls if that is due, and forget it where the ticket has gone for good."""
+        await self._coupling.flush_releases(uow, key.authority, key.ticket, now=now)
+
+    async def _acts(self, uow: UnitOfWork, chain: Chain) -> tuple[bodies.Act, ...]:
+        """Return what was done in the term that ends: outside, what was done inside it."""
+        key = chain.key
+        if key.is_outer:
+            return await overtaken.done_inside(
+                uow, await chains.load(uow, key.authority, key.ticket)
+            )
+        return await self._coupling.acts_of_term(uow, chain)
+
     async def _stand_down(
-        self, uow: UnitOfWork, chain: Chain, holder: AuthorityCode, now: Instant, *, gives: bool
+        self,
+        uow: UnitOfWork,
+        chain: Chain,
+        holder: AuthorityCode,
+        now: Instant,
+        *,
+        gives: bool,
+        acts: tuple[bodies.Act, ...] = (),
     ) -> None:
         """Report the last term, give the case to the new custodian, and who calls when it can.
 
         One that a later ruling overtook before its TAKEN came here is given nothing (`gives`).
         """
         key = chain.key
-        body = bodies.StandDown(
+        first, *more = overtaken.parts_of(acts)
+        body = report = bodies.StandDown(
             part=1,
-            final=True,
+            final=not more,
             last_epoch=chain.term_epoch or GENESIS,
-            acts=await self._coupling.acts_of_term(uow, chain),
+            acts=first,
             attached=await self._coupling.records(uow, chain),
         )
         contents: tuple[Content, ...] = ()
@@ -289,7 +340,12 @@ class Ruled:
         say = replace(say, post_to=self._writer.joined(say.audience))
         due = holder if gives else None
         step = machine.Step(chain=replace(chain, release_due=due), says=(say,))
-        await self._writer.write(uow, step, now=now, contents=contents)
+        after = await self._writer.write(uow, step, now=now, contents=contents)
+        for part, listed in enumerate(more, start=2):
+            further = replace(report, part=part, final=part > len(more), acts=listed)
+            say = rulings.stand_down(after, further, holder=holder, audience=audience)
+            say = replace(say, post_to=self._writer.joined(say.audience))
+            after = await self._writer.write(uow, machine.Step(chain=after, says=(say,)), now=now)
         await self._coupling.flush_releases(uow, key.authority, key.ticket, now=now)
 
     async def stood_down(
@@ -313,7 +369,7 @@ class Ruled:
         chain = held.find(key)
         if chain is None:
             raise ResourceNotFound(kind="chain", name=f"{key.ticket} {key.scope}-{key.number}")
-        if key.is_home:
+        if key.is_home or key.authority == chain.ruling_target:  # who reconciles them, keeps them
             await self._coupling.record_acts(uow, held, chain, body.acts, actor=source, now=now)
         is_due = chain.content_due and chain.is_caring and bool(body.commitments)
         after = replace(chain, content_due=chain.content_due and not is_due)
@@ -413,6 +469,15 @@ class Ruled:
         return True
 
 
+async def _untold(*_given: object) -> None:
+    """Close nothing: an arbiter's node has no inner chains."""
+
+
 async def _nowhere(*_given: object) -> Events:
     """Have no arbiter's half: nothing inside to take home."""
     return ()
+
+
+def _held_since(chain: Chain, number: int) -> bool:
+    """Tell whether this authority held the ticket after the ruling: then it was given since."""
+    return chain.term_epoch is not None and chain.term_epoch > rulings.epoch_of(number)

@@ -79,13 +79,13 @@ def is_newer(chain: Chain, number: int) -> bool:
     return number > chain.ruling
 
 
-def outdated(chain: Chain, ruling: ReceivedRuling, newest: SignedBytes | None) -> Step:
+def outdated(chain: Chain, ruling: ReceivedRuling, known: tuple[SignedBytes, ...]) -> Step:
     """Answer a ruling that comes after a newer one, or in a closed chain: it is never obeyed."""
     body = bodies.RulingAck(
         number=ruling.body.number,
         role=bodies.Role.OUTDATED,
         ruling_digest=ruling.digest,
-        attached=(newest,) if newest is not None else (),
+        attached=known,
     )
     say = Say("RulingAck", epoch_of(ruling.body.number), (chain.key.scope,), body)
     return Step(chain=chain, says=(say,))

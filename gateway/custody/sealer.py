@@ -9,9 +9,11 @@ node's, so that a city can move out with its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from gateway.custody import ledger, store
+from gateway.custody.incarnation import Recovery
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import InvariantViolated
@@ -25,14 +27,22 @@ LEDGER_PAYLOAD_TYPE = "application/vnd.lubiao.ledger-entry.v1"
 SEAL_INTERVAL = timedelta(seconds=10)
 ROWS_PER_ENTRY_MAX = 10_000  # one entry is computed well within a statement's time
 GENESIS_DIGEST = bytes(32)
+# Less than what a restored node asks for before its newest entry (`incarnation.SINCE_MARGIN`): an
+# entry that claims to be later than it is must hide nothing from it.
+CLOCK_BACK_MAX = timedelta(minutes=30)
 
 
 class LedgerSealer:
     """Makes the entries; a `database.TimerHandler` that schedules itself again."""
 
-    def __init__(self, *, keys: KeyRing) -> None:
+    def __init__(self, *, keys: KeyRing, recovery: Recovery | None = None) -> None:
         """Make the sealer for the authorities whose keys are in `keys`."""
         self._keys = keys
+        self._recovery = recovery
+        # Told authority and sequence after the commit of every entry.
+        self.sealed: Callable[[str, int], None] = lambda _authority, _sequence: None
+        # Tells the number of the newest entry that earlier lives of this node made.
+        self.used: Callable[[str], int] = lambda _authority: 0
 
     def start(self, uow: UnitOfWork, *, now: Instant) -> None:
         """Schedule the timer of every authority."""
@@ -51,7 +61,12 @@ class LedgerSealer:
     async def seal(
         self, uow: UnitOfWork, authority: AuthorityCode, *, now: Instant
     ) -> store.LedgerEntryRow | None:
-        """Make an entry over the rows since the last one; None when there are none."""
+        """Make an entry over the rows since the last one; None when there are none.
+
+        None too while the node recovers: its peers may know entries that it forgot.
+        """
+        if self._recovery is not None and self._recovery.is_recovering:
+            return None
         [*last] = await uow.select(store.LAST_ENTRY, authority=authority)
         since = last[0].up_to_txid if last else 0
         rows = await uow.select(
@@ -67,10 +82,14 @@ class LedgerSealer:
                 invariant="a transaction fits one ledger entry", got=f"{len(rows)} rows"
             )
         previous = last[0].entry_digest if last else GENESIS_DIGEST
-        sequence = last[0].sequence + 1 if last else 1
+        # Never a number that was used before a restore: two entries with it are a fork.
+        sequence = max(last[0].sequence if last else 0, self.used(authority)) + 1
+        at = now
+        if last and now < last[0].recorded <= now + CLOCK_BACK_MAX:
+            at = last[0].recorded  # a clock that was set right leaves the ledger in order
         root = ledger.merkle_root([row.row_digest for row in rows])
         digest = ledger.entry_digest(
-            sequence=sequence, previous=previous, root=root, rows=len(rows), at=now
+            sequence=sequence, previous=previous, root=root, rows=len(rows), at=at
         )
         key = self._keys.signing_key(authority)
         entry = store.LedgerEntryRow(
@@ -83,7 +102,8 @@ class LedgerSealer:
             entry_digest=digest,
             key_id=key.key_id,
             signature=sign(key, digest, payload_type=LEDGER_PAYLOAD_TYPE),
-            recorded=now,
+            recorded=at,
         )
         uow.insert(store.LEDGER_ENTRIES, entry)
+        uow.after_commit(lambda: self.sealed(authority, sequence))
         return entry

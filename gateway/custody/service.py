@@ -8,13 +8,15 @@ of it is returned as events, to which the rooms above react. Statements of other
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from gateway.custody import bodies, chains, guards, machine, recall, store
+from gateway.custody import bodies, chains, guards, machine, reading, recall, store
 from gateway.custody.arbiter import Arbiter
 from gateway.custody.consent import Consent
 from gateway.custody.coupling import Coupling
 from gateway.custody.filings import Filings
+from gateway.custody.forks import Forks
+from gateway.custody.incarnation import Receive
 from gateway.custody.letters import Letters
 from gateway.custody.model import (
     OUTER_CHAIN_NUMBER,
@@ -30,6 +32,7 @@ from gateway.custody.model import (
 from gateway.custody.ports import ContentSource
 from gateway.custody.progress import Progress
 from gateway.custody.receive import Receiver
+from gateway.custody.restorer import Restorer
 from gateway.custody.rows import invitation_of, made_of
 from gateway.custody.states import Local
 from gateway.custody.writer import StepWriter
@@ -44,6 +47,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 
 WINDOW_TIMER = recall.WINDOW_TIMER
@@ -95,6 +99,7 @@ class CustodyService:
         arbiter: Arbiter,
         consent: Consent,
         letters: Letters,
+        forks: Forks,
         content: ContentSource,
         roster: Callable[[], Roster],
     ) -> None:
@@ -107,8 +112,12 @@ class CustodyService:
         self.assume = consent.assume
         self.publish = progress.publish
         self.letters = letters
-        self.receive = receiver.receive
+        self.overtaken = coupling.reconciling
+        self.forks = forks
+        self.receive: Receive = receiver.receive
+        self.restorer: Restorer | None = None  # set by `assembly.build`
         self.kinds = receiver.kinds
+        self.read_ahead = reading.read_ahead
         self.post_waiting_filings = filings.post_waiting_filings
         self._content = content
         self._roster = roster
@@ -116,6 +125,11 @@ class CustodyService:
         self.revoke = self.recall.revoke
         self.locks = self.recall.locks
         self.handle = self.recall.handle
+
+    def announce(self, uow: UnitOfWork, *, authority: AuthorityCode, ticket: TicketNumber) -> None:
+        """Say that a ticket number was minted in this unit, so that nobody looks for its rows."""
+        uow.absent(store.CHAINS_OF_TICKET, authority, ticket)
+        uow.absent(store.OFFERS_MADE_OF_TICKET, authority, ticket)
 
     async def begin(
         self,
@@ -347,9 +361,7 @@ class CustodyService:
         self, uow: UnitOfWork, held: chains.TicketChains, holder: AuthorityCode
     ) -> tuple[str, ...]:
         """Return who held the ticket, in order: before us, we, whom we handed it to, who holds."""
-        rows = await uow.select(
-            store.OFFERS_MADE_OF_TICKET, authority=held.authority, ticket=held.ticket
-        )
+        rows = await uow.rows(store.OFFERS_MADE_OF_TICKET, held.authority, held.ticket)
         path: list[str] = []
         for chain in (held.outer, held.inner):
             if chain is not None:
@@ -441,9 +453,7 @@ class CustodyService:
         ticket: TicketNumber,
         key: ChainKey | None,
     ) -> store.InvitationRow:
-        rows = await uow.select(
-            store.INVITATIONS_OF_AUTHORITY, authority=authority, ticket=ticket, after="", limit=4
-        )
+        rows = await uow.rows(store.INVITATIONS_OF_TICKET, authority, ticket)
         wanted = [row for row in rows if key is None or invitation_of(row).key == key]
         if not wanted:
             raise ResourceNotFound(kind="invitation", name=f"tickets/{ticket}")

@@ -1,4 +1,7 @@
-"""CustodyService: the edge where staff look at transfers and decide on them. Boring on purpose."""
+"""CustodyService: the edge where staff look at transfers and decide on them. Boring on purpose.
+
+Evidence files are of the room above, which adds their method (`gateway/evidence/servicer.py`).
+"""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ class Local(Enum):
     FILE_CASE = "file a case"
     ACCEPT = "accept"
     DECLINE = "decline"
+    FORKED = "learn that its term is forked"
 
 
 LOCAL: dict[tuple[Holding, Local], Holding] = {
@@ -42,6 +43,10 @@ LOCAL: dict[tuple[Holding, Local], Holding] = {
     (_H.RELEASED, Local.ACCEPT): _H.HELD,
     (_H.ABSENT, Local.DECLINE): _H.ABSENT,
     (_H.RELEASED, Local.DECLINE): _H.RELEASED,
+    (_H.HELD, Local.FORKED): _H.YIELDING,
+    (_H.OFFERED, Local.FORKED): _H.YIELDING,
+    (_H.REVOKING, Local.FORKED): _H.YIELDING,
+    (_H.YIELDING, Local.FORKED): _H.YIELDING,
 }
 
 ANSWER_ACCEPTED: dict[Holding, Holding] = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.database.table import Json, Query, RowsOf, Table, load_queries
+from gateway.database.table import Group, Json, Query, RowsOf, Table, load_queries
 from gateway.kernel.time import Instant
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
@@ -144,6 +144,20 @@ class StatementRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnActRow:
+    """An exclusive act of this authority, as its ledger has it; `sequence` is the ledger's."""
+
+    authority: str
+    ticket: str
+    scope: str
+    number: int
+    epoch: int
+    sequence: int
+    kind: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ActRow:
     """An exclusive act of a city that its province recorded."""
 
@@ -211,35 +225,61 @@ class RulingAnswerRow:
 
 
 _CHAIN_KEY = ("authority", "ticket", "scope", "number")
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRow:
+    """Block and salt of a commitment, sealed with the data key of the ticket's copy."""
+
+    authority: str
+    ticket: str
+    statement_digest: bytes
+    kind: str
+    sealed: bytes
+
+
 CHAINS = Table("chains", ChainRow, key=_CHAIN_KEY)
 OFFERS_MADE = Table("offers_made", OfferMadeRow, key=(*_CHAIN_KEY, "epoch"))
 OFFERS_ANSWERED = Table("offers_answered", OfferAnsweredRow, key=(*_CHAIN_KEY, "epoch"))
 INVITATIONS = Table("invitations", InvitationRow, key=_CHAIN_KEY)
 CUSTODY_ROWS = Table("custody_rows", CustodyRow, key=(*_CHAIN_KEY, "sequence"), transaction="txid")
 STATEMENTS = Table("statements", StatementRow, key=("authority", "digest"))
+OWN_ACTS = Table("own_acts", OwnActRow, key=(*_CHAIN_KEY, "epoch", "sequence"))
 ACTS = Table("acts_recorded", ActRow, key=(*_CHAIN_KEY, "actor", "epoch", "act_row"))
 RULINGS = Table("rulings", RulingRow, key=("scope", "ticket", "chain", "number"))
 RULING_ANSWERS = Table(
     "ruling_answers", RulingAnswerRow, key=("scope", "ticket", "chain", "number", "authority")
 )
 LEDGER_ENTRIES = Table("ledger_entries", LedgerEntryRow, key=("authority", "sequence"))
+OPENINGS = Table("openings", OpeningRow, key=("authority", "ticket", "statement_digest", "kind"))
+
+# What a step reads of its ticket, again and again: read once a unit, in order of the keys.
+_OF_TICKET = ("authority", "ticket")
+_OF_CHAIN = ("authority", "ticket", "scope", "number")
+CHAINS_OF_TICKET = Group(CHAINS, _OF_TICKET)
+OFFERS_MADE_OF_TICKET = Group(OFFERS_MADE, _OF_TICKET)
+OFFERS_ANSWERED_OF_TICKET = Group(OFFERS_ANSWERED, _OF_TICKET)
+INVITATIONS_OF_TICKET = Group(INVITATIONS, _OF_TICKET)
+STATEMENT_IDENTITY = Group(STATEMENTS, (*_OF_CHAIN, "issuer", "kind", "epoch"))
+STATEMENTS_OF_KIND = Group(STATEMENTS, (*_OF_CHAIN, "kind"))
+ACTS_OF_ACTOR = Group(ACTS, (*_OF_CHAIN, "actor"))
+ACTS_OF_TERM = Group(OWN_ACTS, (*_OF_CHAIN, "epoch"))
+# Wider groups, read ahead for a batch: what belongs to a ticket at all.
+STATEMENTS_OF_TICKET = Group(STATEMENTS, _OF_TICKET)
+ACTS_OF_TICKET = Group(ACTS, _OF_TICKET)
+OWN_ACTS_OF_TICKET = Group(OWN_ACTS, _OF_TICKET)
 
 
 # --- twins of the queries ---------------------------------------------------------------------
 
 
-def _of_ticket(
-    table: Table[Any], *order: str
-) -> Callable[[RowsOf, Mapping[str, Any]], Iterable[Any]]:
-    def twin(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[Any]:
-        found = (
-            row
-            for row in rows(table)
-            if row.authority == given["authority"] and row.ticket == given["ticket"]
-        )
-        return sorted(found, key=lambda row: tuple(getattr(row, name) for name in order))
-
-    return twin
+def _openings(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[OpeningRow]:
+    found = (
+        row
+        for row in rows(OPENINGS)
+        if row.authority == given["authority"] and row.ticket == given["ticket"]
+    )
+    return sorted(found, key=lambda row: (row.statement_digest, row.kind))
 
 
 def _filing_due(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[ChainRow]:
@@ -271,33 +311,12 @@ def _ledger(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[CustodyRow]:
     return sorted(found, key=lambda row: (row.scope, row.number, row.sequence))[: given["limit"]]
 
 
-_IDENTITY = ("authority", "ticket", "scope", "number", "issuer", "kind", "epoch")
-
-
-def _identity(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[StatementRow]:
-    return [
-        row
-        for row in rows(STATEMENTS)
-        if all(getattr(row, name) == given[name] for name in _IDENTITY)
-    ]
-
-
 _SAID = ("authority", "ticket", "scope", "number", "issuer", "kind")
 
 
 def _said(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[StatementRow]:
     found = (
         row for row in rows(STATEMENTS) if all(getattr(row, name) == given[name] for name in _SAID)
-    )
-    return sorted(found, key=lambda row: (row.epoch, row.recorded, row.digest))
-
-
-_FILED = ("authority", "ticket", "scope", "number", "kind")
-
-
-def _of_kind(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[StatementRow]:
-    found = (
-        row for row in rows(STATEMENTS) if all(getattr(row, name) == given[name] for name in _FILED)
     )
     return sorted(found, key=lambda row: (row.epoch, row.recorded, row.digest))
 
@@ -321,26 +340,6 @@ def _ruling_answers(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[RulingAn
     return sorted(found, key=lambda row: (row.number, row.authority))
 
 
-_TERM = ("authority", "ticket", "scope", "number", "epoch")
-
-
-def _acts_of_term(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[CustodyRow]:
-    found = (
-        row
-        for row in rows(CUSTODY_ROWS)
-        if row.kind.startswith("act.") and all(getattr(row, name) == given[name] for name in _TERM)
-    )
-    return sorted(found, key=lambda row: row.sequence)
-
-
-_ACTOR = ("authority", "ticket", "scope", "number", "actor")
-
-
-def _acts_of_actor(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[ActRow]:
-    found = (row for row in rows(ACTS) if all(getattr(row, name) == given[name] for name in _ACTOR))
-    return sorted(found, key=lambda row: (row.epoch, row.act_row))
-
-
 def _rows_after(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[CustodyRow]:
     found = (
         row
@@ -358,31 +357,12 @@ def _last_entry(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[LedgerEntryR
     return sorted(found, key=lambda row: -row.sequence)[:1]
 
 
-CHAINS_OF_TICKET = Query(
-    "chains_of_ticket", ChainRow, _SQL["chains_of_ticket"], _of_ticket(CHAINS, "scope", "number")
-)
 CHAINS_FILING_DUE = Query("chains_filing_due", ChainRow, _SQL["chains_filing_due"], _filing_due)
-OFFERS_MADE_OF_TICKET = Query(
-    "offers_made_of_ticket",
-    OfferMadeRow,
-    _SQL["offers_made_of_ticket"],
-    _of_ticket(OFFERS_MADE, "scope", "number", "epoch"),
-)
-OFFERS_ANSWERED_OF_TICKET = Query(
-    "offers_answered_of_ticket",
-    OfferAnsweredRow,
-    _SQL["offers_answered_of_ticket"],
-    _of_ticket(OFFERS_ANSWERED, "scope", "number", "epoch"),
-)
 INVITATIONS_OF_AUTHORITY = Query(
     "invitations_of_authority", InvitationRow, _SQL["invitations_of_authority"], _invitations
 )
 ROWS_OF_TICKET = Query("rows_of_ticket", CustodyRow, _SQL["rows_of_ticket"], _ledger)
-STATEMENT_IDENTITY = Query(
-    "statement_identity", StatementRow, _SQL["statement_identity"], _identity
-)
 STATEMENTS_SAID = Query("statements_said", StatementRow, _SQL["statements_said"], _said)
-STATEMENTS_OF_KIND = Query("statements_of_kind", StatementRow, _SQL["statements_of_kind"], _of_kind)
 RULINGS_OF_CHAIN = Query("rulings_of_chain", RulingRow, _SQL["rulings_of_chain"], _rulings)
 ANSWERS_OF_CHAIN = Query(
     "ruling_answers_of_chain",
@@ -390,7 +370,6 @@ ANSWERS_OF_CHAIN = Query(
     _SQL["ruling_answers_of_chain"],
     _ruling_answers,
 )
-ACTS_OF_TERM = Query("acts_of_term", CustodyRow, _SQL["acts_of_term"], _acts_of_term)
-ACTS_OF_ACTOR = Query("acts_of_actor", ActRow, _SQL["acts_of_actor"], _acts_of_actor)
 ROWS_AFTER = Query("rows_after", CustodyRow, _SQL["rows_after"], _rows_after)
 LAST_ENTRY = Query("last_entry", LedgerEntryRow, _SQL["last_entry"], _last_entry)
+OPENINGS_OF_TICKET = Query("openings_of_ticket", OpeningRow, _SQL["openings_of_ticket"], _openings)

@@ -107,17 +107,9 @@ class Transfers:
             for chain in held.chains
             if chain.holding is Holding.REVOKING
         }
-        made = await uow.select(store.OFFERS_MADE_OF_TICKET, authority=authority, ticket=ticket)
-        answered = await uow.select(
-            store.OFFERS_ANSWERED_OF_TICKET, authority=authority, ticket=ticket
-        )
-        waiting = await uow.select(
-            store.INVITATIONS_OF_AUTHORITY,
-            authority=authority,
-            ticket=ticket,
-            after="",
-            limit=TRANSFERS_PER_TICKET_MAX,
-        )
+        made = await uow.rows(store.OFFERS_MADE_OF_TICKET, authority, ticket)
+        answered = await uow.rows(store.OFFERS_ANSWERED_OF_TICKET, authority, ticket)
+        waiting = await uow.rows(store.INVITATIONS_OF_TICKET, authority, ticket)
         found = [
             *(_made(row, revoking) for row in made),
             *(_answered(row) for row in answered),

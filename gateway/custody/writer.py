@@ -11,19 +11,24 @@ posted but are no rows of the ledger (docs/custody.md#ledger).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from gateway.custody import bodies, codec, ledger, store
+from gateway.custody.incarnation import Recovery
 from gateway.custody.machine import Say, Step
 from gateway.custody.model import PROTOCOL_VERSION, Chain, ChainKey, OfferAnswered, OfferMade
+from gateway.custody.openings import Openings
+from gateway.custody.repeats import WITH_CONTENT, without_repeats
 from gateway.custody.rows import answered_row, chain_row, invitation_row, made_row
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_to_bytes
 from gateway.delivery.model import Delivered, SealedBlock, SignedBytes, Statement
 from gateway.delivery.outbox import Outbox
 from gateway.kernel.errors import InvariantViolated, KeyUnknown
-from gateway.kernel.ids import AuthorityCode, Epoch, Ids
+from gateway.kernel.ids import AuthorityCode, Epoch, Ids, NodeId
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import replace
 from gateway.trust.commitments import commit, new_salt
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import Roster
@@ -33,6 +38,10 @@ from gateway.trust.statements import digest, record, sign
 UNRECORDED_KINDS = frozenset(
     {"TicketUpdate", "UpdateAnswer", "CitizenAct", "InformationRequest", "InformationAnswer"}
 )
+
+# They tell the whole public state: of several in one step, only the last one is sent.
+WHOLE_STATE_KINDS = frozenset({"TicketUpdate"})
+EXCLUSIVE = "act."  # the kind of the row of an exclusive act begins with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,12 @@ class StepWriter:
         outbox: Outbox,
         ids: Ids,
         machine_clock: Clock,
+        recovery: Recovery | None = None,
+        openings: Openings | None = None,
     ) -> None:
-        """Make the writer of one node."""
+        """Make the writer of one node; while it is `recovery`ing nothing is written."""
+        self._recovery = recovery or Recovery(NodeId("here"))
+        self._openings = openings  # None: what opens commitments is not kept
         self._keys = keys
         self._roster = roster
         self._outbox = outbox
@@ -92,6 +105,10 @@ class StepWriter:
             case_block: the sealed block of a new invitation, as received.
         """
         chain = step.chain
+        self._recovery.refuse_if_recovering(chain.key.authority)
+        repeats: Mapping[Say, bytes] = {}
+        if self._recovery.was_restored:
+            step, repeats = await without_repeats(uow, chain.key, step)
         if received is not None:
             keep(uow, chain.key.authority, received.signed, received.statement, now)
             if step.records:
@@ -104,6 +121,11 @@ class StepWriter:
                     now=now,
                 )
         chain, said = self._say_all(uow, chain, step, now=now, contents=contents)
+        if contents and self._openings is not None:
+            promises = [(content.commitment(), content.salt, content.block) for content in contents]
+            await self._openings.keep(uow, chain.key, step.says, said, promises)
+        if repeats:
+            said = {**said, **await self._again(uow, chain.key, repeats, now)}
         chain = _established(chain, step, received=received, said=said)
         for made in step.made:
             uow.put(store.OFFERS_MADE, made_row(made))
@@ -129,8 +151,11 @@ class StepWriter:
         self, uow: UnitOfWork, chain: Chain, *, kind: str, subject: bytes, now: Instant
     ) -> Chain:
         """Append the row of a local act and stage the chain; `kind` is `act.…` or `care.…`."""
+        self._recovery.refuse_if_recovering(chain.key.authority)
         epoch = chain.term_epoch or Epoch(0, 0)
         acted = self._append(uow, chain, kind=kind, epoch=epoch, subject=subject, now=now)
+        if kind.startswith(EXCLUSIVE):
+            uow.put(store.OWN_ACTS, _own_act(acted, kind.removeprefix(EXCLUSIVE), epoch, subject))
         self.save(uow, acted)
         return acted
 
@@ -185,10 +210,38 @@ class StepWriter:
             return False
         return roster.is_joined(target)
 
+    def has_arbiter(self, scope: AuthorityCode) -> bool:
+        """Tell whether the arbiter of a scope has joined, so that it can be told something."""
+        return self._roster().arbiter_of(scope) is not None
+
     def has_mandate(self, arbiter: AuthorityCode) -> bool:
         """Tell whether the roster lets an authority rule in its scope now."""
         entry = self._roster().authority(arbiter)
         return entry is not None and entry.has_mandate_at(self._machine.now())
+
+    def restate(
+        self,
+        uow: UnitOfWork,
+        chain: Chain,
+        *,
+        kind: str,
+        epoch: Epoch,
+        subject: bytes,
+        now: Instant,
+    ) -> Chain:
+        """Append the row of an own statement that peers returned after a restore."""
+        return self._append(uow, chain, kind=kind, epoch=epoch, subject=subject, now=now)
+
+    async def _again(
+        self, uow: UnitOfWork, key: ChainKey, repeats: Mapping[Say, bytes], now: Instant
+    ) -> Mapping[str, bytes]:
+        """Let what was said before a restore stand, and send what needs no content once more."""
+        for say, known in repeats.items():
+            _put_completed(uow, say, known)
+            targets = say.audience if say.post_to is None else say.post_to
+            for target in () if say.kind in WITH_CONTENT else targets:
+                await self.resend(uow, key, known, to=target, now=now)
+        return {say.kind: known for say, known in repeats.items()}
 
     # --- saying -------------------------------------------------------------------------------
 
@@ -218,17 +271,43 @@ class StepWriter:
             _put_completed(uow, say, said[say.kind])
             for target in say.audience if say.post_to is None else say.post_to:
                 beside = contents if say.content_for in (None, target) else ()
-                self._outbox.post(
+                post = partial(
+                    self._post,
                     uow,
-                    source=chain.key.authority,
-                    target=target,
-                    ticket=chain.key.ticket,
-                    kind=say.kind,
+                    chain.key,
+                    say,
                     signed=signed,
-                    blocks=self._seal(chain.key, say.epoch, target, beside),
+                    to=target,
+                    beside=beside,
                     now=now,
                 )
+                if say.kind in WHOLE_STATE_KINDS:
+                    uow.before_commit(post, once=(say.kind, chain.key, say.epoch, target))
+                else:
+                    post()
         return chain, said
+
+    def _post(
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        say: Say,
+        *,
+        signed: SignedBytes,
+        to: AuthorityCode,
+        beside: tuple[Content, ...],
+        now: Instant,
+    ) -> None:
+        self._outbox.post(
+            uow,
+            source=key.authority,
+            target=to,
+            ticket=key.ticket,
+            kind=say.kind,
+            signed=signed,
+            blocks=self._seal(key, say.epoch, to, beside),
+            now=now,
+        )
 
     def _sign(self, chain: Chain, say: Say, *, now: Instant) -> tuple[SignedBytes, Statement]:
         key = chain.key
@@ -342,6 +421,21 @@ def keep(
         recorded=now,
     )
     uow.put(store.STATEMENTS, row)
+
+
+def _own_act(acted: Chain, kind: str, epoch: Epoch, subject: bytes) -> store.OwnActRow:
+    """Return the newest row of a chain's ledger as an act of its term."""
+    key = acted.key
+    return store.OwnActRow(
+        authority=key.authority,
+        ticket=key.ticket,
+        scope=key.scope,
+        number=key.number,
+        epoch=epoch.key(),
+        sequence=acted.rows,
+        kind=kind,
+        digest=subject,
+    )
 
 
 def _put_completed(uow: UnitOfWork, say: Say, statement_digest: bytes) -> None:

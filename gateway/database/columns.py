@@ -9,17 +9,19 @@ this program. No error carries the value: it may be personal.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from math import isfinite
+from operator import attrgetter, is_
 from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gateway.database.table import Json, JsonMarker
 from gateway.kernel.errors import FieldInvalid, InvariantViolated
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 Row = TypeVar("Row")
 
@@ -66,43 +68,71 @@ def columns_of(row: type[Any]) -> tuple[Column, ...]:
 
 
 def checked(table: str, row: Row) -> Row:
-    """Return `row` with its JSON columns in normal form, or raise what is wrong with it."""
+    """Return `row` with its JSON columns in normal form, or raise what is wrong with it.
+
+    A unit of work stages some dozens of rows, and nearly all are right: of a row whose types are
+    those of an earlier one only the texts, the bounds of integers and the zones are looked at.
+    """
+    plan = _plan_of(type(row))
+    values = plan.read(row)
+    kinds = tuple(map(type, values))
+    shape = plan.shapes.get(kinds)
+    if shape is None or not shape.holds(values):
+        _check_each(table, plan.columns, values)  # raises, unless these types are new
+        shape = plan.shapes[kinds] = _shape_of(plan.columns, values)
     changed: dict[str, Any] = {}
-    for column in columns_of(type(row)):
-        value = getattr(row, column.name)
-        if value is None and column.is_nullable:
-            continue
-        if column.kind is Kind.JSON:
-            changed[column.name] = normal_json(value, field=f"{table}.{column.name}")
-        else:
-            _check(table, column, value)
+    for place in shape.json:
+        value = values[place]
+        if value == ():
+            continue  # most of them
+        name = plan.columns[place].name
+        normal = normal_json(value, field=f"{table}.{name}")
+        if normal is not value:
+            changed[name] = normal
     # replace() wants a dataclass instance; every row is one by the contract of Table.
     return replace(row, **changed) if changed else row  # type: ignore[type-var] # a dataclass, see above
 
 
 def normal_json(value: Any, *, field: str) -> Any:
-    """Return a JSON value with tuples for sequences and sorted keys; raise for what is not JSON."""
-    match value:
-        case None | bool() | int():
-            return value
-        case str():
+    """Return a JSON value with tuples for sequences and sorted keys; raise for what is not JSON.
+
+    A value that is normal already is returned itself.
+    """
+    kind = type(value)
+    if kind is str:
+        if not (value.isascii() and "\0" not in value):
             _check_text(field, value)
-            return value
-        case float() if isfinite(value):
-            return value
-        case list() | tuple():
-            return tuple(normal_json(item, field=field) for item in value)
-        case Mapping() if all(isinstance(key, str) for key in value):
-            for key in value:
-                _check_text(field, key)
-            return {key: normal_json(value[key], field=field) for key in sorted(value)}
-        case _:
-            raise InvariantViolated(invariant=field, got=f"{type(value).__name__}, not JSON")
+        return value
+    if kind is dict:
+        return _normal_object(value, field=field)
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, (list, tuple)):
+        items = tuple([normal_json(item, field=field) for item in value])
+        return value if kind is tuple and all(map(is_, items, value)) else items
+    if isinstance(value, float) and isfinite(value):
+        return value
+    if isinstance(value, str):
+        _check_text(field, value)
+        return value
+    if isinstance(value, Mapping):
+        return _normal_object(value, field=field)
+    raise InvariantViolated(invariant=field, got=f"{type(value).__name__}, not JSON")
+
+
+def _normal_object(value: Mapping[Any, Any], *, field: str) -> Mapping[str, Any]:
+    for key in value:
+        if not isinstance(key, str):
+            raise InvariantViolated(invariant=field, got=f"a {type(key).__name__} as key, not JSON")
+        _check_text(field, key)
+    items = {key: normal_json(value[key], field=field) for key in sorted(value)}
+    is_same = type(value) is dict and list(value) == list(items)
+    return value if is_same and all(map(is_, items.values(), value.values())) else items
 
 
 def encode_json(value: Any) -> str:
     """Return the text that PostgreSQL parses as jsonb."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def decode_json(text: str) -> Any:
@@ -110,7 +140,70 @@ def decode_json(text: str) -> Any:
     return normal_json(json.loads(text), field="jsonb")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _COLUMNS: dict[type[Any], tuple[Column, ...]] = {}  # resolving annotations is slow
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What remains to be looked at once the types of a row's values are known to be right."""
+
+    texts: tuple[int, ...]
+    integers: tuple[int, ...]
+    instants: tuple[int, ...]
+    json: tuple[int, ...]
+
+    def holds(self, values: tuple[Any, ...]) -> bool:
+        """Tell whether all values can be stored; JSON is looked at when it is normalised."""
+        for place in self.integers:
+            if not BIGINT_MIN <= values[place] <= BIGINT_MAX:
+                return False
+        for place in self.instants:
+            if values[place].tzinfo is None:
+                return False
+        return _is_storable("".join([values[place] for place in self.texts]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How rows of one class are checked, by the types of their values."""
+
+    columns: tuple[Column, ...]
+    read: Callable[[Any], tuple[Any, ...]]
+    shapes: dict[tuple[type[Any], ...], _Shape]
+
+
+_PLANS: dict[type[Any], _Plan] = {}
+
+
+def _plan_of(row: type[Any]) -> _Plan:
+    if row not in _PLANS:
+        columns = columns_of(row)
+        read = attrgetter(*(column.name for column in columns))
+        # With one name attrgetter returns the value itself, and not a tuple.
+        _PLANS[row] = _Plan(columns, read if len(columns) > 1 else lambda one: (read(one),), {})
+    return _PLANS[row]
+
+
+def _check_each(table: str, columns: tuple[Column, ...], values: tuple[Any, ...]) -> None:
+    for column, value in zip(columns, values, strict=True):
+        if value is None and column.is_nullable:
+            continue
+        if column.kind is Kind.JSON:
+            normal_json(value, field=f"{table}.{column.name}")
+        else:
+            _check(table, column, value)
+
+
+def _shape_of(columns: tuple[Column, ...], values: tuple[Any, ...]) -> _Shape:
+    def places(kind: Kind) -> tuple[int, ...]:
+        return tuple(
+            place
+            for place, column in enumerate(columns)
+            if column.kind is kind and not (values[place] is None and column.is_nullable)
+        )
+
+    return _Shape(places(Kind.TEXT), places(Kind.INTEGER), places(Kind.INSTANT), places(Kind.JSON))
 
 
 def _resolved(row: type[Any]) -> tuple[Column, ...]:
@@ -161,12 +254,15 @@ def _check(table: str, column: Column, value: Any) -> None:
         )
 
 
-def _check_text(field: str, value: str) -> None:
+def _is_storable(value: str) -> bool:
     try:
-        is_storable = "\0" not in value and (value.isascii() or bool(value.encode()))
+        return "\0" not in value and (value.isascii() or bool(value.encode()))
     except UnicodeEncodeError:
-        is_storable = False
-    if not is_storable:
+        return False
+
+
+def _check_text(field: str, value: str) -> None:
+    if not _is_storable(value):
         raise FieldInvalid(
             field=field, got="a NUL or half a character", expected="text that can be stored"
         )

@@ -4,7 +4,8 @@ The server listens on a Unix socket only, in a directory that nobody else may en
 whoever reaches it. It outlives the gateway: when the gateway is killed, the orphaned server keeps
 running and the next gateway *adopts* it instead of starting a second one. When the server is
 killed, `ensure_running` starts it again and PostgreSQL recovers from its log; `watch` does so
-within a moment. A clean stop of the gateway stops the server (`stop`).
+within a moment. A clean stop of the gateway stops the server (`stop`), so only one gateway may have
+it: the *owner* holds a lock on a file beside the data directory as long as it lives (`owned`).
 
 PostgreSQL refuses to run as root. For a gateway that runs as root the server therefore runs as the
 system user `lubiao-pg`, made with `useradd` on first use; it owns the data directory, and every
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -47,6 +49,7 @@ PROBE_INTERVAL = timedelta(milliseconds=250)  # how long a killed server goes un
 BACK_OFF_FIRST = timedelta(milliseconds=50)
 BACK_OFF_START_MAX = timedelta(milliseconds=400)  # a start takes a tenth of a second
 BACK_OFF_MAX = timedelta(seconds=10)  # between starts that failed
+OWNER_TIMEOUT = timedelta(seconds=5)  # a gateway that is just ending
 DEAD_PID = 2**22 + 1  # above the kernel's largest process id
 LOG_BYTES_MAX = 8 * 1024 * 1024  # one older log is kept beside it
 
@@ -54,6 +57,7 @@ SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "40",  # four processes with ten connections each
+    "max_locks_per_transaction": "128",  # a group commit holds some 200 names, four processes two
     "shared_buffers": "64MB",
     "fsync": "on",
     "full_page_writes": "on",
@@ -116,6 +120,21 @@ class EmbeddedPostgres:
         await self.ensure_running()
         await self.create_database(DATABASE)
         return self.dsn()
+
+    @contextlib.asynccontextmanager
+    async def owned(self) -> AsyncIterator[None]:
+        """Be the one gateway of this server; its death by any cause lets others own it.
+
+        Raises:
+            PeerUnreachable: another gateway owns it.
+        """
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        path = self.data_dir.with_name(f"{self.data_dir.name}.owner")
+        with path.open("a", encoding="ascii") as file:
+            async with _deadline(OWNER_TIMEOUT, "another gateway runs on this database"):
+                while not _is_locked_by_us(file.fileno()):  # noqa: ASYNC110 it sends no event
+                    await asyncio.sleep(PROBE_INTERVAL.total_seconds())
+            yield  # closing the file lets the lock go
 
     async def ensure_running(self) -> None:
         """Return when the server answers; start it if it does not live."""
@@ -316,6 +335,14 @@ async def _deadline(limit: timedelta, got: str) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise _unreachable(got) from error
+
+
+def _is_locked_by_us(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _lines_of(path: Path) -> list[str]:

@@ -70,6 +70,11 @@ class Request:
     method: str
     body_digest: bytes
 
+    @property
+    def lock(self) -> str:
+        """The name under which the same request at once waits."""
+        return f"request/{self.principal}/{self.request_id}"
+
 
 async def find_answer(uow: UnitOfWork, request: Request) -> bytes | None:
     """Return the answer this request already got, or None; locks the request until the end.
@@ -77,7 +82,7 @@ async def find_answer(uow: UnitOfWork, request: Request) -> bytes | None:
     Raises:
         RequestIdReused: the id came before with another method or body.
     """
-    await uow.lock(f"request/{request.principal}/{request.request_id}")
+    await uow.lock(request.lock)
     found = await uow.get(REQUESTS, request.principal, request.request_id)
     if found is None:
         return None

@@ -15,27 +15,23 @@ where SQL without ORDER BY promises no order. Nothing here suspends except a con
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
-from gateway.database.staging import Batch, Staging, TableBatch
-from gateway.database.table import HORIZON, Query, Table, bind_names
-from gateway.database.uow import (
-    PEER,
-    ROLLED_BACK,
-    UnitOfWork,
-    check_key,
-    check_parameters,
-    check_sequence,
-)
+from gateway.database.known import as_group
+from gateway.database.memory_rows import Key, Overlay, Stored, unique_value, unique_values
+from gateway.database.staging import Batch, TableBatch
+from gateway.database.table import HORIZON, Group, Query, RowsOf, Table, bind_names, words_of
+from gateway.database.unit import StagedUnit
+from gateway.database.uow import PEER, ROLLED_BACK, check_parameters, check_sequence
 from gateway.kernel.errors import InvariantViolated, PeerUnreachable, ResourceExists
+from gateway.kernel.values import replace
 
 Row = TypeVar("Row")
-Key = tuple[Any, ...]
+_Overlays = dict[str, tuple[Table[Any], Overlay]]
 
 BEFORE_COMMIT = "before_commit"
 AFTER_COMMIT = "after_commit"
@@ -45,48 +41,11 @@ def _no_crash(point: str) -> None:
     """Be the default for `crash`: nothing ever fails."""
 
 
-@dataclass(slots=True)
-class _Stored:
-    """The committed rows of one table, with an index per unique key."""
-
-    table: Table[Any]
-    rows: dict[Key, Any] = field(default_factory=dict)
-    owners: dict[tuple[str, ...], dict[Key, Key]] = field(default_factory=dict)
-
-    def free(self, key: Key) -> None:
-        """Give the unique values of the row of `key` free."""
-        for names, value in _unique_values(self.table, self.rows.get(key)):
-            self.owners.setdefault(names, {}).pop(value, None)
-
-    def write(self, key: Key, row: Any | None) -> None:
-        """Replace the row of `key`, whose unique values are free, or remove it for None."""
-        if row is None:
-            self.rows.pop(key, None)
-            return
-        self.rows[key] = row
-        for names, value in _unique_values(self.table, row):
-            self.owners.setdefault(names, {})[value] = key
-
-    def copy(self) -> _Stored:
-        """Return a copy that shares only rows."""
-        owners = {names: dict(index) for names, index in self.owners.items()}
-        return _Stored(table=self.table, rows=dict(self.rows), owners=owners)
-
-
-@dataclass(slots=True)
-class _Overlay:
-    """What one unit wrote to one table; None stands for a removed row."""
-
-    rows: dict[Key, Any | None] = field(default_factory=dict)
-    absent: set[Key] = field(default_factory=set)  # inserted keys that nobody else may commit
-    owners: dict[tuple[str, ...], dict[Key, Key]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A copy of everything committed: give it back to `restore` to stand for an old backup."""
 
-    stored: Mapping[str, _Stored]
+    stored: Mapping[str, Stored]
     numbers: Mapping[str, int]
     transactions: int
 
@@ -103,7 +62,7 @@ class MemoryDatabase:
         """Begin with no rows."""
         self.crash = crash
         self.commits = 0
-        self._stored: dict[str, _Stored] = {}
+        self._stored: dict[str, Stored] = {}
         self._numbers: dict[str, int] = {}
         self._transactions = 0
         self._writing: dict[int, _MemoryUnit] = {}  # open units that have a transaction number
@@ -155,9 +114,12 @@ class MemoryDatabase:
 
     # --- what units need ---------------------------------------------------------------------
 
-    def stored(self, table: Table[Any]) -> _Stored:
+    def stored(self, table: Table[Any]) -> Stored:
         """Return the committed side of a table, made on first use."""
-        return self._stored.setdefault(table.name, _Stored(table))
+        found = self._stored.get(table.name)
+        if found is None:
+            found = self._stored[table.name] = Stored(table)
+        return found
 
     def next_number(self, sequence: str) -> int:
         """Return the next number of a sequence; never rolled back, like PostgreSQL's."""
@@ -219,19 +181,19 @@ class _Lock:
         return True
 
 
-class _MemoryUnit(UnitOfWork):
+class _MemoryUnit(StagedUnit):
     """One open transaction over a `MemoryDatabase`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__()
         self._database = database
-        self._staging = Staging()
-        self._overlays: dict[str, tuple[Table[Any], _Overlay]] = {}
+        self._overlays: _Overlays = {}
+        self._savepoint: _Overlays | None = None
         self._held: list[str] = []
         self.awaited: _Lock | None = None
         self._transaction: int | None = None
-        self._after: list[Callable[[], None]] = []
-        self._before: deque[Callable[[], Any]] = deque()
         self._is_open = False
+        self._is_failed = False
 
     async def __aenter__(self) -> Self:
         self._is_open = True
@@ -251,7 +213,7 @@ class _MemoryUnit(UnitOfWork):
         try:
             self._require_open()
             await self._run_hooks()
-            self._flush()
+            self._write_all(self._staging.take())
             self._check_conflicts()
             self._database.crash(BEFORE_COMMIT)
             self._apply()
@@ -284,43 +246,25 @@ class _MemoryUnit(UnitOfWork):
                 await self._wait(name, lock)
                 self._require_open()
             self._held.append(name)
-
-    async def get(self, table: Table[Row], *key: Any) -> Row | None:
-        self._require_open()
-        check_key(table, key)
-        if self._staging.touches(table):
-            self._flush()
-        return self._visible(table, key)
+            self._known.forget_reads()
 
     async def select(self, query: Query[Row], **parameters: Any) -> list[Row]:
         self._require_open()
         check_parameters(query, parameters, bind_names(query.sql, horizon="0").names)
-        self._flush()
+        await self._flush_for(query.sql)
         given = {**parameters, HORIZON: self._database.horizon()}
-        return list(query.twin(self._rows_of, given))
+        return list(query.twin(self._rows_for(query), given))
 
-    def insert(self, table: Table[Row], row: Row) -> None:
-        self._require_open()
-        self._staging.insert(table, row)
-
-    def put(self, table: Table[Row], row: Row) -> None:
-        self._require_open()
-        self._staging.put(table, row)
-
-    def delete(self, table: Table[Row], *key: Any) -> None:
-        self._require_open()
-        self._staging.delete(table, key)
+    def absent(self, what: Table[Any] | Group[Any], *values: Any) -> None:
+        super().absent(what, *values)
+        group = as_group(what)
+        if any(True for _ in self._keys_of(group, values)):
+            raise InvariantViolated(invariant="absent", got=f"rows of {group.table.name}")
 
     async def next_value(self, sequence: str) -> int:
         self._require_open()
         check_sequence(sequence)
         return self._database.next_number(sequence)
-
-    def after_commit(self, callback: Callable[[], None]) -> None:
-        self._after.append(callback)
-
-    def before_commit(self, callback: Callable[[], Any]) -> None:
-        self._before.append(callback)
 
     # --- locks -------------------------------------------------------------------------------
 
@@ -347,13 +291,16 @@ class _MemoryUnit(UnitOfWork):
     # --- rows --------------------------------------------------------------------------------
 
     def _require_open(self) -> None:
-        if not self._is_open:
+        if not self._is_open or self._is_failed:
             raise InvariantViolated(invariant="unit-open", got="a unit that ended or failed")
 
-    def _overlay(self, table: Table[Any]) -> _Overlay:
-        return self._overlays.setdefault(table.name, (table, _Overlay()))[1]
+    def _overlay(self, table: Table[Any]) -> Overlay:
+        found = self._overlays.get(table.name)
+        if found is None:
+            found = self._overlays[table.name] = (table, Overlay())
+        return found[1]
 
-    def _visible(self, table: Table[Any], key: Key) -> Any | None:
+    def _visible(self, table: Table[Any], key: Key) -> Any:
         overlay = self._overlay(table).rows
         return overlay[key] if key in overlay else self._database.stored(table).rows.get(key)
 
@@ -368,19 +315,45 @@ class _MemoryUnit(UnitOfWork):
             if own is not None and key not in stored:
                 yield own
 
-    def _flush(self) -> None:
-        if not self._staging:
+    def _rows_for(self, query: Query[Any]) -> RowsOf:
+        """Return what gives a twin its rows: those of the tables that its SQL names."""
+
+        def rows(table: Table[Any]) -> Iterator[Any]:
+            if table.name not in words_of(query.sql):
+                raise InvariantViolated(
+                    invariant=f"twin of {query.name}", got=f"{table.name}, which its SQL omits"
+                )
+            return self._rows_of(table)
+
+        return rows
+
+    def _keys_of(self, group: Group[Any], values: Key) -> Iterator[Key]:
+        """Return the keys of the visible rows of a group."""
+        overlay = self._overlay(group.table).rows
+        if group.columns == group.table.key:
+            if self._visible(group.table, values) is not None:
+                yield values
             return
-        if self._transaction is None:
-            self._transaction = self._database.begin_writing(self)
+        for key in self._database.stored(group.table).group(group, values):
+            if key not in overlay:
+                yield key
+        for key, row in overlay.items():
+            if row is not None and group.values_of(row) == values:
+                yield key
+
+    def _write_all(self, batches: Iterable[Batch]) -> None:
         try:
-            for batch in self._staging.take():
-                self._write(batch)
+            for batch in batches:
+                if self._transaction is None:
+                    self._transaction = self._database.begin_writing(self)
+                self._write_batch(batch)
         except ResourceExists:
-            self.finish()
+            self._is_failed = True
+            if self._savepoint is None:
+                self.finish()
             raise
 
-    def _write(self, batch: Batch) -> None:
+    def _write_batch(self, batch: Batch) -> None:
         for part in batch.values():
             for key in part.deletes:
                 self._set(part.table, key, None)
@@ -388,6 +361,30 @@ class _MemoryUnit(UnitOfWork):
                 self._set(part.table, key, self._numbered_put(part.table, key, row))
             for row in part.inserts:
                 self._insert(part, self._numbered(part.table, row))
+
+    # --- what every unit needs of its engine --------------------------------------------------
+
+    def _holds_locks(self) -> bool:
+        return bool(self._held)
+
+    async def _read(self, group: Group[Row], keys: Sequence[Key]) -> list[Row]:
+        found = (key for values in keys for key in self._keys_of(group, values))
+        return [self._visible(group.table, key) for key in found]
+
+    async def _write(self, batches: Iterable[Batch]) -> None:
+        self._write_all(batches)
+
+    async def _set_savepoint(self) -> None:
+        self._savepoint = {
+            name: (table, overlay.copy()) for name, (table, overlay) in self._overlays.items()
+        }
+
+    async def _release_savepoint(self) -> None:
+        self._savepoint = None
+
+    async def _go_back_to_savepoint(self) -> None:
+        self._overlays, self._savepoint = self._savepoint or {}, None
+        self._is_failed = False
 
     def _insert(self, part: TableBatch, row: Any) -> None:
         table, key = part.table, part.table.key_of(row)
@@ -418,7 +415,7 @@ class _MemoryUnit(UnitOfWork):
 
     def _set(self, table: Table[Any], key: Key, row: Any | None) -> None:
         overlay = self._overlay(table)
-        for names, value in _unique_values(table, row):
+        for names, value in unique_values(table, row):
             self._require_unique(table, names, value, key)
             overlay.owners.setdefault(names, {})[value] = key
         overlay.rows[key] = row
@@ -432,17 +429,10 @@ class _MemoryUnit(UnitOfWork):
             if owner is None or owner == key:
                 continue
             row = self._visible(table, owner)
-            if row is not None and _unique_value(names, row) == value:
+            if row is not None and unique_value(names, row) == value:
                 raise ResourceExists(kind=table.name, name=f"{table.name}_{'_'.join(names)}_key")
 
     # --- the commit --------------------------------------------------------------------------
-
-    async def _run_hooks(self) -> None:
-        while self._before:
-            result = self._before.popleft()()
-            if inspect.isawaitable(result):
-                await result
-            self._require_open()
 
     def _check_conflicts(self) -> None:
         """Refuse what another unit has committed meanwhile; PostgreSQL would have waited for it."""
@@ -451,7 +441,7 @@ class _MemoryUnit(UnitOfWork):
             if any(key in stored.rows for key in overlay.absent):
                 raise ResourceExists(kind=table.name, name=f"{table.name}_pkey")
             for key, row in overlay.rows.items():
-                for names, value in _unique_values(table, row):
+                for names, value in unique_values(table, row):
                     self._require_unique(table, names, value, key)
 
     def _apply(self) -> None:
@@ -462,16 +452,3 @@ class _MemoryUnit(UnitOfWork):
             for key, row in overlay.rows.items():
                 stored.write(key, row)
         self._database.commits += 1
-
-
-def _unique_value(names: tuple[str, ...], row: Any) -> Key | None:
-    """Return the value of a unique key; None when a column is NULL, which is never equal."""
-    value = tuple(getattr(row, name) for name in names)
-    return None if None in value else value
-
-
-def _unique_values(table: Table[Any], row: Any | None) -> Iterable[tuple[tuple[str, ...], Key]]:
-    """Return the unique keys of a row with their values."""
-    for names in table.unique if row is not None else ():
-        if (value := _unique_value(names, row)) is not None:
-            yield names, value

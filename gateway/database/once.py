@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
-from gateway.database.idempotency import Request, find_answer, remember
+from gateway.database.grouping import GroupCommit, Piece, Read
+from gateway.database.idempotency import REQUESTS, Request, find_answer, remember
 from gateway.database.uow import Database, UnitOfWork, run
 from gateway.kernel.time import Clock, Instant
 
@@ -60,6 +61,7 @@ class Once:
         self._database = database
         self._clock = clock
         self._key = key
+        self._group = GroupCommit(database)
 
     async def run(self, call: Asked, step: Step, *, locks: tuple[str, ...]) -> bytes:
         """Return the serialised answer of `step`, or the one that was given before.
@@ -67,13 +69,34 @@ class Once:
         Raises:
             RequestIdReused: the id came before with another method or body.
         """
-        request = Request(
+        return await run(self._database, self._once(self._request(call), step, locks))
+
+    async def run_grouped(
+        self, call: Asked, step: Step, *, locks: tuple[str, ...], reads: tuple[Read, ...]
+    ) -> bytes:
+        """Do as `run` in one unit with others that come at the same time (`grouping.py`).
+
+        The step takes no other lock, and `reads` are keys that it will read.
+        """
+        request = self._request(call)
+        piece = Piece(
+            self._once(request, step, locks),
+            locks=(request.lock, *locks),
+            reads=((REQUESTS, (request.principal, request.request_id)), *reads),
+        )
+        return await self._group.run(piece)
+
+    def _request(self, call: Asked) -> Request:
+        return Request(
             principal=call.principal.name,
             request_id=call.request_id,
             method=call.method,
             body_digest=hmac.digest(self._key, call.body, hashlib.sha256),
         )
 
+    def _once(
+        self, request: Request, step: Step, locks: tuple[str, ...]
+    ) -> Callable[[UnitOfWork], Coroutine[Any, Any, bytes]]:
         async def once(uow: UnitOfWork) -> bytes:
             known = await find_answer(uow, request)
             if known is not None:
@@ -84,4 +107,4 @@ class Once:
             remember(uow, request, response=response, now=now)
             return response
 
-        return await run(self._database, once)
+        return once

@@ -1,10 +1,11 @@
 """The PostgreSQL engine: a unit of work over a pool of asyncpg connections.
 
 A unit takes a connection and begins its transaction with its first lock or read. Writes are staged
-and go out as one statement per batch (`statements.py`), normally a single one right before the
-commit; a unit that only writes one batch sends that statement alone, without BEGIN and COMMIT,
-because one statement is one transaction. The level is read committed: what must not change under a
-step is locked by name first (`pg_advisory_xact_lock`), and every read then sees the latest commit.
+(`unit.py`) and go out as one statement per batch (`statements.py`), normally a single one right
+before the commit; a unit that only writes one batch sends that statement alone, without BEGIN and
+COMMIT, because one statement is one transaction. The level is read committed: what must not change
+under a step is locked by name first (`pg_advisory_xact_lock`), and a read then sees the latest
+commit.
 
 The commit cannot be interrupted: a cancelled task still learns how its commit ended, so that
 `after_commit` callbacks run exactly for committed units. When the connection is lost during the
@@ -17,9 +18,7 @@ nor into a traceback; what remains is the SQLSTATE and the names of table, colum
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
@@ -29,21 +28,16 @@ import asyncpg
 
 from gateway.database.columns import Kind, columns_of, decode_json
 from gateway.database.faults import LOST, translated_errors
-from gateway.database.staging import Batch, Staging
+from gateway.database.staging import Batch
 from gateway.database.statements import (
     HORIZON_SQL,
-    get_statement,
+    read_many_statement,
+    read_statement,
     write_statement,
 )
-from gateway.database.table import Query, Table, bind_names
-from gateway.database.uow import (
-    ROLLED_BACK,
-    UNKNOWN,
-    UnitOfWork,
-    check_key,
-    check_parameters,
-    check_sequence,
-)
+from gateway.database.table import Group, Query, bind_names
+from gateway.database.unit import StagedUnit
+from gateway.database.uow import ROLLED_BACK, UNKNOWN, check_parameters, check_sequence
 from gateway.kernel import crashpoints
 from gateway.kernel.errors import InvariantViolated, PeerUnreachable
 
@@ -57,6 +51,7 @@ CONNECT_TIMEOUT = timedelta(seconds=10)
 STATEMENT_TIMEOUT = timedelta(seconds=30)  # the longest: a purge; hot statements take milliseconds
 LOCK_TIMEOUT = timedelta(seconds=10)  # a ticket's step takes milliseconds; ten seconds is a fault
 IDLE_TIMEOUT = timedelta(seconds=60)  # an open transaction holds back every stream reader
+STATEMENT_BYTES_MAX = 65_536  # kept prepared: the statement that writes a ticket has 12 KB
 COMMAND_TIMEOUT = STATEMENT_TIMEOUT + timedelta(seconds=5)  # the server's own limit comes first
 
 _SETTINGS = {
@@ -104,6 +99,7 @@ class PostgresDatabase:
                 timeout=CONNECT_TIMEOUT.total_seconds(),
                 command_timeout=COMMAND_TIMEOUT.total_seconds(),
                 connection_class=_Connection,
+                max_cacheable_statement_size=STATEMENT_BYTES_MAX,
                 server_settings=_SETTINGS,
             )
         database = cls(pool)
@@ -138,16 +134,15 @@ class PostgresDatabase:
                 await connection.execute("SELECT 1")
 
 
-class _PostgresUnit(UnitOfWork):
+class _PostgresUnit(StagedUnit):
     """One open transaction."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
+        super().__init__()
         self._pool = pool
         self._connection: PoolConnectionProxy | None = None
-        self._staging = Staging()
         self._held: set[str] = set()
-        self._after: list[Callable[[], None]] = []
-        self._before: deque[Callable[[], Any]] = deque()
+        self._held_at_savepoint: frozenset[str] = frozenset()
         self._is_open = False
         self._has_begun = False
         self._is_failed = False
@@ -171,9 +166,7 @@ class _PostgresUnit(UnitOfWork):
                 is_committed = True
         finally:
             self._is_open = False
-            if not is_committed:
-                await self._roll_back()
-            await self._give_back()
+            await self._uninterrupted_end(is_committed=is_committed)
         if kind is None:
             self._run_callbacks()
 
@@ -185,46 +178,21 @@ class _PostgresUnit(UnitOfWork):
         if wanted:
             await self._fetch(_LOCK, wanted)
             self._held.update(wanted)
-
-    async def get(self, table: Table[Row], *key: Any) -> Row | None:
-        self._require_open()
-        check_key(table, key)
-        if self._staging.touches(table):
-            await self._flush()
-        records = await self._fetch(get_statement(table), *key)
-        return _row_of(table.row, records[0]) if records else None
+            self._known.forget_reads()
 
     async def select(self, query: Query[Row], **parameters: Any) -> list[Row]:
         self._require_open()
         bound = bind_names(query.sql, horizon=HORIZON_SQL)
         check_parameters(query, parameters, bound.names)
-        await self._flush()
+        await self._flush_for(query.sql)
         records = await self._fetch(bound.text, *(parameters[name] for name in bound.names))
         return [_row_of(query.row, record) for record in records]
-
-    def insert(self, table: Table[Row], row: Row) -> None:
-        self._require_open()
-        self._staging.insert(table, row)
-
-    def put(self, table: Table[Row], row: Row) -> None:
-        self._require_open()
-        self._staging.put(table, row)
-
-    def delete(self, table: Table[Row], *key: Any) -> None:
-        self._require_open()
-        self._staging.delete(table, key)
 
     async def next_value(self, sequence: str) -> int:
         self._require_open()
         check_sequence(sequence)
         records = await self._fetch("SELECT nextval($1::text::regclass)", sequence)
         return int(records[0][0])
-
-    def after_commit(self, callback: Callable[[], None]) -> None:
-        self._after.append(callback)
-
-    def before_commit(self, callback: Callable[[], Any]) -> None:
-        self._before.append(callback)
 
     # --- statements --------------------------------------------------------------------------
 
@@ -260,18 +228,42 @@ class _PostgresUnit(UnitOfWork):
             connection = await self._begin()
             return await connection.fetch(statement, *arguments)
 
-    async def _flush(self) -> None:
-        for batch in self._staging.take():
+    async def _execute(self, statement: str) -> None:
+        with self._failing():
+            connection = await self._begin()
+            await connection.execute(statement)
+
+    # --- what every unit needs of its engine --------------------------------------------------
+
+    def _holds_locks(self) -> bool:
+        return bool(self._held)
+
+    async def _read(self, group: Group[Row], keys: Sequence[tuple[Any, ...]]) -> list[Row]:
+        if len(keys) == 1:
+            records = await self._fetch(read_statement(group), *keys[0])
+        else:
+            arrays = (list(values) for values in zip(*keys, strict=True))
+            records = await self._fetch(read_many_statement(group), *arrays)
+        return [_row_of(group.table.row, record) for record in records]
+
+    async def _write(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
             with self._failing():
                 await _write(await self._begin(), batch)
 
-    # --- the end -----------------------------------------------------------------------------
+    async def _set_savepoint(self) -> None:
+        await self._execute("SAVEPOINT attempt")
+        self._held_at_savepoint = frozenset(self._held)
 
-    async def _run_hooks(self) -> None:
-        while self._before:
-            result = self._before.popleft()()
-            if inspect.isawaitable(result):
-                await result
+    async def _release_savepoint(self) -> None:
+        await self._execute("RELEASE SAVEPOINT attempt")
+
+    async def _go_back_to_savepoint(self) -> None:
+        await self._execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
+        self._is_failed = False
+        self._held &= self._held_at_savepoint  # PostgreSQL gave the later ones free
+
+    # --- the end -----------------------------------------------------------------------------
 
     async def _uninterrupted_commit(self) -> None:
         commit = asyncio.ensure_future(self._commit())
@@ -307,6 +299,28 @@ class _PostgresUnit(UnitOfWork):
     def _run_callbacks(self) -> None:
         for callback in self._after:
             callback()
+
+    async def _uninterrupted_end(self, *, is_committed: bool) -> None:
+        """Roll back what did not commit, and give the connection back, whoever hangs up meanwhile.
+
+        A server cancels a call more than once. A cancelled rollback would leave the connection out
+        of the pool, with the locks of its transaction, until PostgreSQL ends it.
+        """
+        end = asyncio.ensure_future(self._end(is_committed=is_committed))
+        try:
+            await asyncio.shield(end)
+        except asyncio.CancelledError:
+            await _finished(end)
+            if is_committed:
+                self._run_callbacks()
+            raise
+
+    async def _end(self, *, is_committed: bool) -> None:
+        try:
+            if not is_committed:
+                await self._roll_back()
+        finally:
+            await self._give_back()
 
     async def _roll_back(self) -> None:
         # A lost connection has rolled back by itself, and the step's own error is what matters.

@@ -11,3 +11,16 @@ FROM requests
 WHERE created < :cutoff::timestamptz
 ORDER BY created, principal, request_id
 LIMIT :limit::bigint
+
+-- name: workers_all
+SELECT holder, until
+FROM workers
+ORDER BY holder
+
+-- name: leases_all
+SELECT name, holder
+FROM leases
+ORDER BY name
+
+-- name: database_clock
+SELECT clock_timestamp() AS present

@@ -8,9 +8,10 @@ part the last word on a key wins. Both engines write from here, so they agree by
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.database.columns import checked
 from gateway.database.table import Table
@@ -41,19 +42,28 @@ class TableBatch:
 
     def allows(self, act: Act, key: Key) -> bool:
         """Tell whether `act` on `key` may join this batch without its order mattering."""
-        if self.table.unique and not self._is_only(act):
+        if self.table.unique and not self._is_only(act, key):
             return False
-        match act:
-            case Act.INSERT:
-                return not any(key in part for part in (self.inserted, self.puts, self.deletes))
-            case Act.PUT:
-                return key not in self.deletes
-            case Act.DELETE:
-                return key not in self.inserted
+        if act is Act.INSERT:
+            return not (key in self.inserted or key in self.puts or key in self.deletes)
+        return key not in (self.deletes if act is Act.PUT else self.inserted)
 
-    def _is_only(self, act: Act) -> bool:
-        kinds = {Act.INSERT: self.inserts, Act.PUT: self.puts, Act.DELETE: self.deletes}
-        return not any(rows for kind, rows in kinds.items() if kind is not act)
+    def _is_only(self, act: Act, key: Key) -> bool:
+        """Tell whether no other kind of act is in this batch; a put may complete an insert."""
+        if act is Act.PUT:
+            return not self.deletes and (key in self.inserted or not self.inserts)
+        if act is Act.INSERT:
+            return not self.puts and not self.deletes
+        return not self.inserts and not self.puts
+
+
+class _Entry(NamedTuple):
+    """One staged write."""
+
+    act: Act
+    table: Table[Any]
+    key: Key
+    row: Any
 
 
 Batch = dict[str, TableBatch]
@@ -61,68 +71,100 @@ Batch = dict[str, TableBatch]
 
 
 class Staging:
-    """Collects the writes of one unit of work."""
+    """Collects the writes of one unit of work, in their order."""
 
     def __init__(self) -> None:
         """Begin with nothing staged."""
-        self._batches: list[Batch] = []
+        self._journal: list[_Entry] = []
+        self._tables: dict[str, int] = {}  # staged rows by table
 
-    def insert(self, table: Table[Row], row: Row) -> None:
-        """Stage a new row."""
+    def insert(self, table: Table[Row], row: Row) -> Row:
+        """Stage a new row; return it as it will be stored."""
         row = checked(table.name, row)
         for name in (table.generated, table.transaction):
             if name and getattr(row, name) != 0:
                 raise InvariantViolated(
                     invariant=f"{table.name}.{name}", got="an insert that carries a number"
                 )
-        key = table.key_of(row)
-        batch = self._batch(table, Act.INSERT, key)
-        if table.generated not in table.key:
-            batch.inserted.setdefault(key, len(batch.inserts))
-        batch.inserts.append(row)
+        self._note(Act.INSERT, table, table.key_of(row), row)
+        return row
 
-    def put(self, table: Table[Row], row: Row) -> None:
-        """Stage a row that replaces the one with the same key, or is new."""
+    def put(self, table: Table[Row], row: Row) -> Row:
+        """Stage a row that replaces the one with the same key, or is new; return it as stored."""
         row = checked(table.name, row)
         if table.generated in table.key and getattr(row, table.generated or "") == 0:
             raise InvariantViolated(
                 invariant=f"{table.name}.{table.generated}", got="a put before the first insert"
             )
-        key = table.key_of(row)
-        batch = self._batch(table, Act.PUT, key)
-        place = batch.inserted.get(key)
-        if place is None:
-            batch.puts[key] = row
-        else:
-            batch.inserts[place] = _with_generated(table, row)
+        self._note(Act.PUT, table, table.key_of(row), row)
+        return row
 
     def delete(self, table: Table[Any], key: Key) -> None:
         """Stage the removal of a row."""
         check_key(table, key)
-        batch = self._batch(table, Act.DELETE, key)
-        batch.puts.pop(key, None)
-        batch.deletes[key] = None
+        self._note(Act.DELETE, table, key, None)
 
     def touches(self, table: Table[Any]) -> bool:
         """Tell whether rows of `table` are staged."""
-        return any(table.name in batch for batch in self._batches)
+        return table.name in self._tables
 
-    def take(self) -> list[Batch]:
-        """Return what is staged, in order, and begin anew."""
-        batches, self._batches = self._batches, []
+    def touches_any(self, names: AbstractSet[str]) -> bool:
+        """Tell whether rows of any table of these names are staged."""
+        return not names.isdisjoint(self._tables)
+
+    def mark(self) -> int:
+        """Return how much is staged, for `take` and `drop_after`."""
+        return len(self._journal)
+
+    def drop_after(self, mark: int) -> None:
+        """Forget what was staged after `mark`."""
+        self._keep(self._journal[:mark])
+
+    def take(self, mark: int | None = None) -> list[Batch]:
+        """Return what is staged, in order, up to `mark` if it is given, and forget it."""
+        taken = self._journal[:mark]
+        self._keep([] if mark is None else self._journal[mark:])
+        batches: list[Batch] = []
+        for entry in taken:
+            _join(batches, entry)
         return batches
 
     def __bool__(self) -> bool:
         """Tell whether anything is staged."""
-        return bool(self._batches)
+        return bool(self._journal)
 
-    def _batch(self, table: Table[Any], act: Act, key: Key) -> TableBatch:
-        if self._batches:
-            found = self._batches[-1].setdefault(table.name, TableBatch(table))
-            if found.allows(act, key):
-                return found
-        self._batches.append({table.name: TableBatch(table)})
-        return self._batches[-1][table.name]
+    def _note(self, act: Act, table: Table[Any], key: Key, row: Any) -> None:
+        self._journal.append(_Entry(act, table, key, row))
+        self._tables[table.name] = self._tables.get(table.name, 0) + 1
+
+    def _keep(self, journal: list[_Entry]) -> None:
+        self._journal = journal
+        self._tables = {entry.table.name: 1 for entry in journal}
+
+
+def _join(batches: list[Batch], entry: _Entry) -> None:
+    """Add an entry to the last batch, or to a new one where its order matters."""
+    name, key = entry.table.name, entry.key
+    part = batches[-1].get(name) if batches else None
+    if batches and part is None:
+        part = batches[-1][name] = TableBatch(entry.table)
+    elif part is None or not part.allows(entry.act, key):
+        part = TableBatch(entry.table)
+        batches.append({name: part})
+    match entry.act:
+        case Act.INSERT:
+            if entry.table.generated not in entry.table.key:
+                part.inserted.setdefault(key, len(part.inserts))
+            part.inserts.append(entry.row)
+        case Act.PUT:
+            place = part.inserted.get(key)
+            if place is None:
+                part.puts[key] = entry.row
+            else:
+                part.inserts[place] = _with_generated(entry.table, entry.row)
+        case Act.DELETE:
+            part.puts.pop(key, None)
+            part.deletes[key] = None
 
 
 def _with_generated(table: Table[Row], row: Row) -> Row:

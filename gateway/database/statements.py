@@ -7,13 +7,14 @@ from the rooms' `Table` declarations, never from input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from gateway.database.columns import Column, Kind, columns_of, encode_json
 from gateway.database.staging import Act, Batch, TableBatch
-from gateway.database.table import Table
+from gateway.database.table import Group, Table
 
 TRANSACTION_NUMBER = "pg_current_xact_id()::text::bigint"
 HORIZON_SQL = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
@@ -32,11 +33,27 @@ def write_statement(batch: Batch) -> tuple[str, list[list[Any]]]:
 
 
 @cache
-def get_statement(table: Table[Any]) -> str:
-    """Return the statement that reads one row by its key."""
-    columns = ", ".join(_quoted(name) for name in table.columns())
-    where = " AND ".join(f"{_quoted(name)} = ${n}" for n, name in enumerate(table.key, start=1))
-    return f"SELECT {columns} FROM {_quoted(table.name)} WHERE {where}"  # noqa: S608 declared names
+def read_statement(group: Group[Any]) -> str:
+    """Return the statement that reads the rows of one group."""
+    where = " AND ".join(f"{_quoted(name)} = ${n}" for n, name in enumerate(group.columns, start=1))
+    return f"{_select(group.table)} AS t WHERE {where}"
+
+
+@cache
+def read_many_statement(group: Group[Any]) -> str:
+    """Return the statement that reads the rows of many groups, one array for each column."""
+    kinds = {column.name: column.kind for column in columns_of(group.table.row)}
+    arrays = ", ".join(
+        f"${n}::{kinds[name].value}[]" for n, name in enumerate(group.columns, start=1)
+    )
+    names = ", ".join(_quoted(name) for name in group.columns)
+    where = " AND ".join(f"t.{_quoted(name)} = u.{_quoted(name)}" for name in group.columns)
+    return f"{_select(group.table)} AS t JOIN unnest({arrays}) AS u({names}) ON {where}"
+
+
+def _select(table: Table[Any]) -> str:
+    columns = ", ".join(f"t.{_quoted(name)}" for name in table.columns())
+    return f"SELECT {columns} FROM {_quoted(table.name)}"  # noqa: S608 declared names
 
 
 def _acts(part: TableBatch) -> tuple[tuple[Act, Sequence[Any]], ...]:
@@ -62,19 +79,28 @@ def _sent_columns(table: Table[Any], act: Act) -> list[Column]:
 
 
 def _arrays(table: Table[Any], act: Act, rows: Sequence[Any]) -> list[list[Any]]:
-    columns = _sent_columns(table, act)
     if act is Act.DELETE:
         return [list(values) for values in zip(*rows, strict=True)]
-    arrays: list[list[Any]] = []
-    for column in columns:
-        values = [getattr(row, column.name) for row in rows]
+    columns, read = _sent(table, act)
+    arrays = [list(values) for values in zip(*map(read, rows), strict=True)]
+    for place, column in enumerate(columns):
         if column.kind is Kind.JSON:
-            values = [_json_text(column, value) for value in values]
-        arrays.append(values)
+            arrays[place] = [_json_text(column, value) for value in arrays[place]]
     return arrays
 
 
+@cache
+def _sent(table: Table[Any], act: Act) -> tuple[list[Column], Callable[[Any], tuple[Any, ...]]]:
+    """Return the columns that a write sends, and what reads them off a row."""
+    columns = _sent_columns(table, act)
+    read = attrgetter(*(column.name for column in columns))
+    # With one name attrgetter returns the value itself, and not a tuple.
+    return columns, read if len(columns) > 1 else lambda row: (read(row),)
+
+
 def _json_text(column: Column, value: Any) -> str | None:
+    if value == () and type(value) is tuple:
+        return "[]"
     return None if value is None and column.is_nullable else encode_json(value)
 
 

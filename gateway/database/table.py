@@ -29,6 +29,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -88,7 +89,49 @@ class Table(Generic[Row]):
 
     def key_of(self, row: Row) -> tuple[Any, ...]:
         """Return the primary key of a row."""
-        return tuple(getattr(row, name) for name in self.key)
+        values: tuple[Any, ...] = _values(self.key)(row)
+        return values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group(Generic[Row]):
+    """The rows of a table that share the values of some columns, such as the chains of a ticket.
+
+    A unit of work reads a group whole (`uow.rows`) and remembers it, so what a step asks for again
+    and again belongs in a group and not in a `Query`. The columns have an index in the DDL. A row
+    in which one of them is NULL is in no group.
+    """
+
+    table: Table[Row]
+    columns: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse columns that the row class does not have."""
+        if missing := set(self.columns) - set(self.table.columns()):
+            raise ValueError(f"a group of {self.table.name} names unknown {sorted(missing)}")
+
+    def is_wider_than(self, other: Group[Any]) -> bool:
+        """Tell whether a group of the other kind lies whole in one of this kind."""
+        return other.table is self.table and set(self.columns) < set(other.columns)
+
+    def values_of(self, row: Row) -> tuple[Any, ...]:
+        """Return the values that place a row in its group."""
+        values: tuple[Any, ...] = _values(self.columns)(row)
+        return values
+
+
+@cache
+def by_key(table: Table[Row]) -> Group[Row]:
+    """Return the groups of one row at most, by primary key."""
+    return Group(table, table.key)
+
+
+@cache
+def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what reads some columns of a row at once."""
+    read = attrgetter(*names)
+    # With one name attrgetter returns the value itself, and not a tuple.
+    return read if len(names) > 1 else lambda row: (read(row),)
 
 
 RowsOf = Callable[[Table[Any]], Iterable[Any]]
@@ -98,6 +141,9 @@ RowsOf = Callable[[Table[Any]], Iterable[Any]]
 @dataclass(frozen=True, slots=True, eq=False)
 class Query(Generic[Row]):
     """A named read: SQL with `:name` parameters for PostgreSQL, a twin for the memory engine.
+
+    A twin reads only tables whose names stand in the SQL: what is staged for others need not be
+    written before the query runs. The memory engine holds it to that.
 
     `row` is the dataclass of a result line; the SQL selects exactly its fields, by name. Both
     engines refuse a call whose parameters are not exactly those that the SQL names; `:horizon` is
@@ -132,6 +178,15 @@ def load_queries(path: Path) -> dict[str, str]:
     if len(set(names)) != len(names):
         raise ValueError(f"{path.name} names a query twice: {sorted(names)}")
     return {name: text.strip().rstrip(";") for name, text in zip(names, texts, strict=True)}
+
+
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@cache
+def words_of(sql: str) -> frozenset[str]:
+    """Return the words of an SQL text, among them the names of all tables that it reads."""
+    return frozenset(_WORD.findall(sql))
 
 
 # What is not a parameter is skipped first: strings, quoted names, comments, `::casts`.

@@ -1,14 +1,15 @@
 """The unit of work: one transaction is one step.
 
 A service opens a unit with `async with database.unit() as uow`, locks what it will change, reads,
-and stages whole rows. Staged rows are written when the unit commits (or before the next read), all
-tables in one composed statement. Leaving the block commits; an exception rolls back and nothing
-happened. Services that are handed a unit never open another one. Nothing is ever sent from inside.
+and stages whole rows. Staged rows are written when the unit commits (or before a query of their
+tables), all tables in one composed statement. Leaving the block commits; an exception rolls back
+and nothing happened. Services that are handed a unit never open another one. Nothing is ever sent
+from inside.
 
 What a unit raises besides the step's own errors:
 
 * `ResourceExists` when an inserted row meets a key that is taken (`kind` is the table, `name` the
-  constraint, never a value). It comes when the row is written: at the next read or at the commit.
+  constraint, never a value). It comes when the row is written: at a query or at the commit.
 * `PeerUnreachable` when the database does not answer. Its metadata `outcome` is `rolled_back` when
   the unit certainly left no trace (deadlock, time-out, no connection) and `unknown` when the
   connection was lost during the commit; only the first may be repeated, which `run` does.
@@ -20,11 +21,11 @@ After any of them the unit is over: leave the block.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from gateway.database.table import Query, Table
+from gateway.database.table import Group, Query, Table
 from gateway.kernel.errors import InvariantViolated, PeerUnreachable
 
 Row = TypeVar("Row")
@@ -48,11 +49,48 @@ class UnitOfWork(Protocol):
         ...
 
     async def get(self, table: Table[Row], *key: Any) -> Row | None:
-        """Return the row with this primary key as this unit sees it, or None."""
+        """Return the row with this primary key as this unit sees it, or None.
+
+        A unit that holds a lock remembers what it read, and that there was nothing, until it takes
+        another lock: the second `get` costs nothing. What it staged is answered at once.
+        """
+        ...
+
+    async def rows(self, group: Group[Row], *values: Any) -> list[Row]:
+        """Return the rows of a group in the order of their keys; remembered like `get`."""
+        ...
+
+    async def prefetch(self, what: Table[Any] | Group[Any], keys: Iterable[Sequence[Any]]) -> None:
+        """Read many rows by key, or many groups, in one query, so that `get` and `rows` know them.
+
+        They are remembered until the unit takes another lock: take all locks first.
+        """
+        ...
+
+    def absent(self, what: Table[Any] | Group[Any], *values: Any) -> None:
+        """Say that nobody but this unit has a row of this key or group, so nobody need look.
+
+        Right only for what cannot be known elsewhere, such as a number minted in this unit.
+        """
+        ...
+
+    def attempt(self) -> AbstractAsyncContextManager[None]:
+        """Try one of several steps of this unit: if the block raises, only that is undone.
+
+        What it staged and its hooks are dropped; locks are to be taken before. Not nested. When the
+        database itself refused a statement outside a savepoint, the whole unit is over.
+        """
+        ...
+
+    async def settle(self) -> None:
+        """Run the `before_commit` hooks registered so far, within the attempt they belong to."""
         ...
 
     async def select(self, query: Query[Row], **parameters: Any) -> list[Row]:
-        """Return the rows of a named query, staged rows of this unit included."""
+        """Return the rows of a named query, staged rows of this unit included.
+
+        Nothing is remembered, and what is staged for its tables is written first.
+        """
         ...
 
     def insert(self, table: Table[Row], row: Row) -> None:
@@ -81,8 +119,12 @@ class UnitOfWork(Protocol):
         """Call `callback` once the unit has committed; never when it rolled back."""
         ...
 
-    def before_commit(self, callback: Callable[[], Any]) -> None:
-        """Await `callback()` just before the commit, in order of registration."""
+    def before_commit(self, callback: Callable[[], Any], *, once: Hashable | None = None) -> None:
+        """Await `callback()` just before the commit, in order of registration.
+
+        With `once` it is awaited after all others, the newest first, and only the last one of its
+        name: what tells the whole state of something need not be said twice in one step.
+        """
         ...
 
 
@@ -124,6 +166,15 @@ def check_key(table: Table[Any], key: Sequence[Any]) -> None:
     if len(key) != len(table.key):
         raise InvariantViolated(
             invariant=f"{table.name} key", got=f"{len(key)} parts, expected {len(table.key)}"
+        )
+
+
+def check_values(group: Group[Any], values: Sequence[Any]) -> None:
+    """Refuse values that place no row in a group: the wrong number of them, or a NULL."""
+    if len(values) != len(group.columns) or None in values:
+        raise InvariantViolated(
+            invariant=f"{group.table.name} group",
+            got=f"{len(values)} values, expected {len(group.columns)} that are not None",
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
@@ -13,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from gateway.delivery.blobs import BlobSeal, Part, Wanted
 from gateway.delivery.model import (
     BACKOFF_FIRST,
-    BACKOFF_MAX,
+    DEFER_MAX,
     Outcome,
     Receipt,
     SealedBlock,
@@ -23,6 +25,7 @@ from gateway.delivery.model import (
 from gateway.kernel.errors import FieldInvalid, LubiaoError, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+from gateway.kernel.validation import validate
 from gateway.trust.keys import KeyId
 from gateway.trust.sealing import Sealed
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
@@ -33,9 +36,12 @@ if TYPE_CHECKING:
 
 ERROR_DOMAIN = "lubiao"
 ERROR_LOCALE = "zh-CN"
+UNREADABLE_REASON = "UNREADABLE"  # stands for what a peer wrote in the place of a reason
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 INSTANT_MIN = -2_208_988_800  # 1900-01-01T00:00:00Z
 INSTANT_END = 32_503_680_000  # 3000-01-01T00:00:00Z
 NANOS = 1_000_000_000
+PARSED_MAX = 1024  # a statement is seen alone, attached to what follows, and read back: soon
 
 
 def digest_to_pb(value: bytes) -> type_pb.Digest:
@@ -121,9 +127,25 @@ def statement_from_pb(message: type_pb.Statement) -> Statement:
     )
 
 
+@lru_cache(maxsize=PARSED_MAX)
 def statement_from_bytes(raw: bytes) -> Statement:
     """Return the value of a statement's bytes that this node verified before."""
     return statement_from_pb(type_pb.Statement.FromString(raw))
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def checked_statement(raw: bytes) -> Statement:
+    """Return the value of a statement's bytes that parse and keep the bounds of their schema.
+
+    Raises:
+        DecodeError: they do not parse.
+        FieldInvalid: they break a bound.
+        StatementMalformed: check 4, its time lies outside of the years of which tickets speak.
+    """
+    message = type_pb.Statement()
+    message.ParseFromString(raw)
+    validate(message)
+    return statement_from_pb(message)
 
 
 def signed_to_pb(signed: SignedBytes) -> type_pb.SignedStatement:
@@ -219,7 +241,8 @@ def reason_of_status(status: status_pb2.Status) -> str:
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
-            return info.reason
+            # A peer wrote it, and it is stored and logged: a code or nothing.
+            return info.reason if _REASON.fullmatch(info.reason) else UNREADABLE_REASON
     return ""
 
 
@@ -268,7 +291,7 @@ def receipt_from_bytes(raw: bytes) -> tuple[str, Receipt]:
         return message.issuer, Receipt(Outcome.REFUSED, digest, reason)
     if name == "deferred":
         wish = message.deferred.retry_delay
-        seconds = min(max(wish.seconds, 0), BACKOFF_MAX.seconds)  # a peer's wish may be absurd
+        seconds = min(max(wish.seconds, 0), DEFER_MAX.seconds)  # a peer's wish may be absurd
         delay = timedelta(seconds=seconds, microseconds=wish.nanos // 1000) or BACKOFF_FIRST
         reason = reason_of_status(message.deferred.error)
         return message.issuer, Receipt(Outcome.DEFERRED, digest, reason, delay)

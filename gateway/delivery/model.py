@@ -18,7 +18,8 @@ ENVELOPE_BYTES_MAX = 1_048_576  # four sealed blocks of 256 KiB: a batch stays b
 STATEMENT_BYTES_MAX = 262_144  # the standard's bound of a body; a larger one is refused for ever
 BATCH_BYTES_MAX = 3_500_000  # below the 4 MiB of a gRPC message, with room for framing
 BACKOFF_FIRST = timedelta(milliseconds=500)  # a restart must not cost minutes (Synapse #9335)
-BACKOFF_MAX = timedelta(seconds=8)  # a restarted peer is reached within 10 s
+BACKOFF_MAX = timedelta(seconds=4)  # a restarted peer is reached within 5 s
+DEFER_MAX = timedelta(seconds=60)  # a peer's wish for one envelope; longer only hides it
 PROTOCOL_VERSION_MAX = 1
 
 
@@ -68,10 +69,48 @@ class Delivered:
     signed: SignedBytes
     digest: bytes
     blocks: tuple[SealedBlock, ...]
+    cause: str = ""  # trace context of the step that said it
 
     def block(self, kind: str) -> SealedBlock | None:
         """Return the block of a kind, if it came along."""
         return next((block for block in self.blocks if block.kind == kind), None)
+
+
+class Mode(Enum):
+    """How a person ordered a peer to be served."""
+
+    OPEN = "open"
+    PAUSED = "paused"  # nothing is sent; what the peer sends is taken as always
+    DRAINING = "draining"  # what was posted before the order is sent; then it is paused
+
+
+class Breaker(Enum):
+    """Whether a peer is called as a matter of course."""
+
+    CLOSED = "closed"
+    OPEN = "open"  # not before the back-off is over
+    HALF_OPEN = "half-open"  # one small batch tries whether it answers again
+
+
+class Item(Enum):
+    """Why a person must look; see `undelivered`."""
+
+    OVERDUE = "overdue"
+    STUCK = "stuck"
+    REFUSED = "refused"
+    SET_ASIDE = "set_aside"
+    QUARANTINED = "quarantined"
+    EVIDENCE = "evidence"
+
+
+class ItemState(Enum):
+    """What became of an item; only the first two wait for somebody."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    RESENT = "resent"
+    DISCARDED = "discarded"
 
 
 class Outcome(Enum):

@@ -1,82 +1,76 @@
-"""The pump: sends what waits in the outbox, one batch in flight per node, until it is receipted.
+"""The pump: sends what waits in the outbox until it is receipted.
 
-**Theory of operation.** For each peer node one sender looks for due rows in order of position, up
-to 100 of them and 3.5 MB, and sends them in one call. Each gets a receipt of its own, signed by the
-target. `received` removes the row; `refused` moves it to a list for people; `deferred` leaves it
-with a later `not_before`, so it does not hold up the rest. A failed call changes nothing; the next
-attempt follows after a back-off with jitter that starts at half a second, doubles up to eight
-seconds and is cleared as soon as anything is heard from that node. A restart knows nothing and
-needs nothing: it opens the outbox. Nothing is ever given up; what grows old is alarmed by its age
-(`lubiao_outbox_oldest_seconds`). A row whose target moved to another node goes to that node's
-sender.
+**Theory of operation.** Each peer node has a sender of its own: a slow or dead peer holds up nobody
+else, and no connection of the database is held while a call is out. A sender reads due rows ahead
+(bounded, in order of their time and position), makes batches of up to 100 rows and 3.5 MB, and has
+up to four of them in flight; rows of one ticket never fly in two batches, so none overtakes another
+on the way. What it read ahead may be stale: then an envelope is sent twice, which changes nothing.
 
-Sequence numbers from source to target are given at the first sending, in one transaction, before
-anything leaves; a resend carries the same numbers. They detect gaps and order nothing.
+Each envelope gets a receipt of its own, signed by the target. `received` removes the row; `refused`
+moves it to the list for people; `deferred` leaves it with a later `not_before`, so it does not hold
+up the rest. How large a batch may be is learnt from the answers (`pace`). A failed call changes
+nothing; the next attempt follows after a back-off with jitter that starts at half a second, doubles
+up to four and is cleared as soon as anything is heard from that node. A restart knows nothing: it
+opens the outbox. Nothing is ever given up; what grows old becomes an item for people
+(`gateway.operation`). What moved to another node goes to its sender.
+
+A batch that the peer *rejects as such* is halved until the envelope that it cannot take is alone.
+It is set aside for people only when it failed alone several times while others passed: a peer that
+rejects everything is broken itself, and its queue stays where it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
-from google.protobuf.message import DecodeError
 
+from gateway.database.uow import PEER as DATABASE
 from gateway.database.uow import Database, UnitOfWork
-from gateway.delivery import codec
 from gateway.delivery.model import (
     BACKOFF_FIRST,
     BACKOFF_MAX,
     BATCH_BYTES_MAX,
+    DEFER_MAX,
     ENVELOPES_PER_BATCH_MAX,
+    Item,
+    Mode,
     Outcome,
-    Receipt,
 )
-from gateway.delivery.ports import PeerTransport
+from gateway.delivery.numbers import Numbers
+from gateway.delivery.pace import Pace
+from gateway.delivery.peers import PeerBook, backoff
+from gateway.delivery.ports import REJECTED, AlwaysClaimed, Claims, PeerTransport
+from gateway.delivery.receipt_store import keep_receipt
+from gateway.delivery.receipts import NO_RECEIPT, open_receipt, refusal
+from gateway.delivery.sending import PATIENCE, START, Sender
 from gateway.delivery.store import (
+    ALL_CONTROLS,
+    NUMBERS,
     OUTBOX,
-    OUTBOX_DUE,
+    OUTBOX_NEXT,
     OUTBOX_NODES,
     REFUSALS,
-    SEQUENCES,
     OutboxRow,
-    RefusalRow,
-    SequenceRow,
 )
+from gateway.delivery.undelivered import UNDELIVERED, item_of_row
 from gateway.kernel import crashpoints
-from gateway.kernel.errors import LubiaoError, StatementMalformed
+from gateway.kernel.errors import LubiaoError, ResourceExists, StatementMalformed
 from gateway.kernel.ids import NodeId
 from gateway.kernel.time import Clock, Instant
 from gateway.trust.roster import Roster
-from gateway.trust.statements import RECEIPT_PAYLOAD_TYPE, verify
-from hotline.peer.v1 import peer_service_pb2 as peer_pb
 
 IDLE_POLL = timedelta(seconds=1)  # finds rows of other processes, and deferred ones
+BATCHES_IN_FLIGHT_MAX = 4  # hides the way of one batch behind the work on another
+TOO_LATE = "DEADLINE_EXCEEDED"
+READ_AHEAD_MAX = 2 * ENVELOPES_PER_BATCH_MAX
+READ_AHEAD_BYTES_MAX = 2 * BATCHES_IN_FLIGHT_MAX * BATCH_BYTES_MAX  # of one peer, in memory
 _log = structlog.get_logger()
-
-
-def backoff(node: NodeId, failures: int) -> timedelta:
-    """Return the delay after `failures` failures in a row, with a jitter fixed by its inputs.
-
-    The jitter (up to a quarter) keeps many nodes from calling a restarted one in step.
-    """
-    if failures == 0:
-        return timedelta(0)
-    delay = min(BACKOFF_FIRST * (1 << min(failures - 1, 10)), BACKOFF_MAX)
-    seed = hashlib.sha256(f"{node}/{failures}".encode()).digest()[0]
-    return delay * (1 - seed / 1024)
-
-
-@dataclass(slots=True)
-class _Sender:
-    """What is remembered of one peer; forgetting it costs nothing but one attempt."""
-
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    failures: int = 0
 
 
 class Pump:
@@ -90,15 +84,23 @@ class Pump:
         roster: Callable[[], Roster],
         clock: Clock,
         incarnation: int = 1,
+        claims: Claims | None = None,
+        book: PeerBook | None = None,
     ) -> None:
-        """Make the pump; `clock` is machine time: back-off is never scaled."""
+        """Make the pump; `clock` is machine time: back-off is never scaled.
+
+        `claims` says which peers this process serves, by default all; `book` holds what it knows.
+        """
         self._database = database
         self._transport = transport
         self._roster = roster
         self._clock = clock
-        self._incarnation = incarnation
-        self._senders: dict[NodeId, _Sender] = {}
+        self._numbers = Numbers(incarnation)
+        self._claims = claims or AlwaysClaimed()
+        self.book = book or PeerBook(clock)
+        self._senders: dict[NodeId, Sender] = {}
         self._arrived = asyncio.Event()
+        self._look_at = clock.now()
         # Told the node and its answer for every envelope.
         self.counted: Callable[[NodeId, Outcome], None] = lambda _node, _outcome: None
 
@@ -108,14 +110,25 @@ class Pump:
 
     def heard_from(self, node: NodeId) -> None:
         """Tell that `node` is alive: its back-off is over."""
+        if self.book.heard(node):
+            self._sender(node).wake.set()
+
+    def retry(self, node: NodeId) -> None:
+        """Forget the failures of `node`: somebody says that it is worth a new attempt."""
         sender = self._sender(node)
-        if sender.failures:
-            sender.failures = 0
-            sender.wake.set()
+        sender.peer.failures, sender.peer.retry_at, sender.pace = 0, None, Pace()
+        sender.forget()
+        sender.wake.set()
 
     def failures(self, node: NodeId) -> int:
         """Return how many calls to `node` failed in a row."""
-        return self._sender(node).failures
+        return self._sender(node).peer.failures
+
+    def reason_of(self, node: NodeId, position: int) -> str:
+        """Return why a row was deferred the last time, as far as this process knows."""
+        return self._sender(node).reasons.get(position, "")
+
+    # --- one sender a peer --------------------------------------------------------------------
 
     async def run(self) -> None:
         """Send for ever; cancel to stop. A crash of one sender is its peer's loss only."""
@@ -132,77 +145,202 @@ class Pump:
                 self._arrived.clear()
 
     async def _find_nodes(self) -> None:
+        """Wake the senders for which anything waits, and learn what people ordered.
+
+        Where looking for queues takes long, every sender is woken instead most of the time.
+        """
+        now = self._clock.now()
+        nodes = list(self._senders)
         try:
             async with self._database.unit() as uow:
-                for queue in await uow.select(OUTBOX_NODES):
-                    self._sender(NodeId(queue.node))
+                self.book.obey(await uow.select(ALL_CONTROLS))
+                if now >= self._look_at:
+                    nodes = [NodeId(row.node) for row in await uow.select(OUTBOX_NODES)]
+                    self._look_at = now + PATIENCE * (self._clock.now() - now)
         except LubiaoError as error:
             _log.error("pump.database_unreachable", reason=error.reason)
+            return
+        for node in nodes:
+            sender = self._sender(node)
+            sender.rewind(now)  # what committed late may lie behind the cursor
+            sender.wake.set()
 
     async def _serve(self, node: NodeId) -> None:
         sender = self._sender(node)
+        flights: set[asyncio.Task[bool]] = set()
+        try:
+            while True:
+                sender.wake.clear()
+                # A peer of another process costs nothing here; whoever gains it wakes its sender.
+                if await self._claims.holds(node):
+                    await self._launch(node, sender, flights)
+                else:
+                    sender.forget()  # another process sends what was read ahead
+                await self._rest(node, sender, flights)
+        finally:
+            for flight in flights:
+                flight.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _launch(self, node: NodeId, sender: Sender, flights: set[asyncio.Task[bool]]) -> None:
+        """Begin as many batches as may be in flight; one while it is not known to be well."""
         while True:
-            sender.wake.clear()
-            more = await self._guarded_send(node, sender)
-            if more and not sender.failures:
-                continue
-            delay = backoff(node, sender.failures) or IDLE_POLL
+            is_well = not sender.peer.failures and sender.pace.is_full
+            if len(flights) >= (BATCHES_IN_FLIGHT_MAX if is_well else 1):
+                return
+            batch = await self._guarded_batch(node, sender)
+            if not batch:
+                return
+            flights.add(asyncio.create_task(self._guarded_carry(node, batch), name=f"batch/{node}"))
+
+    async def _rest(self, node: NodeId, sender: Sender, flights: set[asyncio.Task[bool]]) -> None:
+        """Wait until there may be something to do, and until a back-off is over."""
+        if flights or not self._delay(node, sender):
+            woken = asyncio.create_task(sender.wake.wait())
+            try:
+                await asyncio.wait({*flights, woken}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
+            flights.difference_update([flight for flight in flights if flight.done()])
+        delay = self._delay(node, sender)
+        if delay and not flights:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay.total_seconds()):
-                    await self._woken(sender)
+                    await self._cleared(sender)
 
-    async def _guarded_send(self, node: NodeId, sender: _Sender) -> bool:
-        try:
-            return await self.send_once(node)
-        except Exception:  # a defect in what one peer caused must not stop what goes to the others
-            sender.failures += 1
-            _log.exception("pump.failed", node=node, failures=sender.failures)
-            return False
+    def _delay(self, node: NodeId, sender: Sender) -> timedelta:
+        """Return for how long the peer is left alone."""
+        if sender.stalled:
+            return IDLE_POLL  # the database is away, not the peer
+        return backoff(node, max(sender.peer.failures, sender.pace.setbacks))
 
-    async def _woken(self, sender: _Sender) -> None:
-        """Wait for a wake-up; new work does not shorten a back-off, contact does."""
+    async def _cleared(self, sender: Sender) -> None:
+        """Wait for the end of a back-off; new work does not shorten it, contact does."""
         while True:
             await sender.wake.wait()
             sender.wake.clear()
-            if not sender.failures:
+            if not (sender.stalled or sender.peer.failures or sender.pace.setbacks):
                 return
+
+    async def _guarded_batch(self, node: NodeId, sender: Sender) -> list[OutboxRow]:
+        try:
+            sender.stalled = False
+            return await self._next_batch(node)
+        except LubiaoError as error:
+            self._stall(sender, error)
+        except Exception:  # a defect in what one peer caused must not stop what goes to the others
+            self._crashed(sender)
+        return []
+
+    async def _guarded_carry(self, node: NodeId, batch: list[OutboxRow]) -> bool:
+        try:
+            return await self._carry(node, batch)
+        except Exception:  # as above
+            self._crashed(self._sender(node))
+            return False
+
+    def _crashed(self, sender: Sender) -> None:
+        sender.peer.failed(self._clock.now(), error="DEFECT")
+        sender.forget()
+        _log.exception("pump.failed", node=sender.peer.node, failures=sender.peer.failures)
+
+    def _stall(self, sender: Sender, error: LubiaoError) -> None:
+        sender.forget()
+        if not isinstance(error, ResourceExists):  # else another process numbered it: read again
+            sender.stalled = True
+        _log.error("pump.stalled", node=sender.peer.node, reason=error.reason)
 
     async def send_once(self, node: NodeId) -> bool:
         """Send one batch to `node`; tell whether one was sent and receipted."""
-        sender = self._sender(node)
         try:
             batch = await self._next_batch(node)
-            if not batch:
-                return False
-            crashpoints.reach("send.before")
-            receipts = await self._transport.deliver(node, [row.envelope for row in batch])
-            await self._settle(batch, receipts)
         except LubiaoError as error:
-            sender.failures += 1
-            _log.warning(
-                "peer.unreachable", node=node, failures=sender.failures, reason=error.reason
-            )
+            self._stall(self._sender(node), error)
             return False
-        sender.failures = 0
-        return True
+        return bool(batch) and await self._carry(node, batch)
+
+    # --- a batch ------------------------------------------------------------------------------
 
     async def _next_batch(self, node: NodeId) -> list[OutboxRow]:
         """Return due rows as they shall be sent, numbered; the numbers are committed."""
-        async with self._database.unit() as uow:
-            await uow.lock(f"pump/{node}")
-            due = await uow.select(
-                OUTBOX_DUE, node=node, now=self._clock.now(), limit=ENVELOPES_PER_BATCH_MAX
+        sender = self._sender(node)
+        batch: list[OutboxRow] = []
+        try:
+            async with self._database.unit() as uow:
+                if not self.book.has_orders:
+                    self.book.obey(await uow.select(ALL_CONTROLS))
+                if sender.peer.mode is Mode.PAUSED:
+                    sender.forget()
+                    return []
+                await self._read_ahead(uow, sender)
+                batch = self._picked(uow, sender)
+                return await self._numbers.give(uow, batch) if batch else []
+        except BaseException:
+            sender.land(batch)
+            raise
+
+    async def _read_ahead(self, uow: UnitOfWork, sender: Sender) -> None:
+        """Read on where the last read ended; from the beginning again when nothing is left there.
+
+        What commits late may lie behind the cursor, which is set back every second.
+        """
+        is_again = False
+        limit = READ_AHEAD_MAX + len(sender.flying)
+        while len(sender.ahead) < sender.batch_max:
+            after, read_again, began = sender.cursor, sender.read_again, self._clock.now()
+            rows = await uow.select(
+                OUTBOX_NEXT,
+                node=sender.peer.node,
+                now=began,
+                until=sender.peer.drained_to,
+                after_time=after[0],
+                after_position=after[1],
+                limit=limit,
+                bytes=READ_AHEAD_BYTES_MAX,
             )
-            batch: list[OutboxRow] = []
-            size = 0
-            for row in due:
-                if self._moved(uow, row, node):
-                    continue
-                size += len(row.envelope)
-                if batch and size > BATCH_BYTES_MAX:
-                    break
-                batch.append(await self._numbered(uow, row))
-            return batch
+            if sender.read_again != read_again:
+                continue  # a batch failed meanwhile: what it held comes first
+            if after == START:
+                is_again = True
+                sender.note_whole(began, took=self._clock.now() - began)
+            known = {row.position for row in sender.ahead} | sender.flying.keys()
+            sender.ahead.extend(row for row in rows if row.position not in known)
+            if rows:
+                sender.cursor = (rows[-1].not_before, rows[-1].position)
+            if len(rows) == limit:
+                continue
+            if sender.ahead or is_again:
+                return
+            is_again = True
+            sender.rewind(began)
+
+    def _picked(self, uow: UnitOfWork, sender: Sender) -> list[OutboxRow]:
+        """Take the next rows; what is suspected goes alone, what follows something waits for it."""
+        batch: list[OutboxRow] = []
+        left: deque[OutboxRow] = deque()
+        size, flying = 0, set(sender.flying.values())
+        while sender.ahead:
+            row = sender.ahead.popleft()
+            order = row.ticket or row.source
+            if order in flying or (batch and row.position in sender.suspects):
+                left.append(row)
+                flying.add(order)
+                continue
+            if row.created > sender.peer.drained_to:
+                continue  # read ahead before the order; it is read again when the peer is resumed
+            if self._moved(uow, row, sender.peer.node):
+                continue
+            size += len(row.envelope)
+            if batch and (size > BATCH_BYTES_MAX or len(batch) >= sender.batch_max):
+                left.append(row)
+                break
+            batch.append(row)
+            if row.position in sender.suspects:
+                break
+        left.extend(sender.ahead)
+        sender.ahead = left
+        sender.flying |= {row.position: row.ticket or row.source for row in batch}
+        return batch
 
     def _moved(self, uow: UnitOfWork, row: OutboxRow, node: NodeId) -> bool:
         """Hand a row to another sender when its target lives on another node by now."""
@@ -213,98 +351,128 @@ class Pump:
         uow.after_commit(lambda: self.wake(entry.id))
         return True
 
-    async def _numbered(self, uow: UnitOfWork, row: OutboxRow) -> OutboxRow:
-        """Return the row with its sequence; the first sending gives it, a resend keeps it."""
-        if row.sequence:
-            return row
-        known = await uow.get(SEQUENCES, row.source, row.target)
-        sequence = (known.sequence if known else 0) + 1
-        uow.put(SEQUENCES, SequenceRow(row.source, row.target, sequence))
-        envelope = codec.numbered_envelope(
-            row.envelope, incarnation=self._incarnation, sequence=sequence
-        )
-        numbered = replace(row, sequence=sequence, envelope=envelope)
-        uow.put(OUTBOX, numbered)
-        return numbered
+    # --- the call and its answer --------------------------------------------------------------
 
-    async def _settle(self, batch: list[OutboxRow], receipts: list[bytes]) -> None:
-        if len(receipts) != len(batch):
-            raise StatementMalformed(
-                check=4, got=f"{len(receipts)} receipts", expected=f"{len(batch)} receipts"
+    async def _carry(self, node: NodeId, batch: list[OutboxRow]) -> bool:
+        """Send a batch and settle its receipts; tell whether it was answered."""
+        sender = self._sender(node)
+        began = self._clock.now()
+        sender.peer.began(len(batch))
+        try:
+            crashpoints.reach("send.before")
+            receipts = await self._transport.deliver(node, [row.envelope for row in batch])
+            if len(receipts) != len(batch):
+                raise StatementMalformed(
+                    check=4, got=f"{len(receipts)} receipts", expected=f"{len(batch)} receipts"
+                )
+            now = self._clock.now()
+            sender.peer.answered(now, took=now - began)
+            is_barren = not await self._settle(batch, receipts)
+        except LubiaoError as error:
+            await self._not_answered(sender, batch, error)
+            return False
+        finally:
+            sender.peer.calling -= 1
+            sender.land(batch)
+        sender.pace.was_answered(len(batch), is_barren=is_barren)
+        return True
+
+    async def _not_answered(
+        self, sender: Sender, batch: list[OutboxRow], error: LubiaoError
+    ) -> None:
+        """Note why; a batch that was rejected as such is halved."""
+        sender.forget()
+        if error.metadata.get("peer") == DATABASE:
+            self._stall(sender, error)
+            return
+        node, now = sender.peer.node, self._clock.now()
+        if error.metadata.get("about") != REJECTED:
+            got = error.metadata.get("got", "") or error.reason
+            sender.peer.failed(now, error=got)
+            if got.startswith(TOO_LATE):
+                sender.pace.was_late(len(batch))
+            _log.warning(
+                "peer.unreachable", node=node, failures=sender.peer.failures, reason=error.reason
             )
-        now = self._clock.now()
-        answers: list[tuple[NodeId, Outcome]] = []
+            return
+        sender.pace.was_rejected(len(batch))
+        sender.peer.error = error.metadata.get("got", "")
+        _log.warning("batch.rejected", node=node, envelopes=len(batch), reason=error.reason)
+        if len(batch) == 1:
+            [row] = batch
+            sender.suspect(row).fail_alone(sender.passed)
+            with suppress(LubiaoError):
+                async with self._database.unit() as uow:
+                    if not self._set_aside(uow, sender, row, reason=sender.peer.error, now=now):
+                        self._numbers.put_back(uow, row, now + BACKOFF_MAX)
+
+    def _set_aside(
+        self, uow: UnitOfWork, sender: Sender, row: OutboxRow, *, reason: str, now: Instant
+    ) -> bool:
+        """Move an envelope to the list for people if it is what fails, and not the peer."""
+        if not sender.is_poison(row):
+            return False
+        uow.delete(OUTBOX, row.position)
+        uow.delete(NUMBERS, row.position)
+        uow.put(UNDELIVERED, item_of_row(Item.SET_ASIDE, row, reason=reason, now=now))
+        uow.after_commit(lambda: sender.settle(row))
+        _log.error("envelope.set_aside", kind=row.kind, target=row.target, ticket=row.ticket)
+        return True
+
+    async def _settle(self, batch: list[OutboxRow], receipts: list[bytes]) -> bool:
+        """Do what the receipts say; tell whether any envelope was taken or refused."""
+        now, roster = self._clock.now(), self._roster()
+        sender = self._sender(NodeId(batch[0].node))
+        answers: list[Outcome] = []
         async with self._database.unit() as uow:
             for row, raw in zip(batch, receipts, strict=True):
                 try:
-                    receipt = self._open_receipt(row, raw)
+                    receipt = open_receipt(roster, row, raw)
                 except LubiaoError as error:
-                    _log.error("receipt.invalid", reason=error.reason, target=row.target)
-                    uow.put(OUTBOX, replace(row, not_before=now + BACKOFF_MAX))
+                    self._without_receipt(uow, sender, row, raw, reason=error.reason)
                     continue
-                answers.append((NodeId(row.node), receipt.outcome))
-                match receipt.outcome:
-                    case Outcome.RECEIVED:
-                        uow.delete(OUTBOX, row.position)
-                    case Outcome.REFUSED:
-                        _log.error(
-                            "statement.refused_by_peer",
-                            reason=receipt.reason,
-                            kind=row.kind,
-                            target=row.target,
-                            ticket=row.ticket,
-                        )
-                        uow.delete(OUTBOX, row.position)
-                        uow.put(REFUSALS, _refusal(row, receipt, raw, now=now))
-                    case Outcome.DEFERRED:
-                        delay = min(max(receipt.retry_delay, BACKOFF_FIRST), BACKOFF_MAX)
-                        uow.put(OUTBOX, replace(row, not_before=now + delay))
-        for node, outcome in answers:
-            self.counted(node, outcome)
+                answers.append(receipt.outcome)
+                if receipt.outcome is Outcome.DEFERRED:
+                    delay = min(max(receipt.retry_delay, BACKOFF_FIRST), DEFER_MAX)
+                    self._numbers.put_back(uow, row, now + delay)
+                    sender.explain(row, receipt.reason)
+                    continue
+                uow.delete(OUTBOX, row.position)
+                uow.delete(NUMBERS, row.position)
+                sender.settle(row)
+                keep_receipt(uow, row, raw, now=now)
+                if receipt.outcome is Outcome.REFUSED:
+                    _log.error(
+                        "statement.refused_by_peer",
+                        reason=receipt.reason,
+                        kind=row.kind,
+                        target=row.target,
+                        ticket=row.ticket,
+                    )
+                    uow.put(REFUSALS, refusal(row, receipt, raw, now=now))
+                    item = item_of_row(Item.REFUSED, row, reason=receipt.reason, now=now)
+                    uow.put(UNDELIVERED, item)
+        for outcome in answers:
+            sender.passed += outcome is not Outcome.DEFERRED
+            sender.peer.count(outcome)
+            self.counted(sender.peer.node, outcome)
+        return any(outcome is not Outcome.DEFERRED for outcome in answers)
 
-    def _open_receipt(self, row: OutboxRow, raw: bytes) -> Receipt:
-        signed = peer_pb.SignedReceipt()
-        try:
-            signed.ParseFromString(raw)
-        except DecodeError as error:
-            raise StatementMalformed(check=4, got="bytes", expected="SignedReceipt") from error
-        # The key may have been revoked since the first answer was stored: what counts is that the
-        # target listed it, so the roster is asked without a time.
-        key = self._roster().statement_key(row.target, signed.signature.key_id)
-        if key is None:
-            raise StatementMalformed(
-                check=3, got="an unknown key", expected=f"a key of {row.target}"
-            )
-        verify(
-            key,
-            signed.receipt,
-            signed.signature.direct,
-            payload_type=RECEIPT_PAYLOAD_TYPE,
-            signer=row.target,
-        )
-        issuer, receipt = codec.receipt_from_bytes(signed.receipt)
-        if issuer != row.target or receipt.statement_digest != row.statement_digest:
-            raise StatementMalformed(
-                check=5, got="a receipt of another statement", expected="the one that was sent"
-            )
-        return receipt
+    def _without_receipt(
+        self, uow: UnitOfWork, sender: Sender, row: OutboxRow, raw: bytes, *, reason: str
+    ) -> None:
+        """Let a row wait whose receipt is none; an empty one only says that a roster is old."""
+        now = self._clock.now()
+        _log.error("receipt.invalid", reason=reason, target=row.target)
+        sender.peer.invalid += 1
+        if raw != NO_RECEIPT:
+            sender.suspect(row).invalid += 1
+            if self._set_aside(uow, sender, row, reason=reason, now=now):
+                return
+        self._numbers.put_back(uow, row, now + BACKOFF_MAX)
 
-    def _sender(self, node: NodeId) -> _Sender:
+    def _sender(self, node: NodeId) -> Sender:
         if node not in self._senders:
-            self._senders[node] = _Sender()
+            self._senders[node] = Sender(self.book.of(node))
             self._arrived.set()
         return self._senders[node]
-
-
-def _refusal(row: OutboxRow, receipt: Receipt, raw: bytes, *, now: Instant) -> RefusalRow:
-    return RefusalRow(
-        statement_digest=row.statement_digest,
-        target=row.target,
-        source=row.source,
-        ticket=row.ticket,
-        kind=row.kind,
-        reason=receipt.reason,
-        envelope=row.envelope,
-        receipt=raw,
-        recorded=now,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 import grpc
@@ -12,6 +12,8 @@ from gateway.delivery.blobs import BlobServer
 from gateway.delivery.codec import blob_part_to_pb, blob_request_from_pb
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.model import ENVELOPES_PER_BATCH_MAX
+from gateway.delivery.ports import PeerBooks
+from gateway.delivery.quotas import PeerQuotas
 from gateway.kernel.errors import BatchTooLarge, ResourceNotFound
 from gateway.kernel.ids import NodeId
 from gateway.trust.principal import Principal
@@ -30,8 +32,12 @@ class PeerServicer(peer_grpc.PeerServiceServicer):
         inbox: Inbox,
         principal_of: Callable[[Context], Principal],
         blobs: BlobServer | None = None,
+        books: PeerBooks | None = None,
+        quotas: PeerQuotas | None = None,
     ) -> None:
-        """Make the servicer; a node without tickets has no `blobs`."""
+        """Make the servicer; a node without tickets has no `blobs`, without custody no `books`."""
+        self._books = books
+        self._quotas = quotas  # None: a test's
         self._inbox = inbox
         self._blobs = blobs
         self._principal_of = principal_of
@@ -47,10 +53,21 @@ class PeerServicer(peer_grpc.PeerServiceServicer):
             )
         peer = NodeId(self._principal_of(context).id)
         response = peer_pb.DeliverEnvelopesResponse()
-        for envelope in request.envelopes:
-            receipt = await self._inbox.take(envelope, peer=peer)
-            response.receipts.add().ParseFromString(receipt)
+        with self._admitted(request, peer):
+            for receipt in await self._inbox.take_batch(request.envelopes, peer=peer):
+                response.receipts.add().ParseFromString(receipt)
         return response
+
+    def _admitted(
+        self, request: peer_pb.DeliverEnvelopesRequest, peer: NodeId
+    ) -> AbstractContextManager[None]:
+        if self._quotas is None:
+            return nullcontext()
+        count, size = len(request.envelopes), request.ByteSize()
+        return self._quotas.admit(peer, envelopes=count, size=size)
+
+    def _reading(self, peer: NodeId) -> AbstractContextManager[None]:
+        return nullcontext() if self._quotas is None else self._quotas.reading(peer)
 
     async def FetchBlob(
         self, request: peer_pb.FetchBlobRequest, context: Context
@@ -63,3 +80,24 @@ class PeerServicer(peer_grpc.PeerServiceServicer):
         async with aclosing(self._blobs.serve(wanted, peer=peer)) as parts:
             async for part in parts:
                 yield blob_part_to_pb(part)
+
+    async def ExchangeHeads(
+        self,
+        request: peer_pb.ExchangeHeadsRequest,
+        context: Context,
+    ) -> peer_pb.ExchangeHeadsResponse:
+        """Show the ledger of an authority that lives here; every node may see every ledger."""
+        if self._books is None:
+            raise ResourceNotFound(kind="authority", name=f"authorities/{request.authority}")
+        with self._reading(NodeId(self._principal_of(context).id)):
+            return await self._books.exchange_heads(request)
+
+    async def ReturnStatements(
+        self, request: peer_pb.ReturnStatementsRequest, context: Context
+    ) -> peer_pb.ReturnStatementsResponse:
+        """Return to a restored node what is held here of its authorities."""
+        if self._books is None:
+            raise ResourceNotFound(kind="authority", name=f"authorities/{request.authority}")
+        peer = NodeId(self._principal_of(context).id)
+        with self._reading(peer):
+            return await self._books.return_statements(request, peer=peer)

@@ -9,8 +9,6 @@ would send straight back to where it came from goes to the desk instead of turni
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.custody.chains import province_of
 from gateway.custody.model import OfferReason, OfferSent
 from gateway.custody.service import CaseFiled, CustodyService
@@ -35,6 +33,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.reference.units import desk_id
 from gateway.routing.model import Decision
 from gateway.tickets import machine
@@ -70,11 +69,22 @@ class Acting:
         self._router = router
 
     async def route(
-        self, uow: UnitOfWork, ticket: Ticket, *, source: AuthorityCode | None, now: Instant
+        self,
+        uow: UnitOfWork,
+        ticket: Ticket,
+        *,
+        source: AuthorityCode | None,
+        now: Instant,
+        content: bytes | None = None,
     ) -> Ticket:
-        """Decide about a ticket that is held here and carry it out; return the copy."""
-        texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
-        facts = facts_of(ticket, texts.content)
+        """Decide about a ticket that is held here and carry it out; return the copy.
+
+        `content` spares opening the sealed text for who has it at hand.
+        """
+        if content is None:
+            texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
+            content = texts.content
+        facts = facts_of(ticket, content)
         decision = self._router.decide(ticket.authority, facts, now=now)
         ticket = machine.decided(ticket, shown_decision(decision, now=now))
         act = self.act_of(ticket.authority, _basis(decision), now)
@@ -91,7 +101,7 @@ class Acting:
                 saved = await self._refer(uow, ticket, act, EmergencyLine[decision.target])
             case _Action.EXTERNAL:
                 saved = await self._refer_externally(
-                    uow, ticket, act, target=decision.target, content=texts.content
+                    uow, ticket, act, target=decision.target, content=content
                 )
             case _:
                 saved = self.to_desk(uow, ticket, act, reason=_desk_reason(decision))

@@ -248,7 +248,7 @@ def _intake(deciding: _Deciding, handed: _Handed, *, ids: Ids) -> Intake:
     return Intake(
         tickets=handed.tickets,
         custody=handed.custody,
-        reactions=deciding.reactions,
+        acting=deciding.acting,
         router=handed.router,
         audit=handed.audit,
         once=handed.once,

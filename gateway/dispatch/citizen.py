@@ -8,14 +8,13 @@ kept, refused with the reason.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.correspondence import Correspondence
 from gateway.dispatch.handling import RATING_ROLES, Handling, Target, role_missing
 from gateway.dispatch.texts import rating_to_bytes
 from gateway.kernel.codes import CitizenActKind
 from gateway.kernel.errors import TransitionNotAllowed
+from gateway.kernel.values import replace
 from gateway.tickets import citizen
 from gateway.tickets.model import Act, CitizenAct, Rating, Ticket
 from gateway.trust.call import Call

@@ -9,10 +9,9 @@ it again. What a ticket's state does not allow is refused for good, with the rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from gateway.custody.letters import Standing, a_letter, contents_of, question_of
-from gateway.custody.model import Letter, LetterArrived, LetterKind, ProgressArrived
+from gateway.custody.model import Letter, LetterArrived, LetterKind, LettersSaid, ProgressArrived
 from gateway.custody.service import CustodyService
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
@@ -27,12 +26,14 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import citizen, machine
 from gateway.tickets.life_codec import refused_acts_from_block
 from gateway.tickets.life_rows import known_code
 from gateway.tickets.model import (
     QUESTIONS_MAX,
     Act,
+    Change,
     CitizenAct,
     Question,
     Rating,
@@ -70,6 +71,14 @@ class Correspondence:
 
     # --- arriving -----------------------------------------------------------------------------
 
+    async def told(self, uow: UnitOfWork, event: LetterArrived | LettersSaid, now: Instant) -> None:
+        """Take a letter, or that some were written before this node was restored."""
+        match event:
+            case LetterArrived():
+                await self.arrived(uow, event, now)
+            case LettersSaid():
+                await self.said_before(uow, event, now)
+
     async def arrived(self, uow: UnitOfWork, event: LetterArrived, now: Instant) -> None:
         """Take a letter: keep it if it is new, carry it out or pass it on.
 
@@ -94,6 +103,24 @@ class Correspondence:
             return
         await self._send(uow, kept, letter, now, source=event.source)
         await self.catch_up(uow, kept, act)
+
+    async def said_before(self, uow: UnitOfWork, event: LettersSaid, now: Instant) -> None:
+        """Give no number again that was given before this node was restored."""
+        key = event.key
+        ticket = await self._tickets.find(uow, key.authority, key.ticket)
+        if ticket is None:
+            return
+        changed = citizen.reserved(
+            ticket,
+            acts=event.acts if ticket.origin == key.authority else 0,
+            questions=[
+                Question(number=number, asker=key.authority, ask_time=at)
+                for number, at in event.questions
+            ],
+            now=now,
+        )
+        if changed != ticket:
+            self._tickets.save(uow, Change(replace(changed, revision=changed.revision + 1)))
 
     async def _keep_act(
         self, uow: UnitOfWork, ticket: Ticket, act: Act, letter: Letter

@@ -8,7 +8,7 @@ parent, so its time is extended only where the parent's copy is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
@@ -18,6 +18,7 @@ from gateway.dispatch.router import Router
 from gateway.kernel.codes import ExtensionReason
 from gateway.kernel.errors import TransitionNotAllowed
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import extensions
 from gateway.tickets.clocks import profile_of
 from gateway.tickets.model import Act, Ticket

@@ -8,7 +8,7 @@ What only the custodian may do goes through custody first, which refuses it ever
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
@@ -31,6 +31,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
 from gateway.tickets.children import CLOSED_BASIS

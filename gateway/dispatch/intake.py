@@ -7,7 +7,6 @@ returned and never refuse; see `tickets/standard.py` for the one exception.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gateway.audit.model import AuditEntry
@@ -15,21 +14,23 @@ from gateway.audit.service import AuditLog
 from gateway.custody.service import CustodyService
 from gateway.database.once import Once
 from gateway.database.uow import UnitOfWork
+from gateway.dispatch.acting import Acting
 from gateway.dispatch.codec import Submission, stated_of
 from gateway.dispatch.numbers import NumberMint
-from gateway.dispatch.reactions import Reactions
 from gateway.dispatch.rendering import Render
 from gateway.dispatch.router import Router
 from gateway.kernel.codes import TicketState
 from gateway.kernel.errors import FieldInvalid, ResourceExists, RoleMissing
 from gateway.kernel.ids import Ids, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
 from gateway.tickets.clocks import clocks_at_receipt
 from gateway.tickets.model import Act, Clocks, Ticket
 from gateway.tickets.service import Texts, Tickets
 from gateway.tickets.standard import examine
+from gateway.tickets.store import BY_EXTERNAL_ID
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal, PrincipalKind, Role
 
@@ -46,7 +47,7 @@ class Intake:
         *,
         tickets: Tickets,
         custody: CustodyService,
-        reactions: Reactions,
+        acting: Acting,
         router: Router,
         audit: AuditLog,
         once: Once,
@@ -57,7 +58,7 @@ class Intake:
         """Take messages with these."""
         self._tickets = tickets
         self._custody = custody
-        self._reactions = reactions
+        self._acting = acting
         self._router = router
         self._audit = audit
         self._once = once
@@ -81,8 +82,13 @@ class Intake:
                 ticket = await self._create(uow, call.principal, submission, now)
             return await self._render(uow, ticket, now=now)
 
-        natural = f"{call.principal.authority}/{platform}/{submission.external_id}"
-        return await self._once.run(call, step, locks=(f"submission/{natural}",))
+        natural = (call.principal.authority, platform, submission.external_id)
+        return await self._once.run_grouped(
+            call,
+            step,
+            locks=("submission/" + "/".join(natural),),
+            reads=((BY_EXTERNAL_ID, natural),),
+        )
 
     async def _existing(
         self, uow: UnitOfWork, principal: Principal, platform: str, submission: Submission
@@ -122,16 +128,19 @@ class Intake:
             now=now,
         )
         number = await self._mint.mint(uow, authority=principal.authority, now=now)
-        await uow.lock(f"ticket/{number}")
+        # Nobody knows the number before the commit: it needs no lock, and nothing has it.
+        self._tickets.announce(uow, principal.authority, number)
+        self._custody.announce(uow, authority=principal.authority, ticket=number)
         ticket = _ticket(
             submission, principal=principal, number=number, uid=self._ids.uuid7(now), now=now
         )
         ticket = replace(ticket, region=examined.region, findings=examined.findings)
         ticket = _with_clocks(ticket, clocks_at_receipt(ticket, reference))
         act = Act(principal.name, principal.acting_role, f"platforms/{ticket.platform}", now)
+        taken = machine.receive(ticket, act)
         self._tickets.create(
             uow,
-            machine.receive(ticket, act),
+            taken,
             Texts(submission.content, submission.citizen),
             identity=submission.identity,
         )
@@ -147,11 +156,13 @@ class Intake:
             ),
         )
         with ticket_span(number, "ticket.create", authority=ticket.authority):
-            events = await self._custody.begin(
+            await self._custody.begin(
                 uow, authority=ticket.authority, ticket=number, uid=ticket.uid, now=now
             )
-            await self._reactions.react(uow, events, now=now)
-        return await self._tickets.get(uow, ticket.authority, number)
+            # As `Reactions` does for whoever becomes the custodian, with copy and text at hand.
+            return await self._acting.route(
+                uow, taken.ticket, source=None, now=now, content=submission.content
+            )
 
 
 def platform_of(principal: Principal) -> str:

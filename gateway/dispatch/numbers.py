@@ -16,6 +16,7 @@ from gateway.tickets.store import TICKET_BLOCKS
 
 BLOCK_NUMBERS = 1_000
 BLOCKS_MAX = 100_000  # eight digits
+BLOCKS_SKIPPED = 1_000  # a million tickets: more than a province takes in between two backups
 
 
 class NumberMint:
@@ -35,3 +36,9 @@ class NumberMint:
             self._left = iter(range(block * BLOCK_NUMBERS, (block + 1) * BLOCK_NUMBERS))
             sequence = next(self._left)
         return mint_ticket_number(authority, day_of(now), sequence)
+
+
+async def skip_blocks(uow: UnitOfWork) -> None:
+    """Go on after any number that was given since a backup from which the database comes."""
+    for _ in range(BLOCKS_SKIPPED):
+        await uow.next_value(TICKET_BLOCKS)

@@ -11,9 +11,10 @@ is certainly elsewhere. Anything else waits for a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import assert_never
+
+from google.protobuf.message import DecodeError
 
 from gateway.audit.service import AuditLog
 from gateway.custody.model import (
@@ -28,6 +29,7 @@ from gateway.custody.model import (
     IdentityArrived,
     Invited,
     LetterArrived,
+    LettersSaid,
     OfferReason,
     OfferReturned,
     OfferSent,
@@ -54,6 +56,7 @@ from gateway.dispatch.splitting import Splitting
 from gateway.kernel.codes import ReturnReason, TicketState
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import citizen, machine
 from gateway.tickets.attachments import Attachments
 from gateway.tickets.clocks import clocks_at_receipt
@@ -112,6 +115,18 @@ class Reactions:
         offer = statement.body if statement.kind == "Offer" else b""
         await self.react(uow, events, now=now, offer=offer)
 
+    async def read_ahead(self, uow: UnitOfWork, batch: Sequence[Delivered]) -> None:
+        """Read what the statements of a batch are about in a few queries, for `Inbox.register`."""
+        hosted = self._router.hosted
+        places: set[tuple[str, str]] = {(item.target, item.statement.ticket) for item in batch}
+        for item in batch:
+            if item.statement.kind == "Offer":
+                city = _city_of_offer(item.statement.body)
+                if city in hosted:
+                    places.add((city, item.statement.ticket))
+        found = await self._custody.read_ahead(uow, batch, sorted(places), hosted=hosted)
+        await self._tickets.read_ahead(uow, found)
+
     async def react(
         self,
         uow: UnitOfWork,
@@ -135,8 +150,8 @@ class Reactions:
                     await self._identity_arrived(uow, event)
                 case ProgressArrived():
                     await self._progress_arrived(uow, event, now)
-                case LetterArrived():
-                    await self._correspondence.arrived(uow, event, now)
+                case LetterArrived() | LettersSaid():
+                    await self._correspondence.told(uow, event, now)
                 case OfferSent() | OfferReturned() | CaseOpened():
                     await self._about_offer(uow, event, now)
                 case _:
@@ -338,6 +353,15 @@ class Reactions:
             ticket=ticket.number,
             now=now,
         )
+
+
+def _city_of_offer(offer: bytes) -> str:
+    """Return the city of the place of a ticket, or nothing: the offer is judged elsewhere."""
+    try:
+        region, _ = header_of_offer(offer)
+    except DecodeError:
+        return ""
+    return f"{region[:4]}00"
 
 
 def _reason(number: int) -> str:

@@ -8,7 +8,6 @@ a unit of its own. Only the custodian counts; followers learn the due time with 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from gateway.custody.service import CustodyService
@@ -18,6 +17,7 @@ from gateway.dispatch.acting import Acting
 from gateway.dispatch.router import Router
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import extensions
 from gateway.tickets.clocks import clocks_again
 from gateway.tickets.model import Clocks, Ticket

@@ -35,6 +35,11 @@ class Router:
         """The reference data in force."""
         return self._reference()
 
+    @property
+    def hosted(self) -> frozenset[str]:
+        """The authorities of this node."""
+        return self._hosted()
+
     def has_joined(self, authority: str) -> bool:
         """Tell whether an authority can take an offer."""
         return authority in self._joined()

@@ -33,7 +33,6 @@ from gateway.trust.principal import Principal
 from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2
 
 BATCH_TICKETS_MAX = 500  # one answer must come within the deadline of a call
-BATCH_UNITS_AT_ONCE = 4  # leaves connections to other callers
 UNSET = from_microseconds(0)
 Context = grpc.aio.ServicerContext[Any, Any]
 Mutating = (
@@ -86,38 +85,33 @@ class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
     async def BatchCreateTickets(
         self, request: ticket_service_pb2.BatchCreateTicketsRequest, context: Context
     ) -> ticket_service_pb2.BatchCreateTicketsResponse:
-        """Take up to 500 messages, each in a unit of its own."""
+        """Take up to 500 messages; each stands or fails alone, and they share units."""
         count = len(request.requests)
         if count == 0:
             raise FieldInvalid(field="requests", got="none", expected="at least one")
         if count > BATCH_TICKETS_MAX:
             raise BatchTooLarge(got=f"{count} tickets", expected=f"{BATCH_TICKETS_MAX} tickets")
-        principal, turns = self._principal_of(context), asyncio.Semaphore(BATCH_UNITS_AT_ONCE)
+        principal = self._principal_of(context)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._create_alone(item, principal, turns))
-                for item in request.requests
+                group.create_task(self._create_alone(item, principal)) for item in request.requests
             ]
         return _pb.BatchCreateTicketsResponse(results=[task.result() for task in tasks])
 
     async def _create_alone(
-        self,
-        request: ticket_service_pb2.CreateTicketRequest,
-        principal: Principal,
-        turns: asyncio.Semaphore,
+        self, request: ticket_service_pb2.CreateTicketRequest, principal: Principal
     ) -> ticket_service_pb2.BatchCreateTicketsResult:
-        async with turns:
-            try:
-                ticket = await self._create(request, principal)
-            except LubiaoError as error:
-                refusal = error
-            except Exception as error:  # a defect of ours must not hold up the other messages
-                log.exception("batch.item_failed")
-                refusal = InvariantViolated(
-                    invariant="a message is taken or refused", got=type(error).__name__
-                )
-            else:
-                return _pb.BatchCreateTicketsResult(ticket=ticket)
+        try:
+            ticket = await self._create(request, principal)
+        except LubiaoError as error:
+            refusal = error
+        except Exception as error:  # a defect of ours must not hold up the other messages
+            log.exception("batch.item_failed")
+            refusal = InvariantViolated(
+                invariant="a message is taken or refused", got=type(error).__name__
+            )
+        else:
+            return _pb.BatchCreateTicketsResult(ticket=ticket)
         status: status_pb2.Status = error_to_status(refusal)
         return _pb.BatchCreateTicketsResult(error=status)
 

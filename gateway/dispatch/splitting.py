@@ -8,7 +8,6 @@ that a child of this ticket already asked is left out, so deciding again doubles
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 from gateway.custody.model import Split
 from gateway.custody.service import CustodyService
@@ -20,6 +19,7 @@ from gateway.kernel.codes import TicketPurpose
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import children, machine
 from gateway.tickets.children import Birth, Wanted
 from gateway.tickets.clocks import clocks_at_receipt
@@ -115,7 +115,9 @@ class Splitting:
     ) -> Ticket:
         key, epoch = await self._custody.acting_term(uow, parent.authority, parent.number)
         number = await self._mint.mint(uow, authority=parent.authority, now=act.now)
-        await uow.lock(f"ticket/{number}")
+        # Nobody knows the number before the commit: it needs no lock, and nothing has it.
+        self._tickets.announce(uow, parent.authority, number)
+        self._custody.announce(uow, authority=parent.authority, ticket=number)
         uid = children.uid_of(
             parent=parent.number,
             scope=key.scope,

@@ -25,8 +25,8 @@ from typing import Generic, TypeVar
 
 from gateway.kernel.errors import FieldInvalid
 
-WINDOW = 64  # messages read and not acknowledged, of one stream
-UNITS_AT_ONCE = 6  # of the ten connections that a node has by default
+WINDOW = 256  # messages read and not acknowledged, of one stream
+UNITS_AT_ONCE = 128  # messages worked on; they share units of work (`database/grouping.py`)
 GATHERED_MAX = 500  # results of one response, a bound of the standard
 GATHER_TIME = timedelta(milliseconds=50)
 FAREWELL = timedelta(seconds=5)  # a caller that does not read must not keep its stream for ever

@@ -320,6 +320,8 @@ class ErrorReason(Code):
     CHAIN_BROKEN = 30, "链断裂"
     CHAIN_FORKED = 31, "链分叉"
     INVARIANT_VIOLATED = 32, "内部错误"
+    NODE_RECOVERING = 33, "节点恢复中"
+    INCARNATION_STALE = 34, "化身号过旧"
 
 
 @unique
@@ -429,6 +431,45 @@ class OfferReason(Code):
     MANUAL = 3, "人工"
     OUTBOUND = 4, "外转回省"
     ESCALATE = 5, "提级"
+
+
+@unique
+class PeerAlarm(Code):
+    """How long the oldest envelope has waited, judged by this node's thresholds.
+
+    Enum `hotline.operation.v1alpha1.Peer.Alarm`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    NONE = 1, "正常"
+    WARNING = 2, "预警"
+    OVERDUE = 3, "告警"
+
+
+@unique
+class PeerBreaker(Code):
+    """Whether it is called as a matter of course.
+
+    Enum `hotline.operation.v1alpha1.Peer.Breaker`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    CLOSED = 1, "闭合"
+    OPEN = 2, "断开"
+    HALF_OPEN = 3, "半开"
+
+
+@unique
+class PeerMode(Code):
+    """How a person ordered it to be served.
+
+    Enum `hotline.operation.v1alpha1.Peer.Mode`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    OPEN = 1, "正常"
+    PAUSED = 2, "暂停"
+    DRAINING = 3, "排空中"
 
 
 @unique
@@ -705,6 +746,37 @@ class TransferState(Code):
     REVOKING = 4, "撤回中"
     REVOKED = 5, "已撤回"
     SUPERSEDED = 6, "已失效"
+
+
+@unique
+class UndeliveredKind(Code):
+    """Why.
+
+    Enum `hotline.operation.v1alpha1.Undelivered.Kind`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    OVERDUE = 1, "积压超时"
+    STUCK = 2, "单件滞留"
+    REFUSED = 3, "对端拒收"
+    SET_ASIDE = 4, "已移出队列"
+    QUARANTINED = 5, "已隔离"
+    EVIDENCE = 6, "违规证据"
+
+
+@unique
+class UndeliveredState(Code):
+    """What became of it.
+
+    Enum `hotline.operation.v1alpha1.Undelivered.State`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    OPEN = 1, "待处理"
+    ACKNOWLEDGED = 2, "已知悉"
+    RESOLVED = 3, "已消除"
+    RESENT = 4, "已重发"
+    DISCARDED = 5, "已作废"
 
 
 @unique

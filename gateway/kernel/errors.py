@@ -214,6 +214,17 @@ class DestinationNotJoined(LubiaoError):
     chinese = "{authority} 尚未接入本网络，请改用外部转送（可打印移交单）。"
 
 
+class IncarnationStale(RemoteProtocolError):
+    """An envelope of an earlier life of its node, which was restored from a backup since."""
+
+    reason, code = "INCARNATION_STALE", GrpcCode.FAILED_PRECONDITION
+    english = (
+        "Node {node} speaks as incarnation {got}, but {expected} is known. Stop the old one; it "
+        "was replaced by a restored one."
+    )
+    chinese = "节点 {node} 的化身号为 {got}，已知 {expected}。旧节点已被恢复后的节点取代，请停用。"
+
+
 # --- UNAUTHENTICATED / PERMISSION_DENIED -------------------------------------------------------
 
 
@@ -323,6 +334,17 @@ class NodeDraining(LubiaoError):
     reason, code = "NODE_DRAINING", GrpcCode.UNAVAILABLE
     english = "Node {node} is draining and takes no new work. Try again in a moment."
     chinese = "节点 {node} 正在停机，不再接收新请求，请稍后重试。"
+
+
+class NodeRecovering(LubiaoError):
+    """The node was restored from a backup: it signs nothing before its peers have answered."""
+
+    reason, code = "NODE_RECOVERING", GrpcCode.UNAVAILABLE
+    english = (
+        "Node {node} was restored from a backup and asks its peers first. Nothing is lost; try "
+        "again later."
+    )
+    chinese = "节点 {node} 由备份恢复，正在向各方核对。数据未丢失，请稍后重试。"
 
 
 class VersionTooNew(RemoteProtocolError):

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Protocol
 
 Instant = datetime
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # no daylight saving since 1991
 
 
@@ -80,7 +81,8 @@ def day_of(moment: Instant) -> date:
 
 def to_microseconds(moment: Instant) -> int:
     """Return microseconds since the Unix epoch; the storage precision of PostgreSQL."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_microseconds(value: int) -> Instant:

@@ -22,6 +22,7 @@ from gateway.kernel.errors import InvariantViolated
 from gateway.kernel.time import SHANGHAI, Instant, day_of
 from gateway.reference.tables import Findings, Shape
 
+ENDS_MAX = 10_000  # ends remembered: each day with each number of days that a limit names
 SEARCH_DAYS_MAX = 3660  # ten years: no limit is longer, so a longer search is a broken calendar
 _DAY = timedelta(days=1)
 _SATURDAY = 5
@@ -73,6 +74,9 @@ class Calendar:
     )
     overlay: Mapping[date, bool] = field(default_factory=dict)
     overlay_years: frozenset[int] = frozenset()
+    _ends: dict[tuple[date, int], Due] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # of working days counted before
 
     def is_known(self, day: date) -> bool:
         """Tell whether the schedule of the day's year has been published."""
@@ -118,15 +122,23 @@ class Calendar:
         """Return closing time on the `days`-th working day after the day of `start`."""
         if not days:
             return Due(start)
-        provisional = False
-        day = day_of(start)
+        asked = (day_of(start), days)
+        end = self._ends.get(asked)
+        if end is None:
+            if len(self._ends) >= ENDS_MAX:
+                self._ends.clear()
+            end = self._ends[asked] = self._closing_after(*asked)
+        return end
+
+    def _closing_after(self, day: date, days: int) -> Due:
+        provisional, first = False, day
         for _ in range(SEARCH_DAYS_MAX):
             day += _DAY
             provisional |= not self.is_known(day)
             days -= self.is_working_day(day)
             if not days:
                 return Due(_at(day, self.hours[-1].closes), provisional)
-        raise _endless(start)
+        raise _endless(_at(first, time()))
 
     def _openings(self, day: date) -> list[tuple[Instant, Instant]]:
         if not self.is_working_day(day):

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from gateway.reference.tables import Findings, Row
 
@@ -28,6 +29,7 @@ MATTER_COLUMNS = (
     "lead_kind",
 )
 KIND_COLUMNS = ("kind", "name", "management")
+PATHS_MAX = 4096  # remembered: more than any catalogue has entries
 _MATTER_CODE = re.compile(r"[0-9]{6}")
 _KIND_CODE = re.compile(r"[A-Z]+(?:_[A-Z]+)*")
 
@@ -123,6 +125,7 @@ class Matters:
         return ancestor in matter_path(code)
 
 
+@lru_cache(maxsize=PATHS_MAX)
 def matter_path(code: str) -> tuple[str, ...]:
     """Return the code and the codes above it, nearest first; empty when it is not six digits."""
     if not _MATTER_CODE.fullmatch(code):

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import Enum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from gateway.kernel.ids import NATION
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.reference.calendar import Calendar, Due
 from gateway.reference.matters import matter_path
 from gateway.reference.regions import Regions
@@ -161,6 +162,20 @@ class DueTimes:
     provisional: bool
 
 
+FOUND_MAX = 10_000  # limits remembered: a node's matters over some days
+
+
+class _Asked(NamedTuple):
+    """What the limits of a ticket depend on."""
+
+    region: str
+    ticket_type: int
+    urgency: int
+    matter: str
+    on: date
+    cross_region: bool
+
+
 class ServiceLevels:
     """All profile rows over the regions."""
 
@@ -168,6 +183,7 @@ class ServiceLevels:
         """Keep the rows; one of them must be the floor."""
         self._profiles = tuple(profiles)
         self._regions = regions
+        self._found: dict[_Asked, ServiceLevel] = {}
 
     def __iter__(self) -> Iterator[Profile]:
         """Iterate over the rows."""
@@ -184,16 +200,25 @@ class ServiceLevels:
         cross_region: bool,
     ) -> ServiceLevel:
         """Return the limits of a ticket that `region` received; total for assigned regions."""
-        regions, matters = self._regions.path(region), matter_path(matter)
-        other_scope = Scope.LOCAL if cross_region else Scope.CROSS_REGION
+        asked = _Asked(region, ticket_type, urgency, matter, on, cross_region)
+        found = self._found.get(asked)
+        if found is None:
+            if len(self._found) >= FOUND_MAX:
+                self._found.clear()
+            found = self._found[asked] = self._choose(asked)
+        return found
+
+    def _choose(self, asked: _Asked) -> ServiceLevel:
+        regions, matters = self._regions.path(asked.region), matter_path(asked.matter)
+        other_scope = Scope.LOCAL if asked.cross_region else Scope.CROSS_REGION
         fitting = [
             row
             for row in self._profiles
             if row.region in regions
-            and (not row.ticket_types or ticket_type in row.ticket_types)
-            and (not row.urgencies or urgency in row.urgencies)
+            and (not row.ticket_types or asked.ticket_type in row.ticket_types)
+            and (not row.urgencies or asked.urgency in row.urgencies)
             and (row.matter is None or row.matter in matters)
-            and row.holds_on(on)
+            and row.holds_on(asked.on)
             and row.scope is not other_scope
         ]
         fitting.sort(

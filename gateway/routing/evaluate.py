@@ -21,13 +21,14 @@ See docs/routing.md#decision.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import assert_never
 
 from gateway.kernel.codes import OfferReason
 from gateway.kernel.ids import NATION, AuthorityCode
 from gateway.kernel.time import Instant, day_of, to_microseconds
+from gateway.kernel.values import replace
 from gateway.reference.regions import Level, Regions
 from gateway.reference.responsibility import Found, NotFound, explain
 from gateway.reference.units import Unit, UnitRef, desk_id

@@ -32,6 +32,7 @@ ROUTING = "hotline.routing.v1.RoutingService"
 ARBITRATION = "hotline.arbitration.v1alpha1.ArbitrationService"
 AGGREGATES = "hotline.aggregate.v1alpha1.AggregateService"
 HUB = "hotline.hub.v1alpha1.HubService"
+OPERATION = "hotline.operation.v1alpha1.OperationService"
 PEER = "hotline.peer.v1.PeerService"
 FEDERATION = "hotline.federation.v1.FederationService"
 HEALTH = "grpc.health.v1.Health"
@@ -76,6 +77,7 @@ RULES = frozenset({Role.RULE_EDITOR, Role.RULE_APPROVER})
 RELEASERS = frozenset({Role.SUPERVISOR})  # a push speaks for the province and spends its budget
 ANALYSTS = frozenset({Role.HUB_ANALYST})
 PANEL = frozenset({Role.PANEL_MEMBER})
+OPERATORS = frozenset({Role.SYSTEM_ADMINISTRATOR})  # and of the authority that runs the node
 BASES = frozenset({PLATFORM, STAFF})
 
 
@@ -117,7 +119,8 @@ def _certified(deadline: timedelta, *, while_draining: bool = False) -> Access:
 
 
 MATRIX: Mapping[str, Access] = {
-    f"/{TICKETS}/CreateTicket": _tickets(TAKERS),
+    # A message is judged once, by its servicer, whether it comes alone, in a batch or a stream.
+    f"/{TICKETS}/CreateTicket": replace(_tickets(TAKERS), is_validated=False),
     f"/{TICKETS}/BatchCreateTickets": Access(
         kinds=BASES,
         scope=Scope.HOSTED,
@@ -161,6 +164,7 @@ MATRIX: Mapping[str, Access] = {
     f"/{CUSTODY}/RevokeTransfer": _judging(),
     f"/{CUSTODY}/AssumeTicket": _judging(),
     f"/{CUSTODY}/ListCustodyRecords": _reading(READERS),
+    f"/{CUSTODY}/ExportCustody": replace(_reading(JUDGES), deadline=TRANSFER),
     f"/{ARBITRATION}/GetCase": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
     f"/{ARBITRATION}/ListCases": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
     f"/{ARBITRATION}/IssueRuling": _judging(PANEL),
@@ -173,6 +177,15 @@ MATRIX: Mapping[str, Access] = {
     f"/{AGGREGATES}/ListReports": _reading(JUDGES),
     f"/{AGGREGATES}/ListBudgetEntries": _reading(JUDGES),
     f"/{HUB}/QueryMap": replace(_reading(ANALYSTS), kinds=frozenset({STAFF})),
+    f"/{OPERATION}/GetPeer": replace(_reading(OPERATORS), kinds=frozenset({STAFF})),
+    f"/{OPERATION}/ListPeers": replace(_reading(OPERATORS), kinds=frozenset({STAFF})),
+    f"/{OPERATION}/PausePeer": _judging(OPERATORS),
+    f"/{OPERATION}/DrainPeer": _judging(OPERATORS),
+    f"/{OPERATION}/ResumePeer": _judging(OPERATORS),
+    f"/{OPERATION}/ListUndelivered": replace(_reading(OPERATORS), kinds=frozenset({STAFF})),
+    f"/{OPERATION}/AcknowledgeUndelivered": _judging(OPERATORS),
+    f"/{OPERATION}/ResendUndelivered": _judging(OPERATORS),
+    f"/{OPERATION}/DiscardUndelivered": _judging(OPERATORS),
     f"/{PEER}/DeliverEnvelopes": Access(
         kinds=frozenset({NODE}),
         scope=Scope.FEDERATION,
@@ -185,6 +198,18 @@ MATRIX: Mapping[str, Access] = {
         scope=Scope.FEDERATION,
         deadline=TRANSFER,
         deadline_min=timedelta(milliseconds=200),
+    ),
+    f"/{PEER}/ExchangeHeads": Access(
+        kinds=frozenset({NODE}),
+        scope=Scope.FEDERATION,
+        deadline=QUICK,
+        deadline_min=AT_LEAST,
+    ),
+    f"/{PEER}/ReturnStatements": Access(
+        kinds=frozenset({NODE}),
+        scope=Scope.FEDERATION,
+        deadline=LONG,
+        deadline_min=AT_LEAST,
     ),
     f"/{FEDERATION}/GetRoster": Access(
         kinds=frozenset({NODE, STAFF, AUDITOR}),
@@ -208,11 +233,11 @@ MATRIX: Mapping[str, Access] = {
 # custodian shows its roster too, so that staff can ask their own node.
 SERVICES_OF_ROLE: Mapping[NodeRole, frozenset[str]] = {
     NodeRole.CUSTODIAN: frozenset(
-        {TICKETS, CUSTODY, ROUTING, ARBITRATION, AGGREGATES, PEER, FEDERATION}
+        {TICKETS, CUSTODY, ROUTING, ARBITRATION, AGGREGATES, OPERATION, PEER, FEDERATION}
     ),
     NodeRole.DIRECTORY: frozenset({FEDERATION}),
-    NodeRole.HUB: frozenset({HUB, PEER, FEDERATION}),
-    NodeRole.ARBITER: frozenset({ARBITRATION, PEER, FEDERATION}),
+    NodeRole.HUB: frozenset({HUB, OPERATION, PEER, FEDERATION}),
+    NodeRole.ARBITER: frozenset({ARBITRATION, OPERATION, PEER, FEDERATION}),
 }
 
 

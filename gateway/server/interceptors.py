@@ -12,7 +12,9 @@
 
 All steps run in the task that serves the RPC, so the context variable of `context` and
 `asyncio.timeout` reach the servicer, whatever the shape of the RPC. A stream that reaches its
-bound ends normally: its caller resumes. A servicer just raises; it never builds a status.
+bound ends normally: its caller resumes. One whose caller is nobody any more, because a certificate
+was revoked or ran out, ends with the refusal (`Traffic.judge_streams`). A servicer just raises; it
+never builds a status.
 """
 
 from __future__ import annotations
@@ -182,7 +184,7 @@ class _Passage:
         traffic = self.gate.traffic
         if not self.access.while_draining:
             traffic.check_open()  # 3
-        principal = self.gate.authenticate(_certificate_of(context))  # 4
+        principal = self._caller(context)  # 4
         outcome.principal = principal
         self.gate.access.check(principal, self.method, self.access)  # 5
         if self.access.while_draining:
@@ -214,12 +216,12 @@ class _Passage:
                     return await behaviour(request, context)
                 if self.access.while_draining:
                     return await _send_all(behaviour, request, context)
-                with self.gate.traffic.streaming(bound):
+                with self.gate.traffic.streaming(bound, lambda: self._caller(context)):
                     return await _send_all(behaviour, request, context)
         except TimeoutError:
             if not bound.expired():  # the servicer's own, hence a defect
                 raise
-            return self._ran_out(time_left)
+            return self._ran_out(time_left, context)
         finally:
             leave_call(token)
 
@@ -242,10 +244,14 @@ class _Passage:
             )
         return min(trimmed, self.access.deadline)
 
-    def _ran_out(self, time_left: timedelta) -> None:
+    def _caller(self, context: Context) -> Principal:
+        return self.gate.authenticate(_certificate_of(context))
+
+    def _ran_out(self, time_left: timedelta, context: Context) -> None:
         """End a stream normally, so that its caller resumes; an unary RPC with an error."""
         if self.is_stream:
             self.gate.traffic.check_open()
+            self._caller(context)
             return
         raise DeadlineTooShort(
             method=self.method,

@@ -99,15 +99,6 @@ class Server:
         await self._server.wait_for_termination()
 
 
-def server_credentials(
-    *, certificate_pem: bytes, key_pem: bytes, trust_bundle: bytes
-) -> grpc.ServerCredentials:
-    """Return credentials that demand a client certificate of one of the trusted CAs."""
-    return grpc.ssl_server_credentials(
-        [(key_pem, certificate_pem)], root_certificates=trust_bundle, require_client_auth=True
-    )
-
-
 def build_server(
     *,
     bind: str,
@@ -117,17 +108,19 @@ def build_server(
     gate: Gate,
     concurrent_rpcs_max: int = CONCURRENT_RPCS_MAX,
     with_reflection: bool = False,
+    is_port_shared: bool = False,
 ) -> Server:
     """Build the server of a node; nothing is served before `start`.
 
     Args:
         bind: `host:port`; port 0 takes a free one.
-        credentials: see `server_credentials`.
+        credentials: see `CredentialHolder.server`.
         services: what to register, without health and reflection.
         configured: full names of the services that this node's roles call for (`services_of`).
         gate: the interceptor; it also knows the bound of a request.
         concurrent_rpcs_max: how many RPCs are served at once.
         with_reflection: whether callers may list the services; in development only.
+        is_port_shared: whether other processes of the node listen on the same address.
 
     Raises:
         InvariantViolated: the services are not those configured, or not whole.
@@ -135,7 +128,7 @@ def build_server(
     """
     server = grpc.aio.server(
         interceptors=(gate,),
-        options=_options(gate.request_bytes_max),
+        options=_options(gate.request_bytes_max, is_port_shared=is_port_shared),
         maximum_concurrent_rpcs=concurrent_rpcs_max,
     )
     registry = _Registry(server)
@@ -166,11 +159,12 @@ def build_server(
     return Server(server=server, gate=gate, health=health, services=names, port=port)
 
 
-def _options(request_bytes_max: int) -> tuple[tuple[str, int], ...]:
+def _options(request_bytes_max: int, *, is_port_shared: bool) -> tuple[tuple[str, int], ...]:
     return (
         ("grpc.max_receive_message_length", HARD_LIMIT_FACTOR * request_bytes_max),
         ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
-        ("grpc.so_reuseport", 0),  # two nodes on one port are a mistake, not a balance
+        # Two nodes on one port are a mistake; the kernel balances between workers of one node.
+        ("grpc.so_reuseport", int(is_port_shared)),
         # Municipal firewalls forget idle connections; watchers keep theirs for an hour.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

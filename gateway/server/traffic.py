@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gateway.kernel.errors import NodeDraining, QuotaExceeded
+from gateway.kernel.errors import LubiaoError, NodeDraining, QuotaExceeded
 from gateway.trust.principal import Principal
 
 RETRY_AFTER_DRAIN = timedelta(seconds=2)  # another process of the node is reached by then
@@ -37,7 +37,7 @@ class Traffic:
         self._quota = quota or Quota()
         self._calls: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
-        self._streaming: set[asyncio.Timeout] = set()
+        self._streaming: dict[asyncio.Timeout, Callable[[], object]] = {}
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -60,10 +60,16 @@ class Traffic:
     def begin_drain(self) -> None:
         """Refuse new RPCs from now on and end the streams."""
         self.is_draining = True
-        present = asyncio.get_running_loop().time()
         for bound in self._streaming:
-            if bound.when() is not None and not bound.expired():
-                bound.reschedule(present)
+            _end(bound)
+
+    def judge_streams(self) -> None:
+        """End the streams whose callers would be refused by now."""
+        for bound, judge in list(self._streaming.items()):
+            try:
+                judge()
+            except LubiaoError:
+                _end(bound)
 
     async def drained(self) -> None:
         """Return when nothing is in flight."""
@@ -100,10 +106,15 @@ class Traffic:
                 del counts[name]  # principals come and go; the table must not grow for ever
 
     @contextmanager
-    def streaming(self, bound: asyncio.Timeout) -> Iterator[None]:
-        """Let a drain end the stream that `bound` limits."""
-        self._streaming.add(bound)
+    def streaming(self, bound: asyncio.Timeout, judge: Callable[[], object]) -> Iterator[None]:
+        """Let a drain, or a `judge` that raises, end the stream that `bound` limits."""
+        self._streaming[bound] = judge
         try:
             yield
         finally:
-            self._streaming.discard(bound)
+            del self._streaming[bound]
+
+
+def _end(bound: asyncio.Timeout) -> None:
+    if bound.when() is not None and not bound.expired():
+        bound.reschedule(asyncio.get_running_loop().time())

@@ -6,22 +6,31 @@ shows tickets, peers or versions to whoever can reach the port.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 
 from gateway.kernel.errors import PeerUnreachable
-from gateway.telemetry.metrics import Metrics
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 READY = ""  # a readiness function answers with this, or with the reason why not
 
 
+class Exposed(Protocol):
+    """What `/metrics` shows: the metrics of a process, or of several."""
+
+    def exposition(self) -> bytes | Awaitable[bytes]:
+        """Return everything in the Prometheus text form."""
+        ...
+
+
 class TelemetryServer:
-    """Serves metrics and health of one process."""
+    """Serves metrics and health of one process, or of a node with several."""
 
     def __init__(
-        self, *, bind: str, metrics: Metrics, readiness: Callable[[], Awaitable[str]]
+        self, *, bind: str, metrics: Exposed, readiness: Callable[[], Awaitable[str]]
     ) -> None:
         """Describe the server.
 
@@ -67,7 +76,8 @@ class TelemetryServer:
             await runner.cleanup()
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
-        body = self._metrics.exposition()
+        found = self._metrics.exposition()
+        body = await found if inspect.isawaitable(found) else found
         return web.Response(body=body, headers={"Content-Type": METRICS_TYPE})
 
     async def _show_health(self, _request: web.Request) -> web.Response:

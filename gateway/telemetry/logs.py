@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 from gateway.telemetry.redaction import redact, safe
+from gateway.telemetry.throttle import Throttle
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -69,6 +70,7 @@ def configure_logs(
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            Throttle(),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],

@@ -8,10 +8,12 @@ root hands them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Meter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
@@ -26,6 +28,19 @@ class ReceiptOutcome(Enum):
     RECEIVED = "received"
     REFUSED = "refused"
     DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerState:
+    """How a peer is doing, in numbers."""
+
+    breaker: int
+    alarm: int
+    is_paused: bool
+    failures: int
+    over_quota: int
+    silence: timedelta | None
+    round_trip: timedelta | None
 
 
 class Metrics:
@@ -48,30 +63,62 @@ class Metrics:
             shutdown_on_exit=False,
         )
         meter = self._provider.get_meter("lubiao")
-        self._rpcs = meter.create_counter("lubiao_rpc_calls", description="RPCs that ended")
+        counter, gauge = meter.create_counter, meter.create_gauge
+        self._rpcs = counter("lubiao_rpc_calls", description="RPCs that ended")
         self._latency = meter.create_histogram(
             "lubiao_rpc_latency", unit="s", description="Time from request to end"
         )
         self._in_flight = meter.create_up_down_counter(
             "lubiao_rpc_in_flight", description="RPCs that have not ended"
         )
-        self._receipts = meter.create_counter(
-            "lubiao_delivery_receipts", description="Receipts from peers"
-        )
-        self._outbox = meter.create_gauge(
+        self._receipts = counter("lubiao_delivery_receipts", description="Receipts from peers")
+        self._outbox = gauge(
             "lubiao_outbox_envelopes", description="Envelopes that wait for a receipt"
         )
-        self._outbox_age = meter.create_gauge(
+        self._outbox_age = gauge(
             "lubiao_outbox_oldest", unit="s", description="Age of the oldest of them"
         )
-        self._pool = meter.create_gauge(
-            "lubiao_database_connections", description="Connections of the pool"
+        self._peer_breaker = gauge(
+            "lubiao_peer_breaker", description="0 closed, 1 half-open, 2 open"
         )
-        self._roster_version = meter.create_gauge(
+        self._peer_alarm = gauge("lubiao_peer_alarm", description="0 none, 1 warning, 2 overdue")
+        self._peer_paused = gauge(
+            "lubiao_peer_paused", description="1 while a person has paused or drains a peer"
+        )
+        self._peer_failures = gauge(
+            "lubiao_peer_failures", description="Calls without an answer, in a row"
+        )
+        self._peer_silence = gauge(
+            "lubiao_peer_silence", unit="s", description="Time since anything was heard of a peer"
+        )
+        self._peer_round_trip = gauge(
+            "lubiao_peer_round_trip", unit="s", description="Of a batch and its receipts, smoothed"
+        )
+        self._peer_over_quota = gauge(
+            "lubiao_peer_over_quota", description="Calls of a peer beyond a quota, since the start"
+        )
+        self._undelivered = gauge("lubiao_undelivered_items", description="What waits for a person")
+        self._begin_history(meter)
+        self._stamps = gauge(
+            "lubiao_timestamp_pending", unit="s", description="Age of the oldest unstamped entry"
+        )
+        self._pool = gauge("lubiao_database_connections", description="Connections of the pool")
+        self._roster_version = gauge(
             "lubiao_roster_version", description="Version of the roster in use"
         )
-        self._roster_alarm = meter.create_gauge(
+        self._roster_alarm = gauge(
             "lubiao_roster_alarm", description="1 while the roster is stale or from the future"
+        )
+        self._certificate = gauge(
+            "lubiao_certificate_left", unit="s", description="Until a certificate expires"
+        )
+
+    def _begin_history(self, meter: Meter) -> None:
+        self._ledger_findings = meter.create_gauge(
+            "lubiao_ledger_findings", description="Heads of others that do not extend the known one"
+        )
+        self._recovering = meter.create_gauge(
+            "lubiao_node_recovering", description="1 while the node recovers from a backup"
         )
 
     def rpc_began(self, method: str) -> None:
@@ -93,6 +140,35 @@ class Metrics:
         self._outbox.set(depth, {"peer": peer})
         self._outbox_age.set(oldest.total_seconds(), {"peer": peer})
 
+    def peer(self, peer: str, state: PeerState) -> None:
+        """Set how a node of the roster is doing."""
+        label = {"peer": peer}
+        self._peer_breaker.set(state.breaker, label)
+        self._peer_alarm.set(state.alarm, label)
+        self._peer_paused.set(int(state.is_paused), label)
+        self._peer_failures.set(state.failures, label)
+        self._peer_over_quota.set(state.over_quota, label)
+        if state.silence is not None:
+            self._peer_silence.set(state.silence.total_seconds(), label)
+        if state.round_trip is not None:
+            self._peer_round_trip.set(state.round_trip.total_seconds(), label)
+
+    def undelivered(self, kind: str, *, items: int) -> None:
+        """Set how much of a kind waits for a person."""
+        self._undelivered.set(items, {"kind": kind})
+
+    def ledger_findings(self, findings: int) -> None:
+        """Set how many heads of others did not extend the one known before."""
+        self._ledger_findings.set(findings)
+
+    def stamps_pending(self, age: timedelta) -> None:
+        """Set the age of the oldest entry of a ledger that waits for a time stamp."""
+        self._stamps.set(age.total_seconds())
+
+    def recovering(self, *, is_recovering: bool) -> None:
+        """Set whether the node recovers from a backup and signs nothing."""
+        self._recovering.set(int(is_recovering))
+
     def database_pool(self, *, in_use: int, size: int) -> None:
         """Set how many connections there are and how many work."""
         self._pool.set(in_use, {"use": "in_use"})
@@ -102,6 +178,10 @@ class Metrics:
         """Set the version of the roster in use and whether it raises the alarm."""
         self._roster_version.set(version)
         self._roster_alarm.set(0 if is_fresh else 1)
+
+    def certificate(self, name: str, *, left: timedelta) -> None:
+        """Set how long a certificate is still good: `node`, `root`, or the code of a CA."""
+        self._certificate.set(left.total_seconds(), {"certificate": name})
 
     def exposition(self) -> bytes:
         """Return everything in the Prometheus text form."""

@@ -118,6 +118,15 @@ def ticket_span(
         yield
         return
     above = _span_above(ticket, parent, is_late=is_late)
+    if not above.trace_flags.sampled:  # nearly all: whoever goes on only needs the ids
+        token = _CURRENT.set(
+            SpanContext(above.trace_id, secrets.randbits(64) or 1, False, above.trace_flags)
+        )
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+        return
     rpc = trace.get_current_span().get_span_context()
     links = [Link(rpc)] if rpc.is_valid and rpc.trace_id != above.trace_id else []
     context = set_span_in_context(NonRecordingSpan(above), Context())

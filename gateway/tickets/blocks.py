@@ -62,3 +62,29 @@ class TicketBlocks:
         """Delete who calls from this authority's copy."""
         found = await self._tickets.get(uow, authority, ticket)
         await self._tickets.write_text(uow, found, "citizen", None)
+
+    async def seal_text(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        *,
+        at: str,
+        text: bytes,
+    ) -> bytes | None:
+        """Return `text` sealed with the copy's key for the place `at`; None without a copy."""
+        key = await self._tickets.find_key(uow, authority, ticket)
+        return None if key is None else key.seal(at, text)
+
+    async def open_text(
+        self,
+        uow: UnitOfWork,
+        authority: AuthorityCode,
+        ticket: TicketNumber,
+        *,
+        at: str,
+        sealed: bytes,
+    ) -> bytes | None:
+        """Return what was sealed for the place `at`; None once the copy's key is destroyed."""
+        key = await self._tickets.find_key(uow, authority, ticket)
+        return None if key is None else key.open(at, sealed)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from gateway.kernel.values import replace
 from gateway.tickets.model import Act, Change, Ticket, TicketEvent
 
 Fact = tuple[str, str]

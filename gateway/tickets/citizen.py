@@ -10,11 +10,11 @@ the reason on the copy. `act_number_done` is what offers and updates tell (docs/
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from gateway.kernel.codes import CitizenActKind, TicketState
 from gateway.kernel.errors import QuotaExceeded, ResourceNotFound, TransitionNotAllowed
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import machine
 from gateway.tickets.model import (
     CITIZEN_ACTS_MAX,
@@ -141,6 +141,20 @@ def taken_as_done(ticket: Ticket, number: int, now: Instant) -> Ticket:
         elif not known.applied and not known.refusal:
             ticket = _with_act(ticket, replace(known, applied=True))
     return ticket
+
+
+def reserved(ticket: Ticket, *, acts: int, questions: Iterable[Question], now: Instant) -> Ticket:
+    """Return the ticket of a restored authority without numbers that it gave before.
+
+    Whoever has a letter takes no second one with its number: the citizen's next act would be lost.
+    What the acts were is known to their custodian; a question may still be answered.
+    """
+    for each in range(1, min(acts, CITIZEN_ACTS_MAX) + 1):
+        if _find(ticket, each) is None:
+            blank = CitizenAct(number=each, kind=CitizenActKind.UNSPECIFIED, act_time=now)
+            ticket = _with_act(ticket, replace(blank, applied=True))
+    new = [item for item in questions if find_question(ticket, item.number, item.asker) is None]
+    return replace(ticket, questions=(*ticket.questions, *new)) if new else ticket
 
 
 def learned(ticket: Ticket, act: Act, *, done: int, refused: Iterable[CitizenAct]) -> Change:

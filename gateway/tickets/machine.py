@@ -9,7 +9,7 @@ assignments that a ticket may have to the desk, so there is always somebody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.kernel.codes import (
     AssignmentRole,
@@ -21,6 +21,7 @@ from gateway.kernel.codes import (
 )
 from gateway.kernel.errors import QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.tickets import changes, extensions, returns
 from gateway.tickets.model import (
     ASSIGNMENTS_MAX,

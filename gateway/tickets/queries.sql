@@ -2,23 +2,6 @@
 -- handed in and those with a standing assignment to one of its units. States of an assignment:
 -- 2 assigned, 3 signed, 4 contacted, 5 done. Final ticket states: 6, 7, 8, 9.
 
--- name: ticket_by_external_id
-SELECT authority, number FROM ticket_copies
-WHERE authority = :authority AND platform = :platform AND external_id = :external_id
-
--- name: children_of_ticket
-SELECT authority, number FROM ticket_copies
-WHERE authority = :authority AND parent = :parent AND parent <> ''
-ORDER BY number
-
--- name: assignments_of_ticket
-SELECT authority, ticket, number, unit, unit_name, platform, role, state, mode, assign_time,
-       sign_due_time, contact_due_time, platform_external_id, receive_time, sign_time,
-       contact_time, done_time
-FROM assignments
-WHERE authority = :authority AND ticket = :ticket
-ORDER BY number
-
 -- name: ticket_is_visible
 SELECT authority, number FROM ticket_copies c
 WHERE authority = :authority AND number = :number

@@ -9,7 +9,7 @@ when its assignment ends otherwise, whatever ends it: `lapsed` is asked after ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.kernel.codes import ReturnReason, ReturnState, Urgency
 from gateway.kernel.errors import (
@@ -19,6 +19,7 @@ from gateway.kernel.errors import (
     TransitionNotAllowed,
 )
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.reference.calendar import Calendar
 from gateway.reference.service_levels import Limit, LimitUnit
 from gateway.tickets.changes import Fact, done, event_of

@@ -66,7 +66,7 @@ def ticket_row(ticket: Ticket) -> TicketRow:
         matter=ticket.matter,
         urgency=int(ticket.urgency),
         subject_kind=int(ticket.subject_kind),
-        risk_tags=[int(tag) for tag in ticket.risk_tags],
+        risk_tags=tuple(map(int, ticket.risk_tags)),
         region=ticket.region,
         anonymous=ticket.anonymous,
         secrecy_required=ticket.secrecy_required,
@@ -78,22 +78,19 @@ def ticket_row(ticket: Ticket) -> TicketRow:
         case_id=ticket.case,
         custodian=ticket.custodian,
         decision=_decision_plain(ticket.decision) if ticket.decision else None,
-        progress=[_assignment_plain(item) for item in ticket.progress],
+        progress=tuple(map(_assignment_plain, ticket.progress)),
         external_referral=_external_plain(ticket.external_referral),
         emergency_referral=_emergency_plain(ticket.emergency_referral),
         outcome=_outcome_plain(ticket.outcome),
         rating=_rating_plain(ticket.rating),
-        findings=[
-            {"code": int(f.code), "field": f.field, "message": f.message, "hint": f.hint}
-            for f in ticket.findings
-        ],
+        findings=tuple(map(_finding_plain, ticket.findings)),
         parent=ticket.parent or "",
         purpose=int(ticket.purpose),
         depth=ticket.depth,
-        returns=[life_rows.return_plain(item) for item in ticket.returns],
-        extensions=[life_rows.extension_plain(item) for item in ticket.extensions],
-        questions=[life_rows.question_plain(item) for item in ticket.questions],
-        citizen_acts=[life_rows.act_plain(item) for item in ticket.citizen_acts],
+        returns=tuple(map(life_rows.return_plain, ticket.returns)),
+        extensions=tuple(map(life_rows.extension_plain, ticket.extensions)),
+        questions=tuple(map(life_rows.question_plain, ticket.questions)),
+        citizen_acts=tuple(map(life_rows.act_plain, ticket.citizen_acts)),
     )
 
 
@@ -203,7 +200,7 @@ def event_row(ticket: Ticket, event: TicketEvent) -> EventRow:
         basis=event.act.basis,
         event_time=event.act.now,
         state=int(event.state),
-        facts=dict(event.facts),
+        facts=dict(sorted(event.facts)),  # in the normal form of the database
     )
 
 
@@ -225,20 +222,20 @@ def _instant(value: int | None) -> Instant | None:
 
 
 def _decision_plain(decision: RouteDecision) -> Plain:
-    return {
+    return {  # in the normal form of the database: sorted keys, tuples
         "action": int(decision.action),
-        "target": decision.target,
-        "rule": decision.rule,
-        "pack": decision.pack,
-        "legal_basis": decision.legal_basis,
-        "explanation": decision.explanation,
-        "trace_digest": decision.trace_digest.hex(),
+        "assisting": decision.assisting,
         "decide_time": _micro(decision.decide_time),
-        "reference_version": decision.reference_version,
+        "explanation": decision.explanation,
+        "help_regions": decision.help_regions,
         "leading_region": decision.leading_region,
-        "help_regions": list(decision.help_regions),
+        "legal_basis": decision.legal_basis,
         "offer_reason": decision.offer_reason,
-        "assisting": list(decision.assisting),
+        "pack": decision.pack,
+        "reference_version": decision.reference_version,
+        "rule": decision.rule,
+        "target": decision.target,
+        "trace_digest": decision.trace_digest.hex(),
     }
 
 
@@ -258,6 +255,15 @@ def _decision_of(plain: Plain) -> RouteDecision:
         offer_reason=plain.get("offer_reason", ""),
         assisting=tuple(plain.get("assisting", ())),
     )
+
+
+def _finding_plain(finding: Finding) -> Plain:
+    return {
+        "code": int(finding.code),
+        "field": finding.field,
+        "hint": finding.hint,
+        "message": finding.message,
+    }
 
 
 _TEXTS = ("unit", "unit_name", "platform", "platform_external_id")

@@ -7,8 +7,7 @@ assignment stands until then and only what it may no longer do is refused, by cu
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from gateway.kernel.values import replace
 from gateway.tickets.machine import begun_anew
 from gateway.tickets.model import Act, Change, Ticket, TicketEvent
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import InvariantViolated, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.values import replace
 from gateway.privacy.vault import ContentKey, ContentVault
 from gateway.tickets import rows
 from gateway.tickets.model import Change, Child, Ticket, TicketEvent
@@ -100,8 +101,13 @@ class Tickets:
         row = await uow.get(TICKETS, authority, number)
         if row is None:
             return None
-        found = await uow.select(ASSIGNMENTS_OF, authority=authority, ticket=number)
+        found = await uow.rows(ASSIGNMENTS_OF, authority, number)
         return rows.ticket_of(row, tuple(rows.assignment_of(item) for item in found))
+
+    async def read_ahead(self, uow: UnitOfWork, places: Sequence[tuple[str, str]]) -> None:
+        """Read the copies of (authority, number) with texts, assignments and children at once."""
+        for what in (TICKETS, CONTENTS, ASSIGNMENTS_OF, CHILDREN_OF):
+            await uow.prefetch(what, places)
 
     async def get(self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber) -> Ticket:
         """Return a copy that must exist."""
@@ -127,12 +133,17 @@ class Tickets:
         self, uow: UnitOfWork, *, authority: AuthorityCode, platform: str, external_id: str
     ) -> Ticket | None:
         """Return the copy with this natural key, or None."""
-        found = await uow.select(
-            BY_EXTERNAL_ID, authority=authority, platform=platform, external_id=external_id
-        )
+        found = await uow.rows(BY_EXTERNAL_ID, authority, platform, external_id)
         if not found:
             return None
         return await self.get(uow, authority, TicketNumber(found[0].number))
+
+    def announce(self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber) -> None:
+        """Say that a number was minted in this unit, so that nobody looks for its rows."""
+        uow.absent(TICKETS, authority, number)
+        uow.absent(CONTENTS, authority, number)
+        uow.absent(ASSIGNMENTS_OF, authority, number)
+        uow.absent(CHILDREN_OF, authority, number)
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -216,7 +227,7 @@ class Tickets:
         self, uow: UnitOfWork, authority: AuthorityCode, parent: TicketNumber
     ) -> tuple[Ticket, ...]:
         """Return this authority's copies of the children of `parent`."""
-        found = await uow.select(CHILDREN_OF, authority=authority, parent=parent)
+        found = await uow.rows(CHILDREN_OF, authority, parent)
         return tuple([await self.get(uow, authority, TicketNumber(key.number)) for key in found])
 
     async def content_key(
@@ -234,6 +245,15 @@ class Tickets:
         """Tell whether a repeated submission is the one that made this copy."""
         row, key = await self._opened(uow, ticket.authority, ticket.number)
         return hmac.compare_digest(key.fingerprint(identity), row.fingerprint)
+
+    async def find_key(
+        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
+    ) -> ContentKey | None:
+        """Return the key of a copy's texts; None without a copy, or once the key is destroyed."""
+        row = await uow.get(CONTENTS, authority, number)
+        if row is None or not row.wrapped_key:
+            return None
+        return self._vault.open(_place(authority, number), row.wrapped_key)
 
     async def _opened(
         self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.database.table import HORIZON, Json, Query, RowsOf, Table, load_queries
+from gateway.database.table import HORIZON, Group, Json, Query, RowsOf, Table, load_queries
 from gateway.kernel.codes import TicketState
 from gateway.kernel.time import Instant
 from gateway.tickets.model import FINAL, STANDING
@@ -148,33 +148,6 @@ Given = Mapping[str, Any]
 _CALM = FINAL | {TicketState.RESOLVED}
 
 
-def _by_external_id(rows: RowsOf, given: Given) -> Iterable[TicketKey]:
-    names = ("authority", "platform", "external_id")
-    return [
-        TicketKey(row.authority, row.number)
-        for row in rows(TICKETS)
-        if all(getattr(row, name) == given[name] for name in names)
-    ]
-
-
-def _children(rows: RowsOf, given: Given) -> Iterable[TicketKey]:
-    found = [
-        TicketKey(row.authority, row.number)
-        for row in rows(TICKETS)
-        if (row.authority, row.parent) == (given["authority"], given["parent"])
-    ]
-    return sorted(found, key=lambda key: key.number)
-
-
-def _of_ticket(rows: RowsOf, given: Given) -> Iterable[AssignmentRow]:
-    found = [
-        row
-        for row in rows(ASSIGNMENTS)
-        if (row.authority, row.ticket) == (given["authority"], given["ticket"])
-    ]
-    return sorted(found, key=lambda row: row.number)
-
-
 def _sees(rows: RowsOf, row: TicketRow, platform: str | None) -> bool:
     return platform in (None, row.platform) or _has_unit(rows, row, platform=platform)
 
@@ -277,9 +250,9 @@ def _query(name: str, row: type[Any], twin: Callable[[RowsOf, Given], Iterable[A
     return Query(name, row, _SQL[name], twin)
 
 
-BY_EXTERNAL_ID: Query[TicketKey] = _query("ticket_by_external_id", TicketKey, _by_external_id)
-CHILDREN_OF: Query[TicketKey] = _query("children_of_ticket", TicketKey, _children)
-ASSIGNMENTS_OF: Query[AssignmentRow] = _query("assignments_of_ticket", AssignmentRow, _of_ticket)
+BY_EXTERNAL_ID = Group(TICKETS, ("authority", "platform", "external_id"))
+CHILDREN_OF = Group(TICKETS, ("authority", "parent"))
+ASSIGNMENTS_OF = Group(ASSIGNMENTS, ("authority", "ticket"))
 VISIBLE: Query[TicketKey] = _query("ticket_is_visible", TicketKey, _visible)
 NEWEST: Query[TicketKey] = _query("tickets_newest", TicketKey, _newest)
 EVENTS_OF: Query[EventRow] = _query("events_of_ticket", EventRow, _events_of)

@@ -148,6 +148,10 @@ class Certificate:
             return False
         return True
 
+    def is_of_key(self, key: PrivateKey) -> bool:
+        """Tell whether `key` is the private half of the key in this certificate."""
+        return self.handle.public_key() == key.handle.public_key()
+
     def is_valid_at(self, now: Instant) -> bool:
         """Tell whether `now` lies within the validity."""
         return self.valid_from <= now <= self.valid_to

@@ -4,7 +4,7 @@
 
 The list is a local file like the CA certificate beside it and is trusted for the same reason: who
 can write it can also replace the CA. Each list speaks for its own CA only, so no
-authority can lock out another's people. A node reads it at start and on reload.
+authority can lock out another's people. A node reads it whenever it changes.
 """
 
 from __future__ import annotations

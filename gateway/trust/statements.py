@@ -4,6 +4,10 @@ What is signed is `pae(payload type, payload)`, so bytes signed as a statement n
 receipt or a roster. Ed25519 is deterministic: the same key and bytes give the same 64 bytes, so
 a resend is identical.
 
+What was verified or signed in this process is not verified again: the same key, type, bytes and
+signature give the same answer, and a statement is seen several times (alone, attached to what
+follows, by two authorities of one node). Only good signatures are remembered, by digest.
+
 A caller verifies first and parses afterwards, and never serialises again to verify. `verify` says
 only that the key made the signature. The caller must still check that the roster lists the key
 for the issuer, for this kind and at the instant of receipt (`roster.Roster.verification_key`,
@@ -29,6 +33,8 @@ ROSTER_PAYLOAD_TYPE = "application/vnd.lubiao.roster.v1+protobuf"
 DIGEST_BYTES = 32
 NO_RECORD = bytes(DIGEST_BYTES)  # stands for "none" in a record, so that every part has one size
 _RECORD_LABEL = b"lubiao/custody/1"
+VERIFIED_MAX = 10_000  # some 2 MB: the statements of the last minutes
+_verified: dict[tuple[bytes, bytes, bytes], None] = {}
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -45,7 +51,10 @@ def sign(key: PrivateKey, payload: bytes, *, payload_type: str = STATEMENT_PAYLO
     """
     if not isinstance(key.handle, Ed25519PrivateKey):
         raise _wrong_purpose(key.purpose)
-    return key.handle.sign(pae(payload_type, payload))
+    encoded = pae(payload_type, payload)
+    signature = key.handle.sign(encoded)
+    _remember((key.public.raw, signature, digest(encoded)))
+    return signature
 
 
 def verify(
@@ -71,13 +80,24 @@ def verify(
     """
     if public_key.purpose is not Purpose.STATEMENT:
         raise _wrong_purpose(public_key.purpose)
+    encoded = pae(payload_type, payload)
+    known = (public_key.raw, signature, digest(encoded))
+    if known in _verified:
+        return
     try:
-        statement_handle(public_key.raw).verify(signature, pae(payload_type, payload))
+        statement_handle(public_key.raw).verify(signature, encoded)
     except (InvalidSignature, ValueError) as error:
         raise SignatureInvalid(
             signer=signer or public_key.key_id,
             got=f"{len(payload)} bytes of {payload_type} under key {public_key.key_id}",
         ) from error
+    _remember(known)
+
+
+def _remember(known: tuple[bytes, bytes, bytes]) -> None:
+    if len(_verified) >= VERIFIED_MAX:
+        del _verified[next(iter(_verified))]  # the oldest
+    _verified[known] = None
 
 
 def digest(payload: bytes) -> bytes:

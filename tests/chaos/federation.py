@@ -190,6 +190,19 @@ class Chaos:
             assert taken < seconds, f"after {seconds:.0f} s: {work[:6]}"
             await asyncio.sleep(POLL_SECONDS)
 
+    async def check_but_waiting_for(self, target: str, *, within: float) -> None:
+        """Fail unless everything holds although statements wait for one node that is down."""
+        began = time.monotonic()
+        while True:
+            state = await self.state()
+            for node in self.running:
+                state.waiting[node] -= await self.waiting(node, target)
+            found = reconcile.faults(state, self.acknowledged)
+            if not found:
+                return
+            assert time.monotonic() - began < within, found[:10]
+            await asyncio.sleep(POLL_SECONDS)
+
     async def check(self) -> None:
         """Fail unless everything holds (`reconcile.faults`)."""
         found = reconcile.faults(await self.state(), self.acknowledged)

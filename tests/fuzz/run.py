@@ -23,7 +23,6 @@ from pathlib import Path
 from tests.fuzz.targets import TARGETS, Target
 
 FOUND = Path(__file__).with_name("found")
-INPUT_BYTES_MAX = 4096
 ITEM_SECONDS_MAX = 10  # one input; longer is a finding: a peer could hold a node with it
 MEMORY_MIB_MAX = 1500
 SPARE_SECONDS = 60.0  # to start, to write down a finding
@@ -82,7 +81,7 @@ def _fuzz(target: Target, seconds: float) -> Result:
             *(sys.executable, "-m", "tests.fuzz.process", target.name, str(corpus)),
             f"-max_total_time={max(int(seconds), 1)}",
             f"-artifact_prefix={findings}/",
-            f"-max_len={INPUT_BYTES_MAX}",
+            f"-max_len={target.bytes_max}",
             f"-timeout={ITEM_SECONDS_MAX}",
             f"-rss_limit_mb={MEMORY_MIB_MAX}",
             "-print_final_stats=1",

@@ -11,6 +11,9 @@ Seeds are real bytes of a told story, so that a fuzzer begins inside of the form
     roster        what a directory sends
     report        what a province reports to the hub
     certificate   what a caller shows
+    evidence      a file of evidence, as it is and sealed by its authority, handed to the verifier
+    returned      a validly signed statement that a peer returns to a node which recovers
+    heads         the entries of a ledger that a peer shows
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,8 +31,14 @@ from google.protobuf.message import DecodeError
 
 from gateway.aggregates.codec import report_from_bytes, report_to_bytes
 from gateway.aggregates.model import Cell, DayReport
+from gateway.audit.service import AuditLog
 from gateway.custody import codec, letter_codec, store
+from gateway.custody.confirming import confirm
+from gateway.custody.heads import entry_of, entry_to_pb
+from gateway.custody.recovery import ATTEMPTS_MAX, QUIET
+from gateway.custody.sealer import LedgerSealer
 from gateway.delivery.codec import (
+    digest_to_pb,
     receipt_from_bytes,
     signed_to_pb,
     statement_from_bytes,
@@ -37,17 +47,24 @@ from gateway.delivery.codec import (
 from gateway.delivery.model import SignedBytes, Statement
 from gateway.delivery.store import INBOX
 from gateway.dispatch.codec import citizen_from_identity
+from gateway.evidence.dossier_codec import read_evidence, seal_bytes
+from gateway.evidence.export import Exporter, Wanted
+from gateway.evidence.sealed import EVIDENCE_PAYLOAD_TYPE
+from gateway.evidence.verify import NamedFile, verify_files
 from gateway.kernel.errors import LubiaoError
-from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch
+from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, NodeId, TicketNumber
 from gateway.kernel.time import SystemClock
 from gateway.tickets.attachment_codec import files_of
 from gateway.tickets.codec import told_from_bytes
 from gateway.tickets.life_codec import refused_acts_from_block
 from gateway.trust.certificates import Certificate, CertificateAuthority
 from gateway.trust.codec import roster_from_bytes, roster_to_bytes, signed_roster_from_bytes
-from gateway.trust.statements import sign
+from gateway.trust.principal import Principal, PrincipalKind
+from gateway.trust.statements import digest, sign
 from hotline.custody.v1 import custody_pb2
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from hotline.type.v1 import statement_pb2 as type_pb
+from tests.simulation import backups
 from tests.simulation.stage import Stage
 
 SOURCE, TARGET = AuthorityCode("120000"), AuthorityCode("130000")
@@ -63,6 +80,7 @@ class Target:
     name: str
     read: Callable[[bytes], None]
     seeds: Callable[[], list[bytes]]
+    bytes_max: int = 4096  # of an input
 
 
 def body(data: bytes) -> None:
@@ -135,6 +153,36 @@ def statement(data: bytes) -> None:
         _theatre().say(KINDS[data[0] % len(KINDS)], data[1], data[2:])
 
 
+def evidence(data: bytes) -> None:
+    """Verify a file of evidence, and once more with a seal that its authority set on it."""
+    known = _story().roster
+    verify_files([NamedFile("as it is", data)], (known,))
+    key = _story().node_of(SOURCE).keys.signing_key(SOURCE)
+    signature = sign(key, digest(data), payload_type=EVIDENCE_PAYLOAD_TYPE)
+    seal = seal_bytes(digest(data), key_id=key.key_id, signature=signature)
+    verify_files([NamedFile("sealed", data + seal)], (known,))
+
+
+def returned(data: bytes) -> None:
+    """Return a statement to a node that recovers; two bytes choose kind and place, as above.
+
+    The second byte: its low bit chooses whether the restored authority signed it itself, the next
+    whether content is beside it, the next four the epoch.
+    """
+    if len(data) > 1:
+        _ruin().say(KINDS[data[0] % len(KINDS)], data[1], data[2:])
+
+
+def heads(data: bytes) -> None:
+    """Show entries to a node that asks for the head of an authority that it knows."""
+    message = peer_pb.ExchangeHeadsResponse()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return  # gRPC itself refuses it
+    _watch().show(message)
+
+
 class _Theatre:
     """A stage with a ticket that 天津 has offered to 河北, told anew every now and then."""
 
@@ -202,6 +250,134 @@ class _Theatre:
 @cache
 def _theatre() -> _Theatre:
     return _Theatre()
+
+
+@dataclass(slots=True)
+class _Liar:
+    """Answers everything that a node asks of its peers with the same bytes."""
+
+    page: peer_pb.ReturnStatementsResponse
+    shown: peer_pb.ExchangeHeadsResponse
+
+    async def return_statements(
+        self, _node: NodeId, _request: peer_pb.ReturnStatementsRequest
+    ) -> peer_pb.ReturnStatementsResponse:
+        return self.page
+
+    async def exchange_heads(
+        self, _node: NodeId, _request: peer_pb.ExchangeHeadsRequest
+    ) -> peer_pb.ExchangeHeadsResponse:
+        return self.shown
+
+
+class _Ruin:
+    """河北 restored from a backup without the ticket that it took, anew for every statement."""
+
+    def __init__(self) -> None:
+        """Tell the story and keep both disks."""
+        self._loop = asyncio.new_event_loop()
+        self._loop.run_until_complete(self._tell())
+
+    def say(self, kind: str, choice: int, raw: bytes) -> None:
+        """Sign a statement and let every peer return it; the node comes to serve."""
+        self._loop.run_until_complete(self._say(kind, choice, raw))
+
+    async def _tell(self) -> None:
+        self.stage = stage = Stage()
+        self.node = stage.node_of(TARGET)
+        self.empty = self.node.database.snapshot()
+        self.ticket = await stage.create(SOURCE)
+        await stage.hand_over(SOURCE, self.ticket, TARGET)
+
+    async def _say(self, kind: str, choice: int, raw: bytes) -> None:
+        stage, node = self.stage, self.node
+        node.recovery.incarnation = 1
+        await backups.restore(node, self.empty)
+        issuer = TARGET if choice & 1 else SOURCE
+        said = Statement(
+            statement_id=stage.ids.uuid7(stage.clock.now()),
+            kind=kind,
+            issuer=issuer,
+            audience=(SOURCE if choice & 1 else TARGET,),
+            ticket=self.ticket,
+            scope=NATION,
+            chain=1,
+            epoch=Epoch(choice >> 2 & 1, choice >> 3 & 3),
+            previous_digest=b"",
+            issued=stage.clock.now(),
+            protocol_version=1,
+            body=raw,
+        )
+        octets = statement_to_bytes(said)
+        signing = stage.node_of(issuer).keys.signing_key(issuer)
+        page = peer_pb.ReturnStatementsResponse(
+            statements=[
+                signed_to_pb(SignedBytes(octets, signing.key_id, sign(signing, octets))),
+                *(signed_to_pb(self._signed(row)) for row in stage.said(SOURCE, "Offer")),
+            ]
+        )
+        if choice & 2:
+            block = type_pb.Block(kind="case_block", ciphertext=raw[:64], suite="x", key_id="x")
+            page.blocks.add(statement_digest=digest_to_pb(digest(octets)), block=block)
+        run = backups.run_of(node)
+        run._transport = _Liar(page, peer_pb.ExchangeHeadsResponse())
+        await run.step()
+        stage.clock.advance(QUIET)
+        await run.step()
+        async with node.database.unit() as uow:
+            await confirm(uow, node.id, by="测试员", now=stage.clock.now())
+        for _ in range(ATTEMPTS_MAX + 2):
+            if await run.step():
+                return
+        raise AssertionError("the node never serves")
+
+    @staticmethod
+    def _signed(row: store.StatementRow) -> SignedBytes:
+        return SignedBytes(row.statement, row.key_id, row.signature)
+
+
+@cache
+def _ruin() -> _Ruin:
+    return _Ruin()
+
+
+class _Watch:
+    """河北 asks about 天津, of whose ledger it knows the first entry."""
+
+    def __init__(self) -> None:
+        """Seal some entries, and let the first be known."""
+        self._loop = asyncio.new_event_loop()
+        self._loop.run_until_complete(self._tell())
+
+    async def _tell(self) -> None:
+        self.stage = stage = Stage()
+        node = stage.node_of(SOURCE)
+        self.entries: list[peer_pb.LedgerEntry] = []
+        for _ in range(3):
+            await stage.create(SOURCE)
+            stage.clock.advance(timedelta(seconds=10))
+            async with node.database.unit() as uow:
+                entry = await node.sealer.seal(uow, SOURCE, now=stage.clock.now())
+            assert entry is not None
+            self.entries.append(entry_to_pb(entry_of(entry)))
+        self.keeper = backups.keeper_of(stage.node_of(TARGET))
+        self._ask(peer_pb.ExchangeHeadsResponse(entries=self.entries[:1], incarnation=1))
+        await self.keeper.ask(SOURCE, node.id)
+        self.known = stage.node_of(TARGET).database.snapshot()
+
+    def show(self, message: peer_pb.ExchangeHeadsResponse) -> None:
+        """Answer with a message."""
+        self.stage.node_of(TARGET).database.restore(self.known)
+        self._ask(message)
+        self._loop.run_until_complete(self.keeper.ask(SOURCE, self.stage.node_of(SOURCE).id))
+
+    def _ask(self, message: peer_pb.ExchangeHeadsResponse) -> None:
+        self.keeper._transport = _Liar(peer_pb.ReturnStatementsResponse(), message)
+
+
+@cache
+def _watch() -> _Watch:
+    return _Watch()
 
 
 # --- seeds ----------------------------------------------------------------------------------
@@ -304,6 +480,45 @@ def _certificate_seeds() -> list[bytes]:
         return [ca.certificate.pem, issued.certificate_pem]
 
 
+@cache
+def _evidence_seeds() -> list[bytes]:
+    stage = _story()
+    node = stage.node_of(SOURCE)
+    exporter = Exporter(
+        database=node.database,
+        keys=node.keys,
+        signed_roster=lambda: b"",
+        sealer=LedgerSealer(keys=node.keys),
+        audit=AuditLog(),
+        clock=node.clock,
+    )
+    auditor = Principal(SOURCE, PrincipalKind.AUDITOR, "audit-1")
+
+    async def export(ticket: TicketNumber) -> bytes:
+        parts = exporter.export(auditor, Wanted(ticket=ticket))
+        return b"".join([part async for part in parts])
+
+    rows = node.database.rows(store.CUSTODY_ROWS)
+    tickets = sorted({TicketNumber(row.ticket) for row in rows if row.authority == SOURCE})
+    files = [asyncio.run(export(ticket)) for ticket in tickets]
+    seals = [read_evidence(raw).seal for raw in files]
+    bare = [
+        raw[: -len(seal_bytes(seal.digest, key_id=seal.key_id, signature=seal.signature))]
+        for raw, seal in zip(files, seals, strict=True)
+    ]
+    return [*files, *bare]
+
+
+def _heads_seeds() -> list[bytes]:
+    entries = _watch().entries
+    return [
+        peer_pb.ExchangeHeadsResponse(
+            entries=entries[first:last], incarnation=life
+        ).SerializeToString()
+        for first, last, life in ((0, 3, 1), (0, 1, 1), (0, 2, 2))
+    ]
+
+
 TARGETS = (
     Target("statement", statement, _statement_seeds),
     Target("body", body, _body_seeds),
@@ -313,4 +528,7 @@ TARGETS = (
     Target("roster", roster, _roster_seeds),
     Target("report", report, _report_seeds),
     Target("certificate", certificate, _certificate_seeds),
+    Target("evidence", evidence, _evidence_seeds, bytes_max=32_768),
+    Target("returned", returned, _statement_seeds),
+    Target("heads", heads, _heads_seeds),
 )

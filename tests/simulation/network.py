@@ -1,18 +1,24 @@
-"""The network of the simulation: a batch may be lost, repeated, delayed, or answered in vain.
+"""The network of the simulation: what may happen to a batch of envelopes, and to its answer.
 
-A *held* batch is one whose sender saw a failure although it is still on its way: it arrives at
-any later step, after newer ones, any number of times. That is delay, reordering and duplication.
+A *held* batch is one whose sender saw a failure although it is still on its way: it arrives at any
+later step, after newer ones, any number of times. That is delay, reordering and duplication. A
+*clogged* link swallows batches, and gives all of them when it is cleared. A *cut* link is one-way:
+an asymmetric partition; a *flapping* one lets every other batch pass. A link may also answer for
+the peer: a forged receipt must not count as one.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.delivery import codec
 from gateway.delivery.codec import receipt_from_bytes
 from gateway.delivery.model import Outcome
 from gateway.kernel.errors import PeerUnreachable
 from gateway.kernel.ids import NodeId
+from gateway.trust.statements import RECEIPT_PAYLOAD_TYPE, sign
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
 
 if TYPE_CHECKING:
@@ -24,6 +30,8 @@ class Crashed(BaseException):  # nothing in the product may catch it
 
 
 HELD_MAX = 60  # an old batch is lost for good when the network is full
+SEEN_MAX = 40  # what somebody who listens on the network may repeat
+NEWER_FIELD = b"\xfa\x7f\x05newer"  # field 2047 of a message: a later version may have one
 
 
 @dataclass(slots=True)
@@ -35,13 +43,21 @@ class Rates:
     held: float = 0.2
     repeated: float = 0.1
     shuffled: float = 0.3
+    forged: float = 0.03
 
 
-@dataclass(slots=True)
-class _Batch:
+QUIET = Rates(lost=0, unanswered=0, held=0, repeated=0, shuffled=0, forged=0)
+
+Link = tuple[NodeId, NodeId]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Envelopes on their way."""
+
     source: NodeId
     target: NodeId
-    envelopes: list[bytes] = field(repr=False)
+    envelopes: tuple[bytes, ...] = field(repr=False)
 
 
 class Network:
@@ -50,8 +66,11 @@ class Network:
     def __init__(self, world: World) -> None:
         self._world = world
         self.rates = Rates()
-        self.held: list[_Batch] = []
-        self.cut: set[tuple[NodeId, NodeId]] = set()
+        self.held: list[Batch] = []
+        self.cut: set[Link] = set()
+        self.flapping: dict[Link, int] = {}
+        self.clogged: dict[Link, list[Batch]] = {}
+        self.seen: deque[Batch] = deque(maxlen=SEEN_MAX)
 
     def from_node(self, source: NodeId) -> _Side:
         """Return the transport that a node sends with."""
@@ -59,31 +78,59 @@ class Network:
 
     def heal(self) -> None:
         """Stop all faults; what is still held stays, and may arrive late."""
-        self.rates = Rates(lost=0, unanswered=0, held=0, repeated=0, shuffled=0)
+        self.rates = QUIET
         self.cut.clear()
+        self.flapping.clear()
+        for batches in self.clogged.values():
+            self.held += batches
+        self.clogged.clear()
 
     async def deliver(self, source: NodeId, target: NodeId, envelopes: list[bytes]) -> list[bytes]:
         """Carry one batch, or not."""
-        world, rng = self._world, self._world.rng
-        if (source, target) in self.cut or rng.random() < self.rates.lost:
-            world.faults["lost"] += 1
-            raise PeerUnreachable(peer=target, got="lost")
-        if rng.random() < self.rates.held:
-            world.faults["held"] += 1
-            self.held.append(_Batch(source, target, list(envelopes)))
-            del self.held[:-HELD_MAX]
-            raise PeerUnreachable(peer=target, got="held")
-        receipts = await self.arrive(_Batch(source, target, envelopes))
-        if rng.random() < self.rates.repeated:
-            world.faults["repeated"] += 1
-            again = await self.arrive(_Batch(source, target, envelopes))
+        world = self._world
+        sender = world.nodes[source]
+        batch = Batch(source, target, tuple(envelopes))
+        sender.reach("before_send")
+        self._may_pass(batch)
+        self.seen.append(batch)
+        receipts = await self.arrive(batch)
+        if world.rng.random() < self.rates.repeated:
+            world.fault("repeated")
+            again = await self.arrive(batch)
             for first, second in zip(receipts, again, strict=True):
-                is_same = first == second or _is_deferred(first)
+                is_same = first == second or _is_deferred(first) or _is_deferred(second)
                 assert is_same, "a repeat is answered with the stored bytes"
-        if rng.random() < self.rates.unanswered:
-            world.faults["unanswered"] += 1
+        sender.reach("after_send")
+        if world.rng.random() < self.rates.unanswered:
+            world.fault("unanswered")
             raise PeerUnreachable(peer=target, got="answer lost")
+        if world.rng.random() < self.rates.forged:
+            world.fault("forged receipt")
+            return [self._forged(batch, raw) for raw in receipts]
         return receipts
+
+    def _may_pass(self, batch: Batch) -> None:
+        world, rng, link = self._world, self._world.rng, (batch.source, batch.target)
+        if link in self.cut:
+            world.fault("cut off")
+            raise PeerUnreachable(peer=batch.target, got="cut")
+        if link in self.flapping:
+            self.flapping[link] += 1
+            if self.flapping[link] % 2:
+                world.fault("flapped")
+                raise PeerUnreachable(peer=batch.target, got="flapping")
+        if link in self.clogged:
+            world.fault("clogged")
+            self.clogged[link].append(batch)
+            raise PeerUnreachable(peer=batch.target, got="clogged")
+        if rng.random() < self.rates.lost:
+            world.fault("lost")
+            raise PeerUnreachable(peer=batch.target, got="lost")
+        if rng.random() < self.rates.held:
+            world.fault("held")
+            self.held.append(batch)
+            del self.held[:-HELD_MAX]
+            raise PeerUnreachable(peer=batch.target, got="held")
 
     async def arrive_late(self) -> bool:
         """Let one held batch arrive; it may stay to arrive again."""
@@ -94,26 +141,71 @@ class Network:
         batch = self.held[index]
         if world.rng.random() < 0.7:
             del self.held[index]
-        world.faults["late"] += 1
+        world.fault("late")
         await self.arrive(batch)
         return True
 
-    async def arrive(self, batch: _Batch) -> list[bytes]:
+    async def clear(self, link: Link) -> None:
+        """Give everything that a clogged link swallowed, in its order."""
+        for batch in self.clogged.pop(link, []):
+            self._world.fault("unclogged")
+            try:
+                await self.arrive(batch)
+            except PeerUnreachable:  # the target died of it; the rest still comes
+                continue
+
+    async def arrive(self, batch: Batch) -> list[bytes]:
         """Hand the envelopes of a batch to their node, perhaps out of order."""
         world, node = self._world, self._world.nodes[batch.target]
         order = list(range(len(batch.envelopes)))
-        if world.rng.random() < self.rates.shuffled:
-            world.faults["shuffled"] += 1
+        if len(order) > 1 and world.rng.random() < self.rates.shuffled:
+            world.fault("shuffled")
             world.rng.shuffle(order)
+        is_newer = batch.source in world.newer
         receipts: dict[int, bytes] = {}
         try:
             for index in order:
-                envelope = peer_pb.Envelope.FromString(batch.envelopes[index])
+                raw = batch.envelopes[index]
+                if is_newer:
+                    world.fault("unknown field")
+                    raw += NEWER_FIELD
+                envelope = peer_pb.Envelope.FromString(raw)
                 receipts[index] = await node.inbox.take(envelope, peer=batch.source)
-        except Crashed:
+                node.reach("before_receipt")
+        except Crashed as crash:
+            world.note(f"{crash} dies")
             node.start()
             raise PeerUnreachable(peer=batch.target, got="crashed") from None
         return [receipts[index] for index in range(len(batch.envelopes))]
+
+    def _forged(self, batch: Batch, raw: bytes) -> bytes:
+        """Answer in the name of the peer with what it never said."""
+        world, rng = self._world, self._world.rng
+        if not raw:
+            return raw
+        signed = peer_pb.SignedReceipt.FromString(raw)
+        issuer, _ = receipt_from_bytes(signed.receipt)
+        liar = rng.choice([code for code in world.authorities if code != issuer])
+        how = rng.randrange(4)
+        if how == 0:  # another statement's receipt
+            said = codec.receipt_to_bytes(
+                issuer=issuer,
+                statement_digest=bytes(32),
+                now=world.clock.now(),
+                error=None,
+                deferred=False,
+            )
+            key = world.node_of(issuer).keys.signing_key(issuer)
+            signature = sign(key, said, payload_type=RECEIPT_PAYLOAD_TYPE)
+        elif how == 1:  # the right words, signed by somebody else
+            said, key = signed.receipt, world.node_of(liar).keys.signing_key(liar)
+            signature = sign(key, said, payload_type=RECEIPT_PAYLOAD_TYPE)
+        elif how == 2:  # signed as a statement, not as a receipt
+            said, key = signed.receipt, world.node_of(issuer).keys.signing_key(issuer)
+            signature = sign(key, said)
+        else:
+            return rng.randbytes(len(raw))
+        return codec.signed_receipt_to_bytes(said, key_id=key.key_id, signature=signature)
 
 
 def _is_deferred(raw: bytes) -> bool:

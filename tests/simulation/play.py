@@ -1,274 +1,214 @@
 """One run: a seed draws what people decide and what breaks; then everything heals and settles.
 
-The first phase is for safety: after every step all `S` and `C` properties must hold. The second
+The first phase is for safety: after every commit all `S` and `C` properties must hold. The second
 heals the network, decides what is open and lets every window end; then `L` properties must hold.
-A run is deterministic up to the bytes of sealed blocks, whose entropy is the operating system's.
+
+**Decisions.** What happens is a list of decisions, each a verb with a random stream of its own. So
+a run can be played again without some of them and the others stay as they were: that is how a
+failing run is shrunk (`shrink.py`). A run is deterministic up to the bytes of sealed blocks, whose
+entropy is the operating system's.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from inspect import isawaitable
 
-from gateway.custody import chains, store
-from gateway.custody.model import Holding, OfferReason
-from gateway.custody.rows import chain_of, invitation_of
-from gateway.kernel.codes import RulingKind
+from gateway.custody import store
+from gateway.custody.model import Holding
+from gateway.custody.rows import chain_of
+from gateway.database.memory import Snapshot
+from gateway.delivery.store import OUTBOX
 from gateway.kernel.errors import InvariantViolated, LubiaoError
-from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
+from tests.simulation import backups, memo
+from tests.simulation.adversary import Adversary, Taken
 from tests.simulation.checkers import Checkers, Violation
+from tests.simulation.faults import SKEW_MAX, Faults
 from tests.simulation.network import Crashed
+from tests.simulation.people import WINDOW, People
 from tests.simulation.world import Defect, Node, World
 
-STEPS = 160
-RULINGS = (RulingKind.UPHOLD, RulingKind.REASSIGN, RulingKind.INTERIM, RulingKind.DEFAULT)
-TICKETS_MAX = 4
+STEPS = 2000  # protocol steps before everything heals
 QUIET_ROUNDS_MAX = 400
-WINDOW = timedelta(hours=2)
-SKEW_MAX = 120  # minutes; far more than any node's clock may be wrong
+LOG_MAX = 60
+NUMBERS_PER_DECISION = 4  # none gives away more numbers, so none moves those of a later one
+
+Verb = Callable[[], Awaitable[object] | object]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing that happens; `index` names its random stream."""
+
+    index: int
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.index}:{self.verb}"
 
 
 class Play:
-    """Plays one seed."""
+    """Plays one seed, or what is left of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self, seed: int, schedule: Sequence[Decision] | None = None, *, restores: bool = False
+    ) -> None:
+        memo.forget()
         self.world = World(seed)
+        self.schedule: list[Decision] = []  # what was decided so far
+        self._given = schedule
+        self._weights = _weights(seed, restores=restores)
+        self._choices = random.Random(f"{seed}/choices")
         for node in self.world.nodes.values():
-            node.clock.skew = timedelta(minutes=self.world.rng.randint(-SKEW_MAX, SKEW_MAX))
+            seconds = self.world.rng.randint(-SKEW_MAX, SKEW_MAX)
+            node.clock.skew = timedelta(seconds=seconds)
         self.checkers = Checkers(self.world)
+        self._broken: Violation | None = None
+        self.world.on_commit = self._look
+        self.people = People(self.world)
+        self.faults = Faults(self.world)
+        self.adversary = Adversary(self.world)
+        self._backups: dict[NodeId, Snapshot] = {}
+        self._verbs: dict[str, Verb] = {
+            "create": self.people.create,
+            "split": self.people.split,
+            "merge": self.people.merge,
+            "offer": self.people.offer,
+            "decide": self.people.decide,
+            "revoke": self.people.revoke,
+            "act": self.people.act,
+            "care": self.people.care,
+            "file": self.people.file,
+            "rule": self.people.rule,
+            "assume": self.people.assume,
+            "seal": self.people.seal,
+            "send": self._send,
+            "late": self.faults.late,
+            "advance": self._advance,
+            "arm": self.faults.arm,
+            "restart": self.faults.restart,
+            "cut": self.faults.cut,
+            "isolate": self.faults.isolate,
+            "flap": self.faults.flap,
+            "clog": self.faults.clog,
+            "set_clock": self.faults.set_clock,
+            "rotate": self.faults.rotate,
+            "revoke_peer": self.faults.revoke,
+            "refresh": self.faults.refresh,
+            "version": self.faults.version,
+            "attack": self.adversary.attack,
+            "back_up": self._back_up,
+            "restore": self._restore,
+        }
 
     async def run(self, steps: int = STEPS) -> dict[str, int]:
         """Play the run and return how often each fault fired.
+
+        Args:
+            steps: protocol steps to take before everything heals; a given schedule has its own end.
 
         Raises:
             Violation: a property does not hold; its text ends with the log of the run.
         """
         try:
-            for _ in range(steps):
-                await self._step()
-                self.checkers.check()
+            if self._given is None:
+                while self.world.taken < steps:
+                    await self._take(Decision(len(self.schedule), self._choose()))
+            for decision in self._given or ():
+                await self._take(decision)
+            self._stream("settling")
             await self._settle()
+            self._check()
             self.checkers.check_settled()
         except LubiaoError as error:
-            raise Violation("L0", f"settling is refused: {error}") from error
+            raise self._told("L0", f"settling is refused: {error}") from error
         except Defect as defect:
-            raise Violation("ASSERTION", str(defect)) from defect
+            raise self._told("ASSERTION", str(defect)) from defect
+        except Taken as taken:
+            raise self._told("HOSTILE", str(taken)) from taken
         except Violation as violation:
-            log = "\n".join(self.world.log[-60:])
-            raise Violation(violation.name, f"{violation}\n{log}") from None
+            raise self._told(violation.name, str(violation)) from None
+        except AssertionError as error:
+            raise self._told("ASSERTION", str(error)) from error
         return self.world.faults
 
-    # --- one step -----------------------------------------------------------------------------
+    def _look(self) -> None:
+        """Check after a commit; inside a unit nobody would let the violation through."""
+        if self._broken is None:
+            try:
+                self.checkers.check()
+            except Violation as violation:
+                self._broken = violation
 
-    async def _step(self) -> None:
-        world, rng = self.world, self.world.rng
-        verbs = [
-            (self._create, 2 if len(world.tickets) < TICKETS_MAX else 0),
-            (self._offer, 6),
-            (self._decide, 6),
-            (self._revoke, 2),
-            (self._act, 4),
-            (self._file, 2),
-            (self._rule, 2),
-            (self._assume, 1),
-            (self._send, 16),
-            (self._late, 4),
-            (self._crash, 2),
-            (self._advance, 1),
-            (self._cut, 1),
-            (self._rotate, 1),
-            (self._refresh, 2),
-        ]
-        [verb] = rng.choices([verb for verb, _ in verbs], [weight for _, weight in verbs])
-        node = rng.choice(list(world.nodes.values()))
-        if rng.random() < 0.05:  # this step may be this process's last one
-            node.crash_at = (rng.choice(["before_commit", "after_commit"]), rng.randint(1, 3))
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        self.checkers.check()
+
+    def _told(self, name: str, text: str) -> Violation:
+        said = text.removeprefix(f"{name}: ")
+        return Violation(name, "\n".join([said, *self.world.log[-LOG_MAX:]]))
+
+    # --- one decision -------------------------------------------------------------------------
+
+    def _choose(self) -> str:
+        weights = dict(self._weights)
+        if not self.people.wants_more():
+            weights["create"] = 0
+        [verb] = self._choices.choices(list(weights), list(weights.values()))
+        return verb
+
+    def _stream(self, name: str) -> None:
+        self.world.rng = random.Random(f"{self.world.seed}/{name}")
+        self.people.salt = name
+
+    async def _take(self, decision: Decision) -> None:
+        self.schedule.append(decision)
+        world = self.world
+        self._stream(str(decision.index))
+        world.number_from(decision.index * NUMBERS_PER_DECISION)
         try:
-            await verb()
+            result = self._verbs[decision.verb]()
+            if isawaitable(result):
+                await result
         except Crashed as crash:
-            self._note(f"crashed {crash}")
+            world.note(f"{crash} dies")
             world.nodes[crash.args[0]].start()
         except InvariantViolated as error:
             raise Violation("ASSERTION", f"the product stopped itself: {error}") from error
         except LubiaoError as error:
-            self._note(f"refused {verb.__name__} {error.reason}")
-
-    async def _create(self) -> None:
-        authority = self.world.rng.choice(self.world.authorities)
-        node = self.world.node_of(authority)
-        ticket = await node.create(authority)
-        self.world.tickets.append(ticket)
-        self._note(f"create {ticket} at {authority}")
-
-    async def _offer(self) -> None:
-        world = self.world
-        place = self._some_ticket()
-        if place is None:
-            return
-        authority, ticket = place
-        target, reason = self._some_target(authority)
-        node = world.node_of(authority)
-        now = node.clock.now()
-        self._note(f"offer {ticket[-6:]} {authority} -> {target} {reason.name}")
-        async with node.database.unit() as uow:
-            await uow.lock(f"ticket/{ticket}")
-            await node.custody.offer(
-                uow,
-                authority=authority,
-                ticket=ticket,
-                target=target,
-                reason=reason,
-                rule="simulated",
-                trace_digest=b"",
-                window_end=now + WINDOW,
-                now=now,
-            )
-
-    async def _decide(self, *, always_accept: bool = False) -> None:
-        world, rng = self.world, self.world.rng
-        rows = [
-            (node, row)
-            for node in world.nodes.values()
-            for row in node.database.rows(store.INVITATIONS)
-        ]
-        if not rows:
-            return
-        node, row = rng.choice(rows)
-        key, now = invitation_of(row).key, node.clock.now()
-        accepts = always_accept or rng.random() < 0.65
-        self._note(f"decide {row.ticket[-6:]} {key.authority} {'accept' if accepts else 'decline'}")
-        async with node.database.unit() as uow:
-            await uow.lock(f"ticket/{key.ticket}")
-            if accepts:
-                events = await node.custody.accept(
-                    uow, authority=key.authority, ticket=key.ticket, now=now, key=key
-                )
-                for event in events:
-                    await node.react(uow, event, now)
-                await node.custody.publish(uow, authority=key.authority, ticket=key.ticket, now=now)
-            else:
-                await node.custody.decline(
-                    uow,
-                    authority=key.authority,
-                    ticket=key.ticket,
-                    reason=1,
-                    clause="simulated clause",
-                    proposed_owner=row.source,
-                    now=now,
-                    key=key,
-                )
-
-    async def _revoke(self) -> None:
-        place = self._some_ticket()
-        if place is None:
-            return
-        authority, ticket = place
-        node = self.world.node_of(authority)
-        now = node.clock.now()
-        self._note(f"revoke {ticket[-6:]} {authority}")
-        async with node.database.unit() as uow:
-            await uow.lock(f"ticket/{ticket}")
-            await node.custody.revoke(uow, authority=authority, ticket=ticket, now=now)
-
-    async def _act(self) -> None:
-        place = self._some_ticket()
-        if place is not None:
-            authority, ticket = place
-            self._note(f"act {ticket[-6:]} {authority}")
-            await self.world.node_of(authority).change(authority, ticket)
-
-    async def _file(self) -> None:
-        place = self._some_ticket()
-        if place is None:
-            return
-        authority, ticket = place
-        node = self.world.node_of(authority)
-        self._note(f"file {ticket[-6:]} {authority}")
-        async with node.database.unit() as uow:
-            await uow.lock(f"ticket/{ticket}")
-            await node.custody.file_case(
-                uow,
-                authority=authority,
-                ticket=ticket,
-                cause="dispute",
-                target=self._some_target(authority)[0],
-                now=node.clock.now(),
-            )
-
-    async def _assume(self) -> None:
-        """Let an authority ask for a ticket that another holds."""
-        rows = [
-            chain_of(row).key
-            for node in self.world.nodes.values()
-            for row in node.database.rows(store.CHAINS)
-            if row.authority != NATION
-        ]
-        if not rows:
-            return
-        key = self.world.rng.choice(rows)
-        node = self.world.node_of(key.authority)
-        self._note(f"assume {key.ticket[-6:]} {key.authority}")
-        async with node.database.unit() as uow:
-            await uow.lock(f"ticket/{key.ticket}")
-            await node.custody.assume(
-                uow, authority=key.authority, ticket=key.ticket, now=node.clock.now()
-            )
-
-    async def _rule(self) -> None:
-        """Let an arbiter decide about any chain that it knows of."""
-        world, rng = self.world, self.world.rng
-        known = [
-            chain
-            for node in world.nodes.values()
-            for row in node.database.rows(store.CHAINS)
-            if (chain := chain_of(row)).key.authority == chain.key.scope and not chain.closed
-        ]
-        if not known:
-            return
-        chain = rng.choice(known)
-        scope, kind = chain.key.scope, rng.choice(RULINGS)
-        inside = [code for code in world.authorities if chains.is_in_scope(code, scope)]
-        target = rng.choice(inside)
-        if kind is RulingKind.UPHOLD and chain.custodian in inside:
-            target = AuthorityCode(str(chain.custodian))
-        mandates = tuple(rng.sample(inside, 1)) if rng.random() < 0.2 else ()
-        self._note(f"rule {chain.key.ticket[-6:]} {scope}-{chain.key.number} {kind.name} {target}")
-        node = world.node_of(scope)
-        async with node.database.unit() as uow:
-            await uow.lock(f"ticket/{chain.key.ticket}")
-            await node.arbiter.rule(
-                uow,
-                scope=scope,
-                ticket=chain.key.ticket,
-                number=chain.key.number,
-                case=chain.case,
-                kind=kind,
-                target=target,
-                offers_allowed=rng.random() < 0.6,
-                mandates=mandates,
-                legal_basis="simulated basis",
-                reasons="",
-                now=node.clock.now(),
-            )
-        world.faults["ruled"] += 1
+            world.step("refused")
+            world.note(f"refused {decision.verb}: {error.reason}")
+        self._check()
 
     async def _send(self) -> None:
-        node = self.world.rng.choice(list(self.world.nodes.values()))
-        await self._send_from(node)
+        await self._send_from(self.world.rng.choice(list(self.world.nodes.values())))
 
     async def _send_from(self, node: Node) -> bool:
-        others = [other for other in self.world.nodes if other != node.id]
+        """Let a node's pump send to everybody for whom something waits."""
+        waiting = {row.node for row in node.database.rows(OUTBOX)}
+        others = [other for other in self.world.nodes if other != node.id and other in waiting]
         self.world.rng.shuffle(others)
-        results = [await node.pump.send_once(other) for other in others]
-        return any(results)
+        return any([await node.pump.send_once(other) for other in others])
 
-    async def _late(self) -> None:
-        await self.world.network.arrive_late()
-
-    async def _crash(self) -> None:
+    def _back_up(self) -> None:
         node = self.world.rng.choice(list(self.world.nodes.values()))
-        self.world.faults["restart"] += 1
-        self._note(f"restart {node.id}")
-        node.start()
+        self._backups[node.id] = node.database.snapshot()
+
+    async def _restore(self) -> None:
+        """Put an older backup in the place of a node's disk; it serves when peers have answered."""
+        if not self._backups or self.world.network.cut:
+            return
+        node = self.world.nodes[self.world.rng.choice(sorted(self._backups))]
+        self.world.fault("restored from a backup")
+        self.world.note(f"restore {node.id}")
+        await backups.restore(node, self._backups.pop(node.id))
+        await backups.recover(node)
+        self.checkers.restored(node.id)
 
     async def _advance(self) -> None:
         self.world.clock.advance(timedelta(minutes=self.world.rng.randint(1, 90)))
@@ -278,58 +218,50 @@ class Play:
         for node in self.world.nodes.values():
             await node.timers.run_due()
 
-    async def _cut(self) -> None:
-        network, rng = self.world.network, self.world.rng
-        if network.cut:
-            network.cut.clear()
-            return
-        names = list(self.world.nodes)
-        source, target = rng.sample(names, 2)
-        network.cut.add((source, target))  # one way: an asymmetric partition
-        self.world.faults["cut"] += 1
-
-    async def _rotate(self) -> None:
-        authority = self.world.rng.choice(self.world.authorities)
-        self.world.rotate(authority)
-        self._note(f"rotate {authority}")
-
-    async def _refresh(self) -> None:
-        self.world.rng.choice(list(self.world.nodes.values())).old_roster = None
-
     # --- settling -----------------------------------------------------------------------------
 
     async def _settle(self) -> None:
-        self.world.network.heal()
-        for node in self.world.nodes.values():
-            node.crash_at = None
-            node.old_roster = None
-        self._note("healed")
+        self.faults.heal()
+        world = self.world
+        world.note("healed")
         fenced = False
         for _ in range(QUIET_ROUNDS_MAX):
-            self.world.clock.advance(timedelta(seconds=20))
+            world.clock.advance(timedelta(seconds=20))
             busy = False
-            for node in self.world.nodes.values():
+            for node in world.nodes.values():
                 busy = await self._send_from(node) or busy
-            busy = await self._decide_all() or busy
-            self.checkers.check()
-            if not busy and not self._pending() and fenced:
+            busy = await self.people.decide_all() or busy
+            busy = await self.people.rule_on_forks() or busy
+            self._check()
+            if busy:
+                continue
+            if fenced and not self._pending():
                 await self._last_words()
                 return
-            if not busy:
-                fenced = True
-                self.world.clock.advance(WINDOW)
-                await self._timers()
-        raise Violation("L0", "the run does not settle")
+            fenced = True
+            world.clock.advance(WINDOW)
+            await self._timers()
+        name = "L2" if self._pending() else "L0"
+        raise Violation(name, f"the run does not settle: {self._unsettled()}")
 
-    async def _decide_all(self) -> bool:
-        waiting = [
-            row
-            for node in self.world.nodes.values()
-            for row in node.database.rows(store.INVITATIONS)
+    def _unsettled(self) -> str:
+        """Say what is still in the way, for the reader of the log."""
+        nodes = self.world.nodes.values()
+        sent = [
+            f"{row.kind} {row.source}>{row.target}"
+            for n in nodes
+            for row in n.database.rows(OUTBOX)
         ]
-        for _ in waiting:
-            await self._decide(always_accept=True)
-        return bool(waiting)
+        rows = [
+            f"{row.authority} {row.holding} {row.ticket[-6:]} {row.scope}-{row.number}"
+            f" term {row.term_epoch} pending {row.pending_epoch} ruling {row.ruling}"
+            f" case {row.case_id}"
+            for n in nodes
+            for row in n.database.rows(store.CHAINS)
+            if row.pending_epoch is not None or row.holding == Holding.YIELDING.value
+        ]
+        invited = [row.authority for n in nodes for row in n.database.rows(store.INVITATIONS)]
+        return f"on the way {sent[:9]}, chains {rows[:9]}, invited {invited[:9]}"
 
     def _pending(self) -> bool:
         return any(
@@ -340,55 +272,68 @@ class Play:
 
     async def _last_words(self) -> None:
         """Each final custodian changes the ticket once more; everybody must see it."""
-        for ticket in self.world.tickets:
+        world = self.world
+        for ticket in world.tickets:
             holder = self._holder(ticket)
-            await self.world.node_of(holder).change(holder, ticket)
+            await world.node_of(holder).change(holder, ticket)
+        for authority in world.authorities:
+            await world.node_of(authority).seal(authority)
         for _ in range(QUIET_ROUNDS_MAX):
-            self.world.clock.advance(timedelta(seconds=20))
-            sent = [await self._send_from(node) for node in self.world.nodes.values()]
+            world.clock.advance(timedelta(seconds=20))
+            sent = [await self._send_from(node) for node in world.nodes.values()]
             if not any(sent):
                 return
         raise Violation("L0", "the last words do not arrive")
 
     def _holder(self, ticket: TicketNumber) -> AuthorityCode:
         for node in self.world.nodes.values():
-            for row in node.database.rows(store.CHAINS):
+            for row in node.database.of_ticket(store.CHAINS, ticket).values():
                 chain = chain_of(row)
-                inner = not chain.key.is_outer
-                if row.ticket == ticket and inner and chain.holding is Holding.HELD:
+                if not chain.key.is_outer and chain.holding is Holding.HELD:
                     return chain.key.authority
         raise Violation("L1", f"{ticket}: nobody holds it")
 
-    # --- parts --------------------------------------------------------------------------------
 
-    def _some_ticket(self) -> tuple[AuthorityCode, TicketNumber] | None:
-        """Return a place of a ticket, mostly one where something can be done."""
-        rows = [
-            chain_of(row)
-            for node in self.world.nodes.values()
-            for row in node.database.rows(store.CHAINS)
-            if row.authority != NATION
-        ]
-        caring = [row for row in rows if row.is_caring] or rows
-        pool = caring if self.world.rng.random() < 0.9 else rows
-        if not pool:
-            return None
-        chain = self.world.rng.choice(pool)
-        return chain.key.authority, chain.key.ticket
+def _weights(seed: int, *, restores: bool) -> dict[str, float]:
+    """Return how often each verb is drawn; each seed leaves out some faults, or has more of them.
 
-    def _some_target(self, authority: AuthorityCode) -> tuple[AuthorityCode, OfferReason]:
-        """Return a target, mostly one that the scopes allow, and a reason."""
-        world, rng = self.world, self.world.rng
-        others = [code for code in world.authorities if code != authority]
-        if rng.random() < 0.1:
-            return rng.choice(others), rng.choice(list(OfferReason))
-        home = chains.province_of(authority)
-        inside = [code for code in others if chains.province_of(code) == home]
-        outside = [code for code in others if chains.is_province(code) and code != home]
-        pool = inside + (outside if authority == home else [home])
-        target = rng.choice(pool or others)
-        homeward = target == home
-        return target, OfferReason.OUTBOUND if homeward else OfferReason.PLACE
+    A run in which everything breaks all the time gets nowhere; one in which only one thing breaks,
+    but often, gets far in a corner.
+    """
+    rng = random.Random(f"{seed}/weights")
+    weights: dict[str, float] = {**PEOPLE, **NETWORK}
+    for verb, weight in FAULTS.items():
+        weights[verb] = weight * rng.choice([0, 0.5, 1, 1, 3])
+    return weights | RESTORES if restores else weights
 
-    def _note(self, text: str) -> None:
-        self.world.log.append(text)
+
+PEOPLE = {
+    "create": 3.0,
+    "split": 0.4,
+    "merge": 0.3,
+    "offer": 6.0,
+    "decide": 6.0,
+    "revoke": 2.0,
+    "act": 4.0,
+    "care": 1.0,
+    "file": 2.0,
+    "rule": 2.0,
+    "assume": 1.5,
+    "seal": 0.3,
+}
+NETWORK = {"send": 16.0, "late": 3.0, "advance": 1.0, "refresh": 2.0}
+FAULTS = {
+    "arm": 2.0,
+    "restart": 1.0,
+    "cut": 0.7,
+    "isolate": 0.4,
+    "flap": 0.4,
+    "clog": 1.0,
+    "set_clock": 0.5,
+    "rotate": 0.5,
+    "revoke_peer": 0.5,
+    "version": 0.6,
+    "attack": 1.5,
+}
+RESTORES = {"back_up": 1.0, "restore": 0.5}
+"""Not among the faults yet: docs/simulation.md#restores says what still fails."""

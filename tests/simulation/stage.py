@@ -160,6 +160,15 @@ class Stage(World):
                 now=node.clock.now(),
             )
 
+    async def assume(self, authority: str, ticket: TicketNumber) -> None:
+        """Say "offer it to me, I shall accept"."""
+        node = self.node_of(authority)
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            await node.custody.assume(
+                uow, authority=AuthorityCode(authority), ticket=ticket, now=node.clock.now()
+            )
+
     async def rule(
         self,
         ticket: TicketNumber,

@@ -1,69 +1,64 @@
-"""The protocol holds under loss, repetition, reordering, delay, partition, crash and restart.
+"""The protocol holds whatever breaks: the short form of `make sim`, which plays more.
 
-Method: seeds in four slices, so that they run on all cores (`make sim` plays more); every safety
-property after every step, every liveness property after healing. Each planted fault must be caught
-within a stated number of seeds: a checker that cannot fail is no checker.
+Method: seeds on all cores, every safety property after every commit, every liveness property
+after healing. All faults must have struck and all cells of the protocol's tables must have been
+taken: what never happened was not tested. Each planted fault must be caught within a stated number
+of seeds (`test_mutants.py`): a checker that cannot fail is no checker.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 
 import pytest
 
-from tests.simulation.checkers import Violation
-from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.run import play
+from tests.simulation.coverage import UNREACHABLE, cells
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.run import SEEDS_CI, play, play_all, result_of
+from tests.simulation.shrink import shrink
 
-SEEDS = 200
-SLICES = 4
-MUTANT_SEEDS_MAX = 60
-FAULTS = {
-    "crash after_commit",
-    "crash before_commit",
-    "cut",
-    "held",
-    "late",
-    "lost",
-    "repeated",
-    "restart",
-    "rotated",
-    "ruled",
-    "shuffled",
-    "unanswered",
+
+@pytest.mark.timeout(600)
+def test_no_property_is_violated_and_everything_happens() -> None:
+    total = play_all(range(SEEDS_CI), jobs=os.cpu_count() or 1)
+    assert not total.violations, "\n".join(total.violations.values())
+    assert not total.never(), "every kind of fault must strike, every cell must be taken"
+
+
+FOUND = {
+    8: "a hosted authority passed on the records of one that was struck from our roster",
+    11: "a Release waited for a text that came when the ticket had been ruled away again",
+    15: "a city and its province told each other the city's own news for ever",
+    20: "TAKEN came again after a second hand-over: the Release was said twice",
+    38: "a city still knew who calls after its chain was closed over it",
+    41: "who calls was told to a neighbour on the same node before it had the text",
+    133: "an inner term was forked while the ticket was on its way outside: not home any more",
+    257: "a Release overtook the text",
+    303: "a Release overtook the text",
+    383: "the checker took a way home for a hop",
 }
+"""Seeds that once failed, and why; the random streams may have moved since."""
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("part", range(SLICES))
-def test_no_property_is_violated_in_any_seed(part: int) -> None:
-    faults: Counter[str] = Counter()
-    for seed in range(part, SEEDS, SLICES):
-        faults += play(seed)
-    assert set(faults) >= FAULTS, "every kind of fault must have fired"
-
-
-@pytest.mark.parametrize("seed", [257, 303, 383])
+@pytest.mark.parametrize("seed", FOUND)
 def test_a_seed_that_once_failed_stays_clean(seed: int) -> None:
-    """257, 303: a Release overtook the text. 383: the checker took a way home for a hop."""
     assert play(seed)
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_dropped_rule_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    mutant.apply(monkeypatch)
-    for seed in range(mutant.seed, mutant.seed + MUTANT_SEEDS_MAX):
-        violation = _violation_of(seed)
-        if violation is not None:
-            assert violation.name in mutant.caught_by, violation
-            return
-    pytest.fail(f"{mutant.name} survived {MUTANT_SEEDS_MAX} seeds")
+def test_a_run_repeats() -> None:
+    first, second = result_of(4, steps=400), result_of(4, steps=400)
+    assert (first.steps, first.faults, first.cells) == (second.steps, second.faults, second.cells)
 
 
-def _violation_of(seed: int) -> Violation | None:
-    try:
-        play(seed)
-    except Violation as violation:
-        return violation
-    return None
+def test_a_failing_run_is_shrunk_to_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    [fault] = [mutant for mutant in MUTANTS if mutant.name == "sender lets go"]
+    fault.apply(monkeypatch)
+    shrunk = shrink(0, steps=300)
+    assert shrunk is not None
+    assert shrunk.violation.name == "S11"
+    assert [decision.verb for decision in shrunk.schedule] == ["create", "offer"]
+    assert shrunk.decisions_before > len(shrunk.schedule)
+
+
+def test_what_is_left_out_is_a_cell() -> None:
+    assert set(UNREACHABLE) <= set(cells())

@@ -9,7 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GENERATED_MARKS = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 GENERATED_FILES = frozenset({"gateway/kernel/codes.py"})
-BINARY_SUFFIXES = frozenset({".binpb", ".gif", ".ico", ".jpg", ".parquet", ".png", ".woff2"})
+BINARY_SUFFIXES = frozenset(
+    {".bin", ".binpb", ".gif", ".ico", ".jpg", ".parquet", ".png", ".woff2"}
+)
 NOT_OURS = frozenset({".build", ".demo", ".git", ".venv", "dist", "node_modules"})
 
 

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gateway.custody import store
-from gateway.database.table import Table
+from gateway.custody import chains, store
+from gateway.custody.model import ChainKey
+from gateway.database.table import Group, Table
 from gateway.database.uow import Database
 from gateway.kernel.errors import LubiaoError, ResourceExists
-from gateway.kernel.ids import Epoch
+from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from tests.postgres import TestServer, postgres_database
 
 Row = TypeVar("Row")
@@ -59,6 +60,8 @@ async def put(database: Database, table: Table[Row], *rows: Row) -> None:
 
 async def selected(database: Database, query: Any, **given: Any) -> list[Any]:
     async with database.unit() as uow:
+        if isinstance(query, Group):
+            return await uow.rows(query, *(given[name] for name in query.columns))
         found: list[Any] = await uow.select(query, **given)
         return found
 
@@ -228,19 +231,14 @@ async def test_statements_are_found_by_their_identity(database: Database) -> Non
     assert found == [wanted]
 
 
-async def test_acts_of_a_term_are_the_exclusive_ones_of_that_epoch(database: Database) -> None:
-    rows = [
-        a_ledger_row(sequence=1, kind="Genesis", epoch=EPOCH),
-        a_ledger_row(sequence=2, kind="act.ticket.resolved", epoch=EPOCH),
-        a_ledger_row(sequence=3, kind="care.ticket.contacted", epoch=EPOCH),
-        a_ledger_row(sequence=4, kind="act.ticket.closed", epoch=EPOCH),
-        a_ledger_row(sequence=5, kind="act.ticket.closed", epoch=Epoch(0, 2).key()),
-        a_ledger_row(sequence=1, number=2, kind="act.ticket.closed", epoch=EPOCH),
-        a_ledger_row(sequence=6, kind="actual", epoch=EPOCH),
-    ]
-    async with database.unit() as uow:
-        for row in reversed(rows):
-            uow.insert(store.CUSTODY_ROWS, row)
+async def test_acts_of_a_term_are_those_of_that_epoch_in_order(database: Database) -> None:
+    def row(**changes: Any) -> store.OwnActRow:
+        place = {"authority": TIANJIN, "ticket": TICKETS[0], "scope": NATION, "number": 1}
+        return a_row(store.OwnActRow, **(place | {"epoch": EPOCH, "sequence": 2} | changes))
+
+    wanted = [row(), row(sequence=4)]
+    others = [row(epoch=Epoch(0, 2).key()), row(number=2), row(authority=HEBEI)]
+    await put(database, store.OWN_ACTS, *reversed(wanted), *others)
     found = await selected(
         database,
         store.ACTS_OF_TERM,
@@ -250,7 +248,7 @@ async def test_acts_of_a_term_are_the_exclusive_ones_of_that_epoch(database: Dat
         number=1,
         epoch=EPOCH,
     )
-    assert [row.sequence for row in found] == [2, 4]
+    assert found == wanted
 
 
 async def test_recorded_acts_are_those_of_one_actor_in_order(database: Database) -> None:
@@ -283,8 +281,9 @@ async def test_statements_of_a_kind_are_those_of_one_chain_oldest_first(database
         )
     ]
     await put(database, store.STATEMENTS, *rows)
-    found = await selected(database, store.STATEMENTS_OF_KIND, **place, kind="CaseFiling")
-    assert found == [rows[1], rows[0]]
+    async with database.unit() as uow:
+        key = ChainKey(AuthorityCode(NATION), TicketNumber(TICKETS[0]), AuthorityCode(NATION), 1)
+        assert await chains.of_kind(uow, key, "CaseFiling") == [rows[1], rows[0]]
     said = await selected(
         database, store.STATEMENTS_SAID, **place, kind="CaseFiling", issuer=TIANJIN
     )

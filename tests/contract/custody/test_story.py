@@ -15,11 +15,11 @@ import pytest
 from gateway.custody import chains, ledger, store
 from gateway.custody.model import Chain, Holding, OfferReason, Verdict
 from gateway.custody.rows import answered_of, made_of
-from gateway.database.memory import MemoryDatabase
 from gateway.delivery.store import OUTBOX_NODES
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from tests.postgres import TestServer, postgres_database
 from tests.simulation.stage import ROUNDS_MAX, Stage
+from tests.simulation.storage import WatchedDatabase
 from tests.simulation.world import CITIZEN, COPIES, Copy
 
 TIANJIN, HEBEI, LANGFANG = (AuthorityCode(code) for code in ("120000", "130000", "131000"))
@@ -99,7 +99,7 @@ async def story(request: pytest.FixtureRequest) -> AsyncIterator[Story]:
     async with AsyncExitStack() as stack:
         for node in story.nodes.values():
             database = await stack.enter_async_context(postgres_database(server, DDL))
-            node.database = cast("MemoryDatabase", database)  # the same port, nothing else is used
+            node.database = cast("WatchedDatabase", database)  # the same port, nothing else is used
             node.build()
         yield story
 
@@ -128,17 +128,10 @@ async def test_the_story_ends_where_it_should(story: Story) -> None:
 async def test_both_sides_have_the_same_answers(story: Story) -> None:
     ticket = await story.told()
     async with story.node_of(TIANJIN).database.unit() as uow:
-        made = await uow.select(store.OFFERS_MADE_OF_TICKET, authority=TIANJIN, ticket=ticket)
+        made = await uow.rows(store.OFFERS_MADE_OF_TICKET, TIANJIN, ticket)
     async with story.node_of(HEBEI).database.unit() as uow:
-        answered = await uow.select(store.OFFERS_ANSWERED_OF_TICKET, authority=HEBEI, ticket=ticket)
-        acts = await uow.select(
-            store.ACTS_OF_ACTOR,
-            authority=HEBEI,
-            ticket=ticket,
-            scope=HEBEI,
-            number=1,
-            actor=LANGFANG,
-        )
+        answered = await uow.rows(store.OFFERS_ANSWERED_OF_TICKET, HEBEI, ticket)
+        acts = await uow.rows(store.ACTS_OF_ACTOR, HEBEI, ticket, HEBEI, 1, LANGFANG)
     offers = [made_of(row) for row in made]
     answers = [answered_of(row) for row in answered if row.scope == NATION]
     assert [offer.verdict for offer in offers] == [Verdict.DECLINED, Verdict.ACCEPTED]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.database.table import HORIZON, Json, Query, RowsOf, Table
+from gateway.database.table import HORIZON, Group, Json, Query, RowsOf, Table
 from gateway.kernel.time import Instant
 
 NOON = datetime(2026, 3, 1, 4, 0, 0, 123456, tzinfo=UTC)
@@ -50,6 +50,9 @@ SAMPLES = Table("samples", Sample, key=("group", "number"), unique=(("label",), 
 PLAIN = Table("plain", Sample, key=("group", "number"))
 EVENTS = Table("events", Event, key=("position",), generated="position", transaction="txid")
 LETTERS = Table("letters", Letter, key=("name",), generated="position")
+BY_GROUP = Group(PLAIN, ("group",))  # a part of the key
+BY_LABEL = Group(PLAIN, ("label",))  # beside the key
+LETTERS_BY_TEXT = Group(LETTERS, ("text",))
 
 _COLUMNS = """(
     "group" text, number bigint, label text, is_good boolean NOT NULL, content bytea NOT NULL,

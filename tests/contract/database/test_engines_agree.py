@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +13,16 @@ from hypothesis import strategies as st
 
 from gateway.database.memory import MemoryDatabase
 from gateway.database.postgres import PostgresDatabase
+from gateway.database.table import Group
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import LubiaoError
 from tests.contract.database import tables
 from tests.contract.database.tables import (
     ALL_LETTERS,
     ALL_SAMPLES,
+    BY_LABEL,
     LETTERS,
+    LETTERS_BY_TEXT,
     NOON,
     PLAIN,
     PLAIN_BY_NUMBER,
@@ -53,9 +57,16 @@ QUERIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain": (PLAIN_BY_NUMBER, {"numbers": [0, 1, 2]}),
     "letters": (ALL_LETTERS, {}),
 }
+GROUPS: dict[str, Any] = {
+    "samples": Group(SAMPLES, ("label",)),
+    "plain": BY_LABEL,
+    "letters": LETTERS_BY_TEXT,
+}
 acts = st.builds(
     Act,
-    verb=st.sampled_from(["insert", "put", "put", "delete", "get", "select"]),
+    verb=st.sampled_from(
+        ["insert", "put", "put", "delete", "get", "select", "rows", "prefetch", "lock"]
+    ),
     table=st.sampled_from(list(TABLES)),
     number=st.integers(0, 2),
     label=st.sampled_from([None, "a", "b"]),
@@ -86,10 +97,29 @@ async def done(uow: UnitOfWork, act: Act) -> Any:
             uow.delete(table, *key_of(act))
         case "get":
             return await uow.get(table, *key_of(act))
+        case "rows":
+            return await uow.rows(GROUPS[act.table], act.label or "")
+        case "prefetch":
+            await uow.prefetch(table, [key_of(act)])
+            await uow.prefetch(GROUPS[act.table], [("a",), ("b",), ("",)])
+        case "lock":
+            await uow.lock(f"lock/{act.number}")
         case _:
             query, parameters = QUERIES[act.table]
             return await uow.select(query, **parameters)
     return None
+
+
+async def tried(uow: UnitOfWork, steps: list[Act]) -> list[Any]:
+    """Do an attempt that fails after its last act, then the same acts in one that does not."""
+    heard: list[Any] = []
+    with suppress(Refused):
+        async with uow.attempt():
+            heard.extend([await done(uow, act) for act in steps])
+            refuse()
+    async with uow.attempt():
+        heard.extend([await done(uow, act) for act in steps])
+    return heard
 
 
 async def story(database: Database, program: list[tuple[list[Act], bool]]) -> list[Any]:
@@ -98,7 +128,8 @@ async def story(database: Database, program: list[tuple[list[Act], bool]]) -> li
     for steps, is_kept in program:
         try:
             async with database.unit() as uow:
-                heard.extend([await done(uow, act) for act in steps])
+                heard.extend(await tried(uow, steps[:-3]))
+                heard.extend([await done(uow, act) for act in steps[-3:]])
                 if not is_kept:
                     refuse()
         except Refused:

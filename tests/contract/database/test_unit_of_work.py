@@ -286,7 +286,7 @@ async def test_unit_is_over_once_a_write_was_refused(database: Database) -> None
             uow.insert(PLAIN, a_sample(2))
             uow.insert(PLAIN, a_sample(1))
             with pytest.raises(ResourceExists):
-                await uow.get(PLAIN, "g1", 1)
+                await uow.select(PLAIN_BY_NUMBER, numbers=[1])
 
     with pytest.raises(InvariantViolated):
         await step()

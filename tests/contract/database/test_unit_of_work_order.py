@@ -21,6 +21,7 @@ from tests.contract.database.tables import (
     EVENTS,
     LETTERS,
     PLAIN,
+    PLAIN_BY_NUMBER,
     STREAM,
     Event,
     Letter,
@@ -131,7 +132,9 @@ async def test_stream_reader_waits_for_a_smaller_position_in_a_later_transaction
     async def early() -> None:
         async with database.unit() as uow:
             uow.put(PLAIN, a_sample(1))
-            await uow.get(PLAIN, "g1", 1)  # writes: this transaction has the smaller number
+            await uow.select(
+                PLAIN_BY_NUMBER, numbers=[]
+            )  # writes: this transaction has the smaller number
             early_numbered.set()
             await late_wrote.wait()
             uow.insert(EVENTS, Event(name="earlier transaction, greater position"))

@@ -9,8 +9,11 @@ from gateway.database.uow import Database
 from gateway.delivery.store import (
     OUTBOX,
     OUTBOX_DUE,
+    OUTBOX_NEXT,
     OUTBOX_NODES,
+    OUTBOX_QUEUES,
     SEQUENCES,
+    NodeRow,
     OutboxRow,
     QueueRow,
     SequenceRow,
@@ -53,13 +56,42 @@ async def test_what_is_due_for_a_node_comes_in_order_of_posting(database: Databa
     assert await due(database, limit=2) == rows[:2]
 
 
+async def test_a_sender_reads_on_from_where_it_was_up_to_bounds_of_number_and_size(
+    database: Database,
+) -> None:
+    for number in range(5):
+        moment = NOW + timedelta(seconds=number // 2)
+        await insert(database, replace(ROW, envelope=bytes(10), created=NOW, not_before=moment))
+
+    async def read(after: tuple[datetime, int], **given: object) -> list[OutboxRow]:
+        bounds = {"limit": 10, "bytes": 1000, "now": NOW + timedelta(days=1), "until": NOW}
+        async with database.unit() as uow:
+            return await uow.select(
+                OUTBOX_NEXT,
+                node="hebei",
+                after_time=after[0],
+                after_position=after[1],
+                **(bounds | given),
+            )
+
+    start = (NOW - timedelta(days=1), 0)
+    rows = await read(start)
+    assert [row.position for row in rows] == [1, 2, 3, 4, 5]
+    assert await read((rows[1].not_before, rows[1].position)) == rows[2:]
+    assert await read(start, limit=3) == rows[:3]
+    assert await read(start, bytes=21) == rows[:3], "the row that goes over the bound is the last"
+    assert await read(start, bytes=1) == rows[:1], "one is always read"
+    assert await read(start, now=NOW) == rows[:2]
+    assert await read(start, until=NOW - timedelta(seconds=1)) == []
+
+
 async def test_what_is_deferred_waits_and_does_not_hide_the_rest(database: Database) -> None:
     later = NOW + timedelta(microseconds=1)
     await insert(
         database, replace(ROW, envelope=b"later", not_before=later), replace(ROW, envelope=b"now")
     )
     assert [row.envelope for row in await due(database)] == [b"now"]
-    assert [row.envelope for row in await due(database, now=later)] == [b"later", b"now"]
+    assert [row.envelope for row in await due(database, now=later)] == [b"now", b"later"]
 
 
 async def test_a_row_that_is_put_back_keeps_its_place(database: Database) -> None:
@@ -73,13 +105,15 @@ async def test_a_row_that_is_put_back_keeps_its_place(database: Database) -> Non
     assert await due(database) == [second]
 
 
-async def test_queues_tell_how_much_waits_and_since_when(database: Database) -> None:
+async def test_queues_tell_how_much_waits_up_to_a_bound_and_since_when(database: Database) -> None:
     async with database.unit() as uow:
         assert await uow.select(OUTBOX_NODES) == []
+        assert await uow.select(OUTBOX_QUEUES, bound=10) == []
     older = NOW - timedelta(hours=1)
-    await insert(database, ROW, replace(ROW, created=older), replace(ROW, node="a-node"))
+    await insert(database, replace(ROW, created=older), ROW, ROW, replace(ROW, node="a-node"))
     async with database.unit() as uow:
-        queues = await uow.select(OUTBOX_NODES)
+        assert await uow.select(OUTBOX_NODES) == [NodeRow("a-node"), NodeRow("hebei")]
+        queues = await uow.select(OUTBOX_QUEUES, bound=2)
     assert queues == [QueueRow("a-node", 1, NOW), QueueRow("hebei", 2, older)]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.audit.service import AuditLog
-from gateway.custody.servicer import CustodyServicer
 from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
+from gateway.evidence.servicer import EvidenceServicer
 from gateway.kernel.errors import (
     DestinationNotJoined,
     FieldInvalid,
@@ -22,6 +22,7 @@ from gateway.kernel.errors import (
 from gateway.tickets.tokens import Tokens
 from hotline.custody.v1 import custody_pb2, custody_service_pb2
 from hotline.ticket.v1 import codes_pb2
+from tests.fixtures.exporting import an_exporter
 from tests.fixtures.nodes import IDS, NOW, Federation, a_federation, a_message, a_person, a_platform
 
 pb = custody_service_pb2
@@ -29,7 +30,7 @@ MANUAL = custody_pb2.OFFER_REASON_MANUAL
 CONTEXT: Any = None
 
 
-def a_desk(federation: Federation, authority: str) -> CustodyServicer:
+def a_desk(federation: Federation, authority: str) -> EvidenceServicer:
     node = federation.node_of(authority)
     transfers = Transfers(
         database=node.database,
@@ -39,11 +40,12 @@ def a_desk(federation: Federation, authority: str) -> CustodyServicer:
         react=node.dispatch.reactions.react,
         window=node.dispatch.acting.answer_window,
     )
-    return CustodyServicer(
+    return EvidenceServicer(
         transfers=transfers,
         once=Once(database=node.database, clock=federation.clock, key=node.room.token_key),
         tokens=Tokens(node.room.token_key),
         principal_of=lambda _context: a_person(authority),
+        exporter=an_exporter(node),
     )
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.audit.service import AuditLog
-from gateway.custody.servicer import CustodyServicer
 from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
+from gateway.evidence.servicer import EvidenceServicer
 from gateway.kernel.codes import TicketState
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.tickets.model import Ticket
@@ -27,6 +27,7 @@ from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
 from hotline.custody.v1 import custody_pb2
 from hotline.custody.v1 import custody_service_pb2 as custody_service_pb
 from hotline.ticket.v1 import codes_pb2
+from tests.fixtures.exporting import an_exporter
 from tests.fixtures.nodes import (
     IDS,
     NOW,
@@ -55,7 +56,7 @@ class Province:
     federation: Federation
     panel: ArbitrationRoom
 
-    def transfers(self, authority: str) -> CustodyServicer:
+    def transfers(self, authority: str) -> EvidenceServicer:
         """Return the transfers of an authority, as its dispatcher sees them."""
         node = self.federation.node_of(authority)
         transfers = Transfers(
@@ -66,11 +67,12 @@ class Province:
             react=node.dispatch.reactions.react,
             window=node.dispatch.acting.answer_window,
         )
-        return CustodyServicer(
+        return EvidenceServicer(
             transfers=transfers,
             once=Once(database=node.database, clock=self.federation.clock, key=node.room.token_key),
             tokens=Tokens(node.room.token_key),
             principal_of=lambda _context: a_person(authority),
+            exporter=an_exporter(node),
         )
 
     async def offer(self, name: str, source: str, target: str) -> custody_service_pb.Transfer:

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.audit.service import AuditLog
-from gateway.custody.servicer import CustodyServicer
 from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
+from gateway.evidence.servicer import EvidenceServicer
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.tickets.model import Ticket, letter_key
 from gateway.tickets.tokens import Tokens
@@ -21,6 +21,7 @@ from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
 from hotline.custody.v1 import custody_pb2
 from hotline.custody.v1 import custody_service_pb2 as custody_service_pb
 from hotline.ticket.v1 import codes_pb2
+from tests.fixtures.exporting import an_exporter
 from tests.fixtures.nodes import (
     IDS,
     NOW,
@@ -61,7 +62,7 @@ def a_panel(federation: Federation) -> ArbitrationRoom:
     return panel
 
 
-def transfers(federation: Federation, authority: str) -> CustodyServicer:
+def transfers(federation: Federation, authority: str) -> EvidenceServicer:
     node = federation.node_of(authority)
     made = Transfers(
         database=node.database,
@@ -71,11 +72,12 @@ def transfers(federation: Federation, authority: str) -> CustodyServicer:
         react=node.dispatch.reactions.react,
         window=node.dispatch.acting.answer_window,
     )
-    return CustodyServicer(
+    return EvidenceServicer(
         transfers=made,
         once=Once(database=node.database, clock=federation.clock, key=node.room.token_key),
         tokens=Tokens(node.room.token_key),
         principal_of=lambda _context: a_person(authority),
+        exporter=an_exporter(node),
     )
 
 

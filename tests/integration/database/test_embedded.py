@@ -11,13 +11,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
-from gateway.database import hosting
+from gateway.database import embedded, hosting
 from gateway.database.embedded import FAST_AND_LOOSE, PID_FILE, EmbeddedPostgres
 from gateway.database.postgres import PostgresDatabase
 from gateway.database.table import Table
@@ -111,6 +112,19 @@ async def test_server_of_a_killed_gateway_lives_on_and_is_adopted(folder: Path) 
         assert server.pid() == int(done.stdout)
     finally:
         await server.stop()
+
+
+async def test_second_gateway_of_a_node_leaves_the_server_of_the_first_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "OWNER_TIMEOUT", timedelta(milliseconds=10))
+    first, second = (EmbeddedPostgres(folder / "postgresql") for _ in range(2))
+    async with first.owned():
+        with pytest.raises(PeerUnreachable):
+            async with second.owned():
+                pytest.fail("two own it")
+    async with second.owned():
+        pass
 
 
 async def test_killed_server_is_started_again_and_the_pool_reconnects(

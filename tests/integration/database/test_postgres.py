@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from gateway.database.embedded import EmbeddedPostgres
+from gateway.database.grouping import GroupCommit, Piece
 from gateway.database.postgres import PostgresDatabase
 from gateway.database.table import Query, Table
 from gateway.database.uow import UnitOfWork
@@ -28,6 +29,7 @@ class Note:
 
 NOTES = Table("notes", Note, key=("name",))
 DDL = "CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL CHECK (text <> 'bad'))"
+ALL_NOTES = Query("all_notes", Note, "SELECT name, text FROM notes", lambda rows, _: rows(NOTES))
 COUNT = "SELECT count(*) "
 WAITING = f"{COUNT}FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
@@ -73,7 +75,7 @@ async def test_commit_that_has_begun_ends_although_its_task_is_cancelled(
 
     async with database.unit() as first:
         first.put(NOTES, Note("a", "first"))
-        await first.get(NOTES, "a")
+        await first.select(ALL_NOTES)  # writes
         task = asyncio.create_task(step())
         await until_somebody_waits(dsn)
         task.cancel()
@@ -115,7 +117,7 @@ async def test_connection_lost_before_the_commit_rolled_the_unit_back(
     async def lose() -> None:
         async with database.unit() as uow:
             uow.insert(NOTES, Note("a"))
-            await uow.get(NOTES, "a")
+            await uow.select(ALL_NOTES)  # writes
             database.terminate()
 
     with pytest.raises(PeerUnreachable) as caught:
@@ -132,7 +134,7 @@ async def test_connection_lost_during_the_commit_has_an_unknown_outcome(
 
     async with database.unit() as first:
         first.put(NOTES, Note("a", "first"))
-        await first.get(NOTES, "a")
+        await first.select(ALL_NOTES)  # writes
         task = asyncio.create_task(step())
         await until_somebody_waits(dsn)
         await execute(dsn, f"SELECT pg_terminate_backend(pid) {WAITING.removeprefix(COUNT)}")
@@ -183,3 +185,28 @@ async def test_unit_that_only_writes_needs_one_round_trip(database: PostgresData
         async with database._pool.acquire() as connection:
             connection.add_query_logger(lambda record: statements.append(record.query))
     assert [statement.split()[0] for statement in statements] == ["WITH"]
+
+
+async def test_group_of_steps_needs_five_round_trips(database: PostgresDatabase) -> None:
+    statements: list[str] = []
+
+    async def step(uow: UnitOfWork, name: str) -> None:
+        assert await uow.get(NOTES, name) is None
+        uow.insert(NOTES, Note(name))
+
+    def a_piece(name: str) -> Piece[None]:
+        reads = ((NOTES, (name,)),)
+        return Piece(lambda uow: step(uow, name), locks=(f"note/{name}",), reads=reads)
+
+    group = GroupCommit(database)
+    calls = [asyncio.create_task(group.run(a_piece(name))) for name in "abcdefgh"]
+    async with database._pool.acquire() as connection:  # the one that the unit takes next
+        connection.add_query_logger(lambda record: statements.append(record.query))
+    await asyncio.gather(*calls)
+    assert [statement.split()[0] for statement in statements] == [
+        "BEGIN",
+        "SELECT",  # all locks
+        "SELECT",  # all keys
+        "WITH",
+        "COMMIT",
+    ]

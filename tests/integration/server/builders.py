@@ -21,14 +21,13 @@ from gateway.server.server import (
     Server,
     Service,
     build_server,
-    server_credentials,
 )
 from gateway.server.traffic import Quota, Traffic
 from gateway.telemetry.metrics import Metrics
 from gateway.trust.authentication import Authenticator
 from gateway.trust.certificates import CertificateAuthority, IssuedCertificate, node_host
 from gateway.trust.principal import Role
-from gateway.trust.revocation import Revocations
+from gateway.trust.revocation import RevocationList, Revocations
 from hotline.federation.v1 import federation_service_pb2 as federation_pb
 from hotline.federation.v1 import federation_service_pb2_grpc as federation_grpc
 from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
@@ -87,6 +86,8 @@ class Node:
     hebei: CertificateAuthority
     server: Server
     metrics: Metrics
+    traffic: Traffic
+    authenticator: Authenticator
     channels: list[grpc.aio.Channel] = field(default_factory=list)
 
     def channel(self, client: IssuedCertificate) -> grpc.aio.Channel:
@@ -98,6 +99,12 @@ class Node:
         channel = open_channel(endpoint, credentials, host=node_host(NODE))
         self.channels.append(channel)
         return channel
+
+    def revoke(self, issued: IssuedCertificate) -> None:
+        """Refuse a certificate of Hebei from now on."""
+        serials = frozenset({issued.certificate.serial})
+        self.authenticator.revoked = Revocations.of([RevocationList("130000", serials)])
+        self.authenticator._known.clear()
 
     def staff(self, *roles: Role, person: str = "p1", outsourced: bool = False) -> grpc.aio.Channel:
         """Return a channel of a person of Hebei."""
@@ -138,23 +145,23 @@ async def a_node(
         {AuthorityCode("130000"): hebei.certificate},
         Revocations.none(),
     )
-    metrics = Metrics(node=NODE)
+    metrics, traffic = Metrics(node=NODE), Traffic(node=NODE, quota=quota)
     gate = Gate(
         authenticate=lambda pem: authenticator.authenticate(pem, now=CLOCK.now()),
         access=AccessCheck(
             hosts=hosted.__contains__, knows_node=frozenset({NODE, "tianjin"}).__contains__
         ),
-        traffic=Traffic(node=NODE, quota=quota),
+        traffic=traffic,
         metrics=metrics,
         refused=refused,
         request_bytes_max=request_bytes_max,
     )
     server = build_server(
         bind="127.0.0.1:0",
-        credentials=server_credentials(
-            certificate_pem=issued.certificate_pem,
-            key_pem=issued.key_pem,
-            trust_bundle=authenticator.trust_bundle(),
+        credentials=grpc.ssl_server_credentials(
+            [(issued.key_pem, issued.certificate_pem)],
+            root_certificates=authenticator.trust_bundle(),
+            require_client_auth=True,
         ),
         services=(
             Service(
@@ -171,7 +178,7 @@ async def a_node(
         with_reflection=with_reflection,
     )
     await server.start()
-    node = Node(root=root, hebei=hebei, server=server, metrics=metrics)
+    node = Node(root, hebei, server, metrics, traffic, authenticator)
     try:
         yield node
     finally:

@@ -17,14 +17,20 @@ from gateway.dispatch.streaming_servicer import (
     StreamingRoom,
     StreamingServicer,
 )
-from gateway.kernel.errors import BatchTooLarge, LubiaoError, NodeDraining, RoleMissing
+from gateway.kernel.errors import (
+    BatchTooLarge,
+    KeyRevoked,
+    LubiaoError,
+    NodeDraining,
+    RoleMissing,
+)
 from gateway.server.context import principal_of
 from gateway.server.status import error_of, from_status
 from gateway.trust.principal import Role
 from hotline.ticket.v1 import ticket_pb2
 from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
 from hotline.ticket.v1 import ticket_service_pb2_grpc as ticket_grpc
-from tests.integration.server.builders import a_node
+from tests.integration.server.builders import CLOCK, a_node
 
 COUNT = 40
 
@@ -112,6 +118,32 @@ async def test_a_stream_that_reaches_its_deadline_is_acknowledged_and_ends(tmp_p
         closing.set()
     assert error is None
     assert sorted(results) == list(range(1, COUNT + 1))
+
+
+async def test_a_revoked_caller_is_cut_off_and_the_others_go_on(tmp_path: Path) -> None:
+    servicer, closing, sent = a_servicer(), asyncio.Event(), asyncio.Event()
+    servicer.release.set()
+    async with a_node(tmp_path, tickets=servicer) as node:
+        issued = node.hebei.issue_platform("p1", now=CLOCK.now())
+        readings = []
+        for channel in (node.channel(issued), node.platform("p2")):
+            sent.clear()
+            stub = ticket_grpc.TicketServiceStub(channel)
+            given = messages(COUNT, keep_open=closing, sent=sent)
+            call = stub.StreamCreateTickets(given, timeout=20)
+            readings.append(asyncio.create_task(read_all(call)))
+            await sent.wait()
+
+        node.traffic.judge_streams()
+        node.revoke(issued)
+        node.traffic.judge_streams()
+
+        results, error = await readings[0]
+        assert isinstance(error, KeyRevoked)
+        assert sorted(results) == list(range(1, len(results) + 1))
+        assert not readings[1].done()
+        closing.set()
+        assert await readings[1] == (list(range(1, COUNT + 1)), None)
 
 
 async def test_who_may_not_create_opens_no_stream(tmp_path: Path) -> None:

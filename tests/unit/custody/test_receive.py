@@ -37,8 +37,9 @@ from gateway.kernel.errors import (
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, NodeId
 from gateway.kernel.time import Instant
 from gateway.trust.roster import AuthorityEntry, NodeEntry, NodeRole, Roster
+from tests.simulation.copies import START
 from tests.simulation.stage import WINDOW, Stage
-from tests.simulation.world import CITIZEN, NODES, START
+from tests.simulation.world import CITIZEN, NODES
 
 TIANJIN, HEBEI, SHANGHAI = "120000", "130000", "310000"
 SHIJIAZHUANG, BAODING, LANGFANG = "130100", "130600", "131000"

@@ -11,50 +11,35 @@ from datetime import timedelta
 import pytest
 
 from gateway.custody import bodies, codec
-from gateway.custody.model import ChainKey, Holding, Verdict
+from gateway.custody.model import Holding, Verdict
 from gateway.delivery.codec import statement_from_bytes
-from gateway.delivery.model import Outcome, SignedBytes
+from gateway.delivery.model import SignedBytes
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import NotCustodian, ResourceNotFound
-from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
+from gateway.kernel.ids import NATION, AuthorityCode, Epoch
 from tests.simulation.checkers import Checkers
-from tests.simulation.mutants import STORY_MUTANTS, Mutant
 from tests.simulation.stage import Stage
-from tests.simulation.world import CITIZEN, START, Defect
-from tests.unit.custody.builders import UID
-
-TIANJIN, HEBEI, SHANGHAI = "120000", "130000", "310000"
-SHIJIAZHUANG, BAODING, LANGFANG = "130100", "130600", "131000"
-
-
-def a_stage() -> Stage:
-    """Return a faultless federation with the nation's arbiter; every round is checked."""
-    stage = Stage()
-    stage.at_rest = Checkers(stage).check
-    return stage
+from tests.simulation.world import CITIZEN
+from tests.unit.custody.stories import (
+    BAODING,
+    HEBEI,
+    LANGFANG,
+    SHANGHAI,
+    SHIJIAZHUANG,
+    TIANJIN,
+    a_ruling,
+    a_stage,
+    disputed,
+    holds,
+    outer,
+    refused,
+)
 
 
 @pytest.fixture
 def stage() -> Stage:
     """A fresh stage."""
     return a_stage()
-
-
-async def disputed(stage: Stage, *, at: str = TIANJIN) -> TicketNumber:
-    """Return a ticket of 天津 that 河北 declined twice: the second refusal files a case."""
-    ticket = await stage.create(at)
-    for _ in range(2):
-        await stage.offer(at, ticket, HEBEI)
-        await stage.settle()
-        await stage.decline(HEBEI, ticket)
-        await stage.settle()
-    return ticket
-
-
-def holds(stage: Stage, authority: str, ticket: str, epoch: Epoch, **where: object) -> None:
-    """Check that an authority holds a chain at an epoch, and that all who took part agree."""
-    chain = stage.chain(authority, ticket, **where)  # type: ignore[arg-type] # a scope or a number
-    assert (chain.holding, chain.term_epoch) == (Holding.HELD, epoch)
 
 
 async def test_a_filing_tells_the_arbiter_what_it_needs_and_no_text(stage: Stage) -> None:
@@ -346,66 +331,7 @@ async def test_an_offer_below_the_ruling_invites_nobody(stage: Stage) -> None:
     Checkers(stage).check_settled()
 
 
-# Faults that a random run meets too rarely, each with the story that must notice it.
-CAUGHT_BY_STORY = {
-    "nobody tells downstream": test_hard_case_4_downstream_of_a_silent_holder,
-    "old offer invites": test_an_offer_below_the_ruling_invites_nobody,
-    "old acceptance ends": test_hard_case_6_upheld_with_an_offer_out,
-    "not taken home": (
-        test_an_outer_ruling_takes_the_ticket_home_from_a_city_in_the_same_transaction
-    ),
-}
-
-
-@pytest.mark.parametrize("mutant", STORY_MUTANTS, ids=lambda mutant: mutant.name)
-async def test_a_dropped_rule_spoils_its_story(
-    mutant: Mutant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mutant.apply(monkeypatch)
-    with pytest.raises((AssertionError, Defect)):
-        await CAUGHT_BY_STORY[mutant.name](a_stage())
-
-
 # --- what a hostile authority says --------------------------------------------------------------
-
-
-async def refused(
-    stage: Stage,
-    body: bodies.Body,
-    *,
-    issuer: str,
-    at: ChainKey,
-    epoch: Epoch,
-    reason: str = "STATEMENT_MALFORMED",
-) -> None:
-    """Hand in a forged statement and check that nothing came of it."""
-    before = stage.snapshot()
-    signed = stage.forge(issuer, body, at, epoch=epoch)
-    receipt = await stage.hand_in(signed, source=issuer, target=at.authority)
-    assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, reason)
-    assert stage.snapshot() == before
-
-
-def a_ruling(target: str, number: int = 1) -> bodies.Ruling:
-    """Return a ruling as its arbiter would write it."""
-    return bodies.Ruling(
-        number=number,
-        previous=b"",
-        target=AuthorityCode(target),
-        kind=RulingKind.REASSIGN,
-        offers_allowed=False,
-        mandates=(),
-        legal_basis="forged",
-        effective=START,
-        last_record=b"",
-        case="",
-        ticket_uid=UID,
-    )
-
-
-def outer(authority: str, ticket: TicketNumber) -> ChainKey:
-    """Return an authority's row of the chain among provinces."""
-    return ChainKey(AuthorityCode(authority), ticket, NATION, 1)
 
 
 async def test_only_the_arbiter_of_the_scope_rules(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,7 @@ EVENTS: dict[Local, Callable[[Chain], Chain]] = {
     Local.DECLINE: lambda chain: _after(
         machine.decline(chain, an_invitation(), reason=1, clause="c", proposed_owner=SHANGHAI)
     ),
+    Local.FORKED: lambda chain: replace(chain, holding=machine.require(chain, Local.FORKED)),
 }
 
 
@@ -95,4 +97,4 @@ def test_an_answer_is_awaited_in_the_same_states_whatever_it_is() -> None:
 def test_a_refused_event_says_what_is_allowed() -> None:
     with pytest.raises(TransitionNotAllowed) as raised:
         machine.require(a_chain(Holding.YIELDING), Local.ACCEPT)
-    assert raised.value.metadata["allowed"] == "care act"
+    assert raised.value.metadata["allowed"] == "care act,learn that its term is forked"

@@ -6,14 +6,24 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.database.memory import MemoryDatabase
 from gateway.database.uow import UnitOfWork
+from gateway.delivery.checks import Checks
+from gateway.delivery.guard import FAILURES_MAX
 from gateway.delivery.inbox import NO_RECEIPT
-from gateway.delivery.model import ENVELOPE_BYTES_MAX, Delivered, Outcome, SealedBlock
+from gateway.delivery.model import (
+    ENVELOPE_BYTES_MAX,
+    Delivered,
+    Outcome,
+    SealedBlock,
+    SignedBytes,
+)
 from gateway.delivery.store import EVIDENCE, INBOX
 from gateway.kernel.errors import (
     ChainForked,
@@ -379,3 +389,35 @@ def test_a_kind_has_one_handler(office: Office) -> None:
 
     with pytest.raises(ValueError, match=KIND):
         office.inbox.register({KIND: other})
+
+
+async def test_the_name_of_a_target_that_nobody_knows_is_not_logged(office: Office) -> None:
+    """It is any text of the peer: a megabyte, or somebody's name and number."""
+    with structlog.testing.capture_logs() as lines:
+        await office.take(office.peers.envelope(target="虚构姓名 13800000000" * 1000))
+        await office.take(office.peers.envelope(target="440000"))
+        await office.take(office.peers.envelope(target=TIANJIN))
+    assert [line["target"] for line in lines] == ["unknown", "unknown", TIANJIN]
+
+
+def outcomes_of(office: Office, receipts: list[bytes]) -> list[Outcome]:
+    return [office.peers.opened(raw).outcome for raw in receipts]
+
+
+async def test_a_defect_in_looking_at_one_envelope_does_not_fail_its_batch(office: Office) -> None:
+    odd, sound = office.peers.envelope(), office.peers.envelope()
+    checks, original = office.inbox._checks, Checks.authenticate
+
+    def authenticate(envelope: peer_pb.Envelope, *, peer: NodeId) -> SignedBytes:
+        if envelope is odd:
+            raise RuntimeError("a defect")
+        return original(checks, envelope, peer=peer)
+
+    checks.authenticate = authenticate  # type: ignore[method-assign] # has a defect
+    with structlog.testing.capture_logs():
+        receipts = await office.inbox.take_batch([odd, sound], peer=AT_TIANJIN)
+        assert outcomes_of(office, receipts) == [Outcome.DEFERRED, Outcome.RECEIVED]
+        for _ in range(FAILURES_MAX):
+            await office.take(odd)
+        checks.authenticate = partial(original, checks)  # type: ignore[method-assign] # mended
+        assert outcomes_of(office, [await office.take(odd)]) == [Outcome.RECEIVED]

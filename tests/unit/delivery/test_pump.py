@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,11 +16,12 @@ from gateway.delivery.model import (
     BACKOFF_FIRST,
     BACKOFF_MAX,
     BATCH_BYTES_MAX,
+    DEFER_MAX,
     ENVELOPES_PER_BATCH_MAX,
     SealedBlock,
 )
-from gateway.delivery.pump import Pump, backoff
-from gateway.delivery.store import OUTBOX, REFUSALS, OutboxRow
+from gateway.delivery.peers import backoff
+from gateway.delivery.store import REFUSALS
 from gateway.kernel.errors import ChainForked, KeyUnknown
 from gateway.kernel.ids import NodeId
 from gateway.trust.statements import RECEIPT_PAYLOAD_TYPE, digest, sign
@@ -33,56 +33,11 @@ from tests.unit.delivery.builders import (
     LANGFANG,
     NOW,
     TIANJIN,
-    Office,
-    Peers,
-    Post,
 )
+from tests.unit.delivery.rooms import Room, running, until
 
 REFUSED = ChainForked(signer=HEBEI, kind="Offer", epoch="0.1")
 WAIT = KeyUnknown(key_id="k", signer=HEBEI, kind="statement")
-
-
-class Room:
-    """河北's node with a pump that sends to 天津 through a post that answers at will."""
-
-    def __init__(self) -> None:
-        """Wire it."""
-        self.peers = Peers()
-        self.office = Office(self.peers)
-        self.post = Post(self.peers)
-        self.pump = Pump(
-            database=self.office.database,
-            transport=self.post,
-            roster=lambda: self.peers.roster,
-            clock=self.office.clock,
-        )
-        self.office.outbox.wake = self.pump.wake
-        self.office.inbox.heard_from = self.pump.heard_from
-
-    async def posted(self, count: int = 1, *, blocks: tuple[SealedBlock, ...] = ()) -> list[bytes]:
-        """Post statements of 河北 to 天津 and return their digests."""
-        digests = []
-        async with self.office.database.unit() as uow:
-            for _ in range(count):
-                signed = self.peers.signed(issuer=HEBEI, audience=(TIANJIN,), signer=HEBEI)
-                self.office.post(uow, signed, blocks=blocks)
-                digests.append(digest(signed.statement))
-        return digests
-
-    @property
-    def waiting(self) -> list[OutboxRow]:
-        """What has no receipt yet."""
-        assert isinstance(self.office.database, MemoryDatabase)
-        return self.office.database.rows(OUTBOX)
-
-    def answers(self, *receipts: bytes) -> None:
-        """Answer the envelopes of the next batches with these receipts in turn."""
-        left = iter(receipts)
-        self.post.answer = lambda _envelope: next(left)
-
-    def receipt(self, statement_digest: bytes) -> bytes:
-        """Return 天津's `received`."""
-        return self.peers.receipt(statement_digest, issuer=TIANJIN)
 
 
 @pytest.fixture
@@ -143,7 +98,7 @@ async def test_a_peers_absurd_wish_is_bounded(room: Room) -> None:
     room.answers(codec.signed_receipt_to_bytes(raw, key_id=key.key_id, signature=signature))
     await room.pump.send_once(AT_TIANJIN)
     [row] = room.waiting
-    assert row.not_before == NOW + BACKOFF_MAX
+    assert row.not_before == NOW + DEFER_MAX
 
 
 async def test_what_is_no_receipt_of_the_target_leaves_the_row(room: Room) -> None:
@@ -219,7 +174,7 @@ async def test_an_envelope_alone_may_be_larger_than_a_batch(room: Room) -> None:
 
 
 @given(st.integers(1, 60), st.sampled_from(["tianjin", "hebei", "n"]))
-def test_back_off_begins_at_half_a_second_doubles_and_stays_below_eight(
+def test_back_off_begins_at_half_a_second_doubles_and_stays_below_four(
     failures: int, name: str
 ) -> None:
     delay = backoff(NodeId(name), failures)
@@ -241,7 +196,7 @@ async def test_a_failed_call_loses_nothing_and_is_counted(room: Room) -> None:
 
 
 async def test_inbound_traffic_ends_the_back_off(room: Room) -> None:
-    """The back-off of the eighth failure is over six seconds; contact ends it at once."""
+    """The back-off of the eighth failure is over three seconds; contact ends it at once."""
     await room.posted()
     room.post.fails = 8
     for _ in range(7):
@@ -305,27 +260,3 @@ async def test_a_row_of_an_authority_that_left_keeps_waiting(room: Room) -> None
     )
     assert await room.pump.send_once(AT_TIANJIN)
     assert len(room.waiting) == 1, "its receipt cannot be verified"
-
-
-# --- helpers --------------------------------------------------------------------------------
-
-
-class running:  # noqa: N801 - reads as a word in `async with`
-    """Run a pump beside a test."""
-
-    def __init__(self, pump: Pump) -> None:
-        self._task = asyncio.ensure_future(pump.run())
-
-    async def __aenter__(self) -> None:
-        await asyncio.sleep(0)
-
-    async def __aexit__(self, *error: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until a condition holds; two seconds are far less than a back-off."""
-    async with asyncio.timeout(2):
-        while not condition():  # noqa: ASYNC110 - what the pump did is only seen in the store
-            await asyncio.sleep(0)

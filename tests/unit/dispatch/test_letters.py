@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from gateway.custody.letters import a_letter
-from gateway.custody.model import LetterKind, OfferReason
+from gateway.custody.model import ChainKey, LetterKind, LettersSaid, OfferReason
 from gateway.kernel.codes import CitizenActKind, TicketState
 from gateway.kernel.errors import QuotaExceeded, RoleMissing, TransitionNotAllowed
+from gateway.kernel.ids import NATION
 from gateway.tickets.model import CITIZEN_ACTS_MAX, letter_key
 from gateway.trust.principal import Role
 from hotline.ticket.v1 import ticket_pb2
@@ -263,3 +264,23 @@ async def test_a_rating_that_says_nothing_closes_nothing() -> None:
     held = await story.copy(HEBEI)
     assert held.state is TicketState.RESOLVED
     assert held.citizen_acts[0].refusal == "FIELD_INVALID"
+
+
+async def test_a_restored_origin_gives_no_number_of_an_act_again() -> None:
+    """The custodian takes each number once: a second act would be lost, and told as done."""
+    story = await a_story(TIANJIN, "120101")
+    await story.take(Kind.SUPPLEMENT, "测试补充")
+    node = story.federation.node_of(story.origin)
+    said = LettersSaid(
+        ChainKey(story.origin, story.number, NATION, 1),
+        acts=3,
+        questions=((1, story.federation.clock.now()),),
+    )
+    for _ in range(2):
+        async with node.database.unit() as uow:
+            await node.dispatch.reactions.react(uow, [said], now=story.federation.clock.now())
+    await story.take(Kind.URGE, "测试催办")
+    acts = (await story.copy(story.origin)).citizen_acts
+    assert [item.number for item in acts] == [1, 2, 3, 4]
+    assert [item.kind for item in acts][1:] == [Kind.UNSPECIFIED, Kind.UNSPECIFIED, Kind.URGE]
+    assert len((await story.copy(story.origin)).questions) == 1

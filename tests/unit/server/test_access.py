@@ -16,6 +16,7 @@ from hotline.arbitration.v1alpha1 import arbitration_service_pb2
 from hotline.custody.v1 import custody_service_pb2
 from hotline.federation.v1 import federation_service_pb2
 from hotline.hub.v1alpha1 import hub_service_pb2
+from hotline.operation.v1alpha1 import operation_service_pb2
 from hotline.peer.v1 import peer_service_pb2
 from hotline.routing.v1 import routing_service_pb2
 from hotline.ticket.v1 import ticket_service_pb2
@@ -26,6 +27,7 @@ STANDARD: tuple[FileDescriptor, ...] = (
     arbitration_service_pb2.DESCRIPTOR,
     routing_service_pb2.DESCRIPTOR,
     peer_service_pb2.DESCRIPTOR,
+    operation_service_pb2.DESCRIPTOR,
     federation_service_pb2.DESCRIPTOR,
     aggregate_service_pb2.DESCRIPTOR,
     hub_service_pb2.DESCRIPTOR,
@@ -76,8 +78,10 @@ def test_peers_may_only_deliver_and_read_the_roster() -> None:
     inner = {method for method in allowed(node) if method.startswith("/hotline")}
     assert {method.rpartition("/")[2] for method in inner} == {
         "DeliverEnvelopes",
+        "ExchangeHeads",
         "FetchBlob",
         "GetRoster",
+        "ReturnStatements",
         "WatchRoster",
     }
 
@@ -96,7 +100,7 @@ def test_people_of_another_node_see_no_ticket(kind: PrincipalKind) -> None:
 def test_auditors_change_nothing_and_read_no_ticket() -> None:
     found = allowed(a_principal(PrincipalKind.AUDITOR))
     verbs = {method.rpartition("/")[2] for method in found if method.startswith("/hotline")}
-    assert all(verb.startswith(("Get", "List", "Explain")) for verb in verbs)
+    assert all(verb.startswith(("Get", "List", "Explain", "Export")) for verb in verbs)
     assert not any("TicketService" in method for method in found)
 
 

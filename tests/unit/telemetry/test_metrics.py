@@ -11,7 +11,7 @@ import pytest
 
 from gateway.kernel.errors import PeerUnreachable
 from gateway.telemetry.http import READY, TelemetryServer
-from gateway.telemetry.metrics import Metrics, ReceiptOutcome
+from gateway.telemetry.metrics import Metrics, PeerState, ReceiptOutcome
 
 
 @pytest.fixture
@@ -26,6 +26,19 @@ def fill(metrics: Metrics) -> str:
     metrics.rpc_ended("/p.S/M", code="OK", latency=timedelta(milliseconds=3))
     metrics.receipt("tianjin", ReceiptOutcome.RECEIVED)
     metrics.outbox("tianjin", depth=3, oldest=timedelta(seconds=9))
+    metrics.peer(
+        "tianjin",
+        PeerState(
+            breaker=2,
+            alarm=1,
+            is_paused=True,
+            failures=4,
+            over_quota=5,
+            silence=timedelta(seconds=7),
+            round_trip=timedelta(milliseconds=250),
+        ),
+    )
+    metrics.undelivered("refused", items=6)
     metrics.database_pool(in_use=1, size=5)
     metrics.roster(version=7, is_fresh=False)
     return metrics.exposition().decode()
@@ -47,6 +60,14 @@ def test_every_name_begins_with_the_product_and_counters_end_with_total(metrics:
         'lubiao_delivery_receipts_total{outcome="received",peer="tianjin"} 1.0',
         'lubiao_outbox_envelopes{peer="tianjin"} 3.0',
         'lubiao_outbox_oldest_seconds{peer="tianjin"} 9.0',
+        'lubiao_peer_breaker{peer="tianjin"} 2.0',
+        'lubiao_peer_alarm{peer="tianjin"} 1.0',
+        'lubiao_peer_paused{peer="tianjin"} 1.0',
+        'lubiao_peer_failures{peer="tianjin"} 4.0',
+        'lubiao_peer_over_quota{peer="tianjin"} 5.0',
+        'lubiao_peer_silence_seconds{peer="tianjin"} 7.0',
+        'lubiao_peer_round_trip_seconds{peer="tianjin"} 0.25',
+        'lubiao_undelivered_items{kind="refused"} 6.0',
         "lubiao_roster_version 7.0",
         "lubiao_roster_alarm 1.0",
     ],

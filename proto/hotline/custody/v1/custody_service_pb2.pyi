@@ -643,3 +643,65 @@ class ListCustodyRecordsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCustodyRecordsResponse: _TypeAlias = ListCustodyRecordsResponse  # noqa: Y015
+
+@_typing.final
+class ExportCustodyRequest(_message.Message):
+    """Request of ExportCustody: a ticket, or first and last day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    WITH_CONTENT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`tickets/{number}`, or `tickets/-` for a period. 中文: 上级资源名"""
+    first_day: _builtins.str
+    """First day of a period, `2026-03-01`, an Asia/Shanghai day; empty for one ticket. 中文: 起始日"""
+    last_day: _builtins.str
+    """Last day of the period, included; at most 366 days. 中文: 截止日"""
+    with_content: _builtins.bool
+    """Also what the commitments promise, with the salts; one ticket only, for staff with a role that
+    reads texts, and a purpose. 中文: 包含内容
+    """
+    purpose: _builtins.str
+    """Why the content is read; in the audit log. 中文: 查阅目的"""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+        with_content: _builtins.bool = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_day", b"first_day", "last_day", b"last_day", "parent", b"parent", "purpose", b"purpose", "with_content", b"with_content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportCustodyRequest: _TypeAlias = ExportCustodyRequest  # noqa: Y015
+
+@_typing.final
+class ExportCustodyResponse(_message.Message):
+    """Response of ExportCustody: a part of the file, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Bytes of the file; 256 KiB at most. 中文: 文件片段"""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportCustodyResponse: _TypeAlias = ExportCustodyResponse  # noqa: Y015

@@ -75,6 +75,11 @@ class CustodyServiceStub:
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsRequest.SerializeToString,
                 response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsResponse.FromString,
                 _registered_method=True)
+        self.ExportCustody = channel.unary_stream(
+                '/hotline.custody.v1.CustodyService/ExportCustody',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ExportCustodyRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ExportCustodyResponse.FromString,
+                _registered_method=True)
 
 
 class CustodyServiceServicer:
@@ -138,6 +143,13 @@ class CustodyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportCustody(self, request, context):
+        """Return the evidence of custody of a ticket or a period, as the bytes of one `EvidenceFile`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CustodyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +192,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.ListCustodyRecords,
                     request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsRequest.FromString,
                     response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsResponse.SerializeToString,
+            ),
+            'ExportCustody': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCustody,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ExportCustodyRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ExportCustodyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -399,6 +416,33 @@ class CustodyService:
             '/hotline.custody.v1.CustodyService/ListCustodyRecords',
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsRequest.SerializeToString,
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCustody(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/ExportCustody',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.ExportCustodyRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.ExportCustodyResponse.FromString,
             options,
             channel_credentials,
             insecure,

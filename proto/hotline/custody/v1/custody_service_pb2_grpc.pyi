@@ -51,6 +51,8 @@ class CustodyServiceStub:
     """
     ListCustodyRecords: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.ListCustodyRecordsRequest, _custody_service_pb2.ListCustodyRecordsResponse]
     """List the ledger of a ticket at one authority: rows and the statements they stand for."""
+    ExportCustody: _grpc.UnaryStreamMultiCallable[_custody_service_pb2.ExportCustodyRequest, _custody_service_pb2.ExportCustodyResponse]
+    """Return the evidence of custody of a ticket or a period, as the bytes of one `EvidenceFile`."""
 
 @_typing.type_check_only
 class CustodyServiceAsyncStub(CustodyServiceStub):
@@ -75,6 +77,8 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     """
     ListCustodyRecords: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.ListCustodyRecordsRequest, _custody_service_pb2.ListCustodyRecordsResponse]  # type: ignore[assignment]
     """List the ledger of a ticket at one authority: rows and the statements they stand for."""
+    ExportCustody: _aio.UnaryStreamMultiCallable[_custody_service_pb2.ExportCustodyRequest, _custody_service_pb2.ExportCustodyResponse]  # type: ignore[assignment]
+    """Return the evidence of custody of a ticket or a period, as the bytes of one `EvidenceFile`."""
 
 class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Transfers and the ledger of custody. 中文: 保管服务"""
@@ -144,5 +148,13 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_custody_service_pb2.ListCustodyRecordsResponse, _abc.Awaitable[_custody_service_pb2.ListCustodyRecordsResponse]]:
         """List the ledger of a ticket at one authority: rows and the statements they stand for."""
+
+    @_abc_1.abstractmethod
+    def ExportCustody(
+        self,
+        request: _custody_service_pb2.ExportCustodyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_custody_service_pb2.ExportCustodyResponse], _abc.AsyncIterator[_custody_service_pb2.ExportCustodyResponse]]:
+        """Return the evidence of custody of a ticket or a period, as the bytes of one `EvidenceFile`."""
 
 def add_CustodyServiceServicer_to_server(servicer: CustodyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

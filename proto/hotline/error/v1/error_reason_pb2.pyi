@@ -91,6 +91,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DATA_LOSS: one signer made two statements of one identity. 中文: 链分叉"""
     ERROR_REASON_INVARIANT_VIOLATED: _ErrorReason.ValueType  # 32
     """INTERNAL: an assertion of the program failed. 中文: 内部错误"""
+    ERROR_REASON_NODE_RECOVERING: _ErrorReason.ValueType  # 33
+    """UNAVAILABLE: the node was restored from a backup and asks its peers first. 中文: 节点恢复中"""
+    ERROR_REASON_INCARNATION_STALE: _ErrorReason.ValueType  # 34
+    """FAILED_PRECONDITION: an envelope of an earlier life of its node. 中文: 化身号过旧"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused. 中文: 错误原因"""
@@ -161,4 +165,8 @@ ERROR_REASON_CHAIN_FORKED: ErrorReason.ValueType  # 31
 """DATA_LOSS: one signer made two statements of one identity. 中文: 链分叉"""
 ERROR_REASON_INVARIANT_VIOLATED: ErrorReason.ValueType  # 32
 """INTERNAL: an assertion of the program failed. 中文: 内部错误"""
+ERROR_REASON_NODE_RECOVERING: ErrorReason.ValueType  # 33
+"""UNAVAILABLE: the node was restored from a backup and asks its peers first. 中文: 节点恢复中"""
+ERROR_REASON_INCARNATION_STALE: ErrorReason.ValueType  # 34
+"""FAILED_PRECONDITION: an envelope of an earlier life of its node. 中文: 化身号过旧"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -388,3 +388,235 @@ class FetchBlobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___FetchBlobResponse: _TypeAlias = FetchBlobResponse  # noqa: Y015
+
+@_typing.final
+class LedgerEntry(_message.Message):
+    """An entry of an authority's ledger: what was committed since the entry before, signed. 中文: 台账条目"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    ROW_COUNT_FIELD_NUMBER: _builtins.int
+    ENTRY_TIME_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    authority: _builtins.str
+    """Authority whose ledger it is, six-digit region code. 中文: 机构"""
+    sequence: _builtins.int
+    """Number in the ledger, from 1 without gaps. 中文: 序号"""
+    row_count: _builtins.int
+    """Rows under the root. 中文: 行数"""
+    key_id: _builtins.str
+    """Statement key that signs it. 中文: 密钥标识"""
+    signature: _builtins.bytes
+    """Signature over the digest of the entry (DSSE, payload type
+    `application/vnd.lubiao.ledger-entry.v1`; the digest is that of docs/custody.md). 中文: 签名
+    """
+    @_builtins.property
+    def previous_digest(self) -> _statement_pb2.Digest:
+        """Digest of the entry before; 32 zero bytes for the first. 中文: 前一条目摘要"""
+
+    @_builtins.property
+    def root(self) -> _statement_pb2.Digest:
+        """Merkle root over the digests of the rows. 中文: 默克尔根"""
+
+    @_builtins.property
+    def entry_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made, UTC, to the microsecond. 中文: 形成时间"""
+
+    def __init__(
+        self,
+        *,
+        authority: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        previous_digest: _statement_pb2.Digest | None = ...,
+        root: _statement_pb2.Digest | None = ...,
+        row_count: _builtins.int = ...,
+        entry_time: _timestamp_pb2.Timestamp | None = ...,
+        key_id: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time", "previous_digest", b"previous_digest", "root", b"root"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "entry_time", b"entry_time", "key_id", b"key_id", "previous_digest", b"previous_digest", "root", b"root", "row_count", b"row_count", "sequence", b"sequence", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
+
+@_typing.final
+class ExchangeHeadsRequest(_message.Message):
+    """Request of ExchangeHeads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    authority: _builtins.str
+    """Authority whose ledger is asked for; it lives on the called node. 中文: 被查机构"""
+    @_builtins.property
+    def known(self) -> Global___LedgerEntry:
+        """Newest entry known to the caller; absent at the first call. 中文: 已知的最新条目"""
+
+    def __init__(
+        self,
+        *,
+        authority: _builtins.str = ...,
+        known: Global___LedgerEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "known", b"known"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeHeadsRequest: _TypeAlias = ExchangeHeadsRequest  # noqa: Y015
+
+@_typing.final
+class ExchangeHeadsResponse(_message.Message):
+    """Response of ExchangeHeads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there are later ones: ask again with the last. 中文: 还有后续"""
+    incarnation: _builtins.int
+    """Incarnation of the answering node. 中文: 化身号"""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]:
+        """The known entry as it stands here, then those after it in order, at most 500 in all; without a
+        known entry the newest one alone. Empty: the ledger has none. 中文: 台账条目
+        """
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___LedgerEntry] | None = ...,
+        more: _builtins.bool = ...,
+        incarnation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "incarnation", b"incarnation", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeHeadsResponse: _TypeAlias = ExchangeHeadsResponse  # noqa: Y015
+
+@_typing.final
+class ReturnStatementsRequest(_message.Message):
+    """Request of ReturnStatements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    authority: _builtins.str
+    """Authority whose statements are asked for; it lives on the calling node. 中文: 机构"""
+    incarnation: _builtins.int
+    """New incarnation of the calling node. 中文: 化身号"""
+    cursor: _builtins.bytes
+    """Where the page before ended; empty for the first page. 中文: 翻页标记"""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on, by the clock of the called node; what was kept earlier is in the backup.
+        中文: 起始时间
+        """
+
+    def __init__(
+        self,
+        *,
+        authority: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        cursor: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "cursor", b"cursor", "incarnation", b"incarnation", "since_time", b"since_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnStatementsRequest: _TypeAlias = ReturnStatementsRequest  # noqa: Y015
+
+@_typing.final
+class ReturnStatementsResponse(_message.Message):
+    """Response of ReturnStatements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.bytes
+    """Where to go on; empty after the last page. 中文: 翻页标记"""
+    @_builtins.property
+    def statements(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
+        """Exact bytes with their signatures; by the asking authority or addressed to it. 中文: 已签声明"""
+
+    @_builtins.property
+    def head(self) -> Global___LedgerEntry:
+        """Newest entry known here of the asking authority's ledger: the new life goes on after it.
+        中文: 已知的最新条目
+        """
+
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReturnedBlock]:
+        """Content of those of the statements that were made here for the asking authority, as far as it
+        is still kept, sealed anew. 中文: 内容块
+        """
+
+    def __init__(
+        self,
+        *,
+        statements: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
+        next_cursor: _builtins.bytes = ...,
+        head: Global___LedgerEntry | None = ...,
+        blocks: _abc.Iterable[Global___ReturnedBlock] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "head", b"head", "next_cursor", b"next_cursor", "statements", b"statements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnStatementsResponse: _TypeAlias = ReturnStatementsResponse  # noqa: Y015
+
+@_typing.final
+class ReturnedBlock(_message.Message):
+    """Content beside a statement that is returned. 中文: 返还的内容块"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_DIGEST_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def statement_digest(self) -> _statement_pb2.Digest:
+        """Digest of the statement that promises it. 中文: 声明摘要"""
+
+    @_builtins.property
+    def block(self) -> _statement_pb2.Block:
+        """The block, sealed to the asking authority. 中文: 内容块"""
+
+    def __init__(
+        self,
+        *,
+        statement_digest: _statement_pb2.Digest | None = ...,
+        block: _statement_pb2.Block | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "statement_digest", b"statement_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "statement_digest", b"statement_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnedBlock: _TypeAlias = ReturnedBlock  # noqa: Y015

@@ -45,6 +45,16 @@ class PeerServiceStub:
                 request_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobRequest.SerializeToString,
                 response_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobResponse.FromString,
                 _registered_method=True)
+        self.ExchangeHeads = channel.unary_unary(
+                '/hotline.peer.v1.PeerService/ExchangeHeads',
+                request_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ExchangeHeadsRequest.SerializeToString,
+                response_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ExchangeHeadsResponse.FromString,
+                _registered_method=True)
+        self.ReturnStatements = channel.unary_unary(
+                '/hotline.peer.v1.PeerService/ReturnStatements',
+                request_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ReturnStatementsRequest.SerializeToString,
+                response_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ReturnStatementsResponse.FromString,
+                _registered_method=True)
 
 
 class PeerServiceServicer:
@@ -67,6 +77,24 @@ class PeerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExchangeHeads(self, request, context):
+        """Return the signed entries of an authority's ledger from the one that the caller knows on, so
+        that the caller sees whether the newest extends it. The entry known to the caller comes along:
+        one that the answering node has not is proof that the node was restored from an older backup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnStatements(self, request, context):
+        """Return the statements of an authority of the calling node that are kept here, and those made
+        here for it, page by page: the node was restored from a backup and must not contradict what it
+        signed. From the first call on, envelopes of the caller's earlier incarnations are refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +107,16 @@ def add_PeerServiceServicer_to_server(servicer, server):
                     servicer.FetchBlob,
                     request_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobRequest.FromString,
                     response_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobResponse.SerializeToString,
+            ),
+            'ExchangeHeads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeHeads,
+                    request_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ExchangeHeadsRequest.FromString,
+                    response_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ExchangeHeadsResponse.SerializeToString,
+            ),
+            'ReturnStatements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnStatements,
+                    request_deserializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ReturnStatementsRequest.FromString,
+                    response_serializer=hotline_dot_peer_dot_v1_dot_peer__service__pb2.ReturnStatementsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +174,60 @@ class PeerService:
             '/hotline.peer.v1.PeerService/FetchBlob',
             hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobRequest.SerializeToString,
             hotline_dot_peer_dot_v1_dot_peer__service__pb2.FetchBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeHeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.peer.v1.PeerService/ExchangeHeads',
+            hotline_dot_peer_dot_v1_dot_peer__service__pb2.ExchangeHeadsRequest.SerializeToString,
+            hotline_dot_peer_dot_v1_dot_peer__service__pb2.ExchangeHeadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnStatements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.peer.v1.PeerService/ReturnStatements',
+            hotline_dot_peer_dot_v1_dot_peer__service__pb2.ReturnStatementsRequest.SerializeToString,
+            hotline_dot_peer_dot_v1_dot_peer__service__pb2.ReturnStatementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,16 @@ class PeerServiceStub:
     """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
     fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
     """
+    ExchangeHeads: _grpc.UnaryUnaryMultiCallable[_peer_service_pb2.ExchangeHeadsRequest, _peer_service_pb2.ExchangeHeadsResponse]
+    """Return the signed entries of an authority's ledger from the one that the caller knows on, so
+    that the caller sees whether the newest extends it. The entry known to the caller comes along:
+    one that the answering node has not is proof that the node was restored from an older backup.
+    """
+    ReturnStatements: _grpc.UnaryUnaryMultiCallable[_peer_service_pb2.ReturnStatementsRequest, _peer_service_pb2.ReturnStatementsResponse]
+    """Return the statements of an authority of the calling node that are kept here, and those made
+    here for it, page by page: the node was restored from a backup and must not contradict what it
+    signed. From the first call on, envelopes of the caller's earlier incarnations are refused.
+    """
 
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
@@ -54,6 +64,16 @@ class PeerServiceAsyncStub(PeerServiceStub):
     FetchBlob: _aio.UnaryStreamMultiCallable[_peer_service_pb2.FetchBlobRequest, _peer_service_pb2.FetchBlobResponse]  # type: ignore[assignment]
     """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
     fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
+    """
+    ExchangeHeads: _aio.UnaryUnaryMultiCallable[_peer_service_pb2.ExchangeHeadsRequest, _peer_service_pb2.ExchangeHeadsResponse]  # type: ignore[assignment]
+    """Return the signed entries of an authority's ledger from the one that the caller knows on, so
+    that the caller sees whether the newest extends it. The entry known to the caller comes along:
+    one that the answering node has not is proof that the node was restored from an older backup.
+    """
+    ReturnStatements: _aio.UnaryUnaryMultiCallable[_peer_service_pb2.ReturnStatementsRequest, _peer_service_pb2.ReturnStatementsResponse]  # type: ignore[assignment]
+    """Return the statements of an authority of the calling node that are kept here, and those made
+    here for it, page by page: the node was restored from a backup and must not contradict what it
+    signed. From the first call on, envelopes of the caller's earlier incarnations are refused.
     """
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +97,28 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_peer_service_pb2.FetchBlobResponse], _abc.AsyncIterator[_peer_service_pb2.FetchBlobResponse]]:
         """Return the bytes of a file beside a ticket from an offset on, sealed to the authority that
         fetches them. Only an authority that holds or held the ticket, as the source knows, gets them.
+        """
+
+    @_abc_1.abstractmethod
+    def ExchangeHeads(
+        self,
+        request: _peer_service_pb2.ExchangeHeadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_service_pb2.ExchangeHeadsResponse, _abc.Awaitable[_peer_service_pb2.ExchangeHeadsResponse]]:
+        """Return the signed entries of an authority's ledger from the one that the caller knows on, so
+        that the caller sees whether the newest extends it. The entry known to the caller comes along:
+        one that the answering node has not is proof that the node was restored from an older backup.
+        """
+
+    @_abc_1.abstractmethod
+    def ReturnStatements(
+        self,
+        request: _peer_service_pb2.ReturnStatementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_service_pb2.ReturnStatementsResponse, _abc.Awaitable[_peer_service_pb2.ReturnStatementsResponse]]:
+        """Return the statements of an authority of the calling node that are kept here, and those made
+        here for it, page by page: the node was restored from a backup and must not contradict what it
+        signed. From the first call on, envelopes of the caller's earlier incarnations are refused.
         """
 
 def add_PeerServiceServicer_to_server(servicer: PeerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""How peers are served and what waits for a person, for those who operate the node."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.operation`; see proto/README.md."""

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.operation.v1alpha1`; see proto/README.md."""
