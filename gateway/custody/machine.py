@@ -357,7 +357,7 @@ def receive_answer(
         proposed_owner=body.proposed_owner,
     )
     if epoch != chain.pending_epoch:  # an older term, upheld by a ruling since: record it only
-        return Step(chain=chain, made=(answered,))
+        return steps.recorded(chain, answered)
     if body.verdict is Verdict.ACCEPTED:
         return _released(chain, answered)
     return _returned(chain, answered)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.custody import bodies
-from gateway.custody.model import Chain, CustodyEvent, Invitation, OfferAnswered, OfferMade
+from gateway.custody.model import (
+    Chain,
+    CustodyEvent,
+    Invitation,
+    OfferAnswered,
+    OfferMade,
+    Verdict,
+)
 from gateway.kernel.ids import AuthorityCode, Epoch
 
 
@@ -42,3 +49,15 @@ class Step:
     opens_era: bool = False  # the new term is the first one of a ruling's era
     released_to: AuthorityCode | None = None
     events: tuple[CustodyEvent, ...] = ()
+
+
+def recorded(chain: Chain, made: OfferMade) -> Step:
+    """Return the step of an answer that moves nothing; one that ChainClosed overtook is a record.
+
+    Then `made`, with its answer, handed over the last term of the era, whatever came first.
+    """
+    term = chain.term_epoch
+    is_last = term is not None and made.epoch.era == term.era and made.epoch > term
+    if not (chain.closed and is_last and made.verdict is Verdict.ACCEPTED):
+        return Step(chain=chain, made=(made,))
+    return Step(chain=chain, made=(made,), established=(chain.record_digest, made.statement_digest))

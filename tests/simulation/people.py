@@ -264,12 +264,23 @@ class People:
         ruled = False
         for place, holder in forked.items():
             row = places.get(place)
-            if row is not None:
+            if row is not None and not self._is_ruling_on_its_way(place):
                 await self._rule(
                     chain_of(row), RulingKind.UPHOLD, holder, allowed=True, mandates=()
                 )
                 ruled = True
         return ruled
+
+    def _is_ruling_on_its_way(self, place: tuple[str, str, int]) -> bool:
+        """Tell whether the newest ruling in a chain was not taken yet: no need of another."""
+        ticket, scope, number = place
+        ruled = [
+            row
+            for row in self._world.node_of(scope).database.of_ticket(store.RULINGS, ticket).values()
+            if (row.scope, row.chain) == (scope, number)
+        ]
+        newest = max(ruled, key=lambda row: row.number, default=None)
+        return newest is not None and not newest.taken_digest
 
     async def _rule(
         self,

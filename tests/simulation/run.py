@@ -103,7 +103,7 @@ def quiet() -> None:
 def main() -> int:
     """Run the seeds that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=200, help="how many seeds")
+    parser.add_argument("--seeds", type=int, default=500, help="how many seeds")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="replay one seed")
     parser.add_argument("--steps", type=int, default=STEPS, help="protocol steps before healing")

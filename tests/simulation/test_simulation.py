@@ -35,6 +35,7 @@ FOUND = {
     133: "an inner term was forked while the ticket was on its way outside: not home any more",
     257: "a Release overtook the text",
     303: "a Release overtook the text",
+    382: "an acceptance that ChainClosed had overtaken became no record",
     383: "the checker took a way home for a hop",
 }
 """Seeds that once failed, and why; the random streams may have moved since."""
