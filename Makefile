@@ -19,8 +19,9 @@ ARGS ?=
 SEEDS ?= 500
 SECONDS_FUZZ ?= 3600
 TRANSFERS ?= 1000000
+QUEUED ?= 100000
 
-.PHONY: help baseline demo dev gen format lint types test sim fuzz chaos chaos-long golden bench docs test-peers lock clean
+.PHONY: help baseline demo dev gen format lint types test sim fuzz chaos chaos-long chaos-away golden bench docs test-peers lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +64,9 @@ chaos: $(VENV)/.dev ## kill processes and databases at random instants, long
 
 chaos-long: $(VENV)/.dev ## a million hand-overs under torment; TRANSFERS=1000000, prints the result
 	@$(BIN)/python -m tests.chaos.long --transfers $(TRANSFERS) $(ARGS)
+
+chaos-away: $(VENV)/.dev ## a peer away for 72 hours of business time; QUEUED=100000, prints the result
+	@$(BIN)/python -m tests.chaos.away --queued $(QUEUED) $(ARGS)
 
 golden: $(VENV)/.dev ## write the golden files and the generated parts of docs/; review the diff
 	@$(BIN)/python -m pytest -q -m golden --golden-update tests

@@ -54,6 +54,8 @@ class ArbiterDesk:
             NodeRecovering: not before this node knows again what it ruled.
         """
         self._recovery.refuse_if_recovering(delivered.target)
+        if await self._recovery.has_taken(uow, delivered):
+            return ()
         statement = delivered.statement
         key = ChainKey(delivered.target, statement.ticket, statement.scope, statement.chain)
         body = codec.body_from_bytes(statement.kind, statement.body)

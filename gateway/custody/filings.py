@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from gateway.custody import bodies, chains, codec, guards, machine, store
 from gateway.custody.coupling import Coupling
-from gateway.custody.model import CaseOpened, Chain, Verdict
+from gateway.custody.model import CaseOpened, Chain, ChainKey, Verdict
 from gateway.custody.ports import ContentSource
 from gateway.custody.rows import chain_of, made_of
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
-from gateway.kernel.errors import InvariantViolated
+from gateway.kernel.errors import InvariantViolated, ResourceNotFound
 from gateway.kernel.ids import GENESIS, AuthorityCode
 from gateway.kernel.time import Instant
 from gateway.trust.roster import Roster
@@ -124,12 +124,25 @@ class Filings:
             return say
         body = replace(
             body,
-            header=await self._content.header(uow, key.authority, key.ticket),
+            header=await self._header(uow, key),
             path=chain.path,
             attached=await self._coupling.records(uow, chain),
             refused_by=await self._refused_by(uow, chain),
         )
         return replace(say, body=body)
+
+    async def _header(self, uow: UnitOfWork, key: ChainKey) -> bytes:
+        """Return the ticket's header; of a ticket whose text a restore lost, as an Offer has it."""
+        try:
+            return await self._content.header(uow, key.authority, key.ticket)
+        except ResourceNotFound:
+            if not self._writer.was_restored:
+                raise  # it is on its way
+            for row in await chains.of_kind(uow, key, "Offer"):
+                body = codec.body_from_bytes("Offer", statement_from_bytes(row.statement).body)
+                if isinstance(body, bodies.Offer) and body.header:
+                    return body.header
+            raise
 
     async def _refused_by(self, uow: UnitOfWork, chain: Chain) -> tuple[str, ...]:
         """Return who declined an offer of this authority in the present era, each once."""

@@ -24,6 +24,7 @@ from typing import Protocol
 
 from gateway.custody import recovery_store as store
 from gateway.custody.model import CustodyEvent
+from gateway.custody.repeats import is_taken
 from gateway.custody.store import LAST_ENTRY
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.incarnations import FIRST
@@ -77,6 +78,11 @@ class Recovery:
         if self.is_recovering and not self._inside.get():
             raise NodeRecovering(node=self.node)
 
+    async def has_taken(self, uow: UnitOfWork, delivered: Delivered) -> bool:
+        """Tell whether a statement was taken from who returned it, before its sender repeats it."""
+        is_others = delivered.statement.issuer != delivered.target
+        return self.was_restored and is_others and await is_taken(uow, delivered)
+
     def guarded(self, receive: Receive) -> Receive:
         """Return `receive` that takes nothing while the node may not sign: it comes again."""
 
@@ -84,6 +90,8 @@ class Recovery:
             uow: UnitOfWork, delivered: Delivered, now: Instant
         ) -> tuple[CustodyEvent, ...]:
             self.refuse_if_recovering(delivered.target)
+            if await self.has_taken(uow, delivered):
+                return ()
             return await receive(uow, delivered, now)
 
         return take

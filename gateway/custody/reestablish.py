@@ -54,7 +54,8 @@ class Known:
 
     `offers` are the Offers of others by digest; `homeward` says how often the ticket came home
     before each, and `before` names the records that each rests on. `rulings` are those that own
-    answers name; `made` and `invitation` are those of the backup.
+    answers name; `made` and `invitation` are those of the backup. `accepted` are the epochs of own
+    offers of which an acceptance came back: it is taken after this, and completes the records.
     """
 
     offers: Mapping[bytes, Fact]
@@ -66,6 +67,7 @@ class Known:
     has_copy: bool
     desk: str
     followers: tuple[str, ...] = ()
+    accepted: frozenset[Epoch] = frozenset()
 
 
 @dataclass(slots=True)
@@ -232,7 +234,8 @@ def _obeyed(state: Reestablished, fact: Fact, ack: bodies.RulingAck, known: Know
     if not rulings.is_newer(chain, body.number):
         return
     if ack.role in (bodies.Role.RELEASED, bodies.Role.NOT_HELD) and chain.is_caring:
-        chain = replace(chain, holding=Holding.RELEASED, pending_epoch=None, desk=None)
+        pending = chain.pending_epoch if chain.pending_epoch in known.accepted else None
+        chain = replace(chain, holding=Holding.RELEASED, pending_epoch=pending, desk=None)
     made = {offer.epoch: offer for offer in known.made} | state.made
     ruling = rulings.ReceivedRuling(
         digest=ack.ruling_digest,

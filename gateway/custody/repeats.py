@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.custody import bodies, chains
+from gateway.custody import bodies, chains, store
 from gateway.custody.model import ChainKey
 from gateway.custody.steps import Say, Step
 from gateway.database.uow import UnitOfWork
+from gateway.delivery.model import Delivered
 
 ONCE_AN_EPOCH = frozenset({"Genesis", "Offer", "Answer", "Revoke", "Release", "Ruling"})
 WITH_CONTENT = frozenset({"Genesis", "Offer", "Release"})
+ROWS_MAX = 100_000  # of one chain: more than any has
 _PASSING = frozenset({bodies.Role.OUTDATED, bodies.Role.TOLD})
 
 
@@ -34,6 +36,30 @@ async def without_repeats(
     if not repeats:
         return step, repeats
     return replace(step, says=tuple(say for say in step.says if say not in repeats)), repeats
+
+
+async def is_taken(uow: UnitOfWork, delivered: Delivered) -> bool:
+    """Tell whether a statement stands in the ledger of its target already.
+
+    What a peer returned was taken without its envelope, so the inbox does not know it. The peer may
+    still have that envelope on its way, and it would take effect a second time.
+    """
+    if await uow.get(store.STATEMENTS, delivered.target, delivered.digest) is None:
+        return False
+    said = delivered.statement
+    rows = await uow.select(
+        store.ROWS_OF_TICKET,
+        authority=delivered.target,
+        ticket=said.ticket,
+        scope=said.scope,
+        number=said.chain,
+        sequence=0,
+        limit=ROWS_MAX,
+    )
+    return any(
+        (row.scope, row.number, row.subject_digest) == (said.scope, said.chain, delivered.digest)
+        for row in rows
+    )
 
 
 def _is_said_once(say: Say) -> bool:

@@ -115,10 +115,31 @@ class Restorer:
                 doubts, happened = await self._chain(uow, ticket, key, now)
                 items += doubts
                 events += happened
+            await self._followed(uow, ticket, now)
             events += _letters_said(ticket)
-            await self._levels(uow, ticket, TicketNumber(rows[0].ticket), now)
-            await self._end_older(uow, ticket.authority, TicketNumber(rows[0].ticket), now)
+            number = TicketNumber(rows[0].ticket)
+            if any(isinstance(e, ContentArrived) and e.key.authority == authority for e in events):
+                for chain in (await chains.load(uow, ticket.authority, number)).chains:
+                    self._writer.save(uow, replace(chain, content_due=False))
+            await self._levels(uow, ticket, number, now)
+            await self._end_older(uow, ticket.authority, number, now)
         return items, tuple(events)
+
+    async def _followed(self, uow: UnitOfWork, ticket: Returned, now: Instant) -> None:
+        """Know each chain at home that a city began: if both live here, both lost its report.
+
+        Else nothing said in that chain could be taken, neither news nor a filing.
+        """
+        for found, fact in ticket.facts.items():
+            key = ticket.keys[found]
+            is_report = key.is_home and isinstance(fact.body, Genesis)
+            if not is_report or not chains.may_begin(fact.issuer, key):
+                continue
+            if fact.issuer == key.authority or await chains.find_chain(uow, key) is not None:
+                continue
+            keep(uow, key.authority, fact.signed, statement_from_bytes(fact.signed.statement), now)
+            chain = replace(chains.unknown_chain(key, fact.issuer), genesis_digest=found)
+            self._writer.save(uow, chain.with_party(fact.issuer))
 
     def heard(self, row: kept.RecoveredRow) -> Delivered | None:
         """Return what another said to us, to be handled anew; None when it cannot be."""
@@ -246,8 +267,8 @@ class Restorer:
         for fact in state.ruled:
             if isinstance(fact.body, Ruling):
                 uow.put(store.RULINGS, _ruling_row(key, fact, fact.body))
-                # Whoever is silent is told again: to whom it was told before is not known.
-                name = timer_key(key, fact.body.number)
+                # Everybody is told again: to whom it was told before is not known.
+                name = timer_key(key, fact.body.number, restored=True)
                 schedule(uow, kind=FENCE_TIMER, key=name, due=now)
 
     def _first(self, key: ChainKey, said: list[Fact], known: Known) -> Chain:
@@ -284,6 +305,7 @@ class Restorer:
             has_copy=await self._has_copy(uow, key),
             desk=desk_of(key.authority),
             followers=self._writer.joined(chains.followers_of(key)),
+            accepted=frozenset(fact.epoch for fact in facts if _is_acceptance(fact, key)),
         )
 
     async def _named(
@@ -363,6 +385,8 @@ class Restorer:
             await self._arbiter.home_ruling(uow, ticket.authority, number, now)
         elif outer.holding is Holding.RELEASED and inner is not None:
             await self._coupling.close_inner(uow, outer, now=now)
+        if not any(chain.pending_epoch for chain in held.chains):  # else it is told to the next one
+            await self._coupling.flush_releases(uow, ticket.authority, number, now=now)
 
     async def _uid(self, uow: UnitOfWork, ticket: Returned, key: ChainKey) -> str:
         for fact in ticket.of(key):
@@ -388,6 +412,11 @@ def _letters_said(ticket: Returned) -> Iterator[CustodyEvent]:
         ]
         if acts or questions:
             yield LettersSaid(key, max(acts, default=0), tuple(sorted(questions)))
+
+
+def _is_acceptance(fact: Fact, key: ChainKey) -> bool:
+    is_accepted = isinstance(fact.body, Answer) and fact.body.verdict is Verdict.ACCEPTED
+    return is_accepted and fact.issuer != key.authority and key.authority in fact.audience
 
 
 def _records_of(offer: Fact) -> tuple[str, ...]:

@@ -45,8 +45,11 @@ class Telling:
         return (f"ticket/{key.split('/')[1]}",)
 
     async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
-        """End the window of a ruling: if somebody told is silent, everybody is told."""
-        scope, ticket, chain, number = key.split("/")
+        """End the window of a ruling: if somebody told is silent, everybody is told.
+
+        Of a ruling that came back after a restore it is not known who was told: so everybody is.
+        """
+        scope, ticket, chain, number, *restored = key.split("/")
         place = ChainKey(
             AuthorityCode(scope), TicketNumber(ticket), AuthorityCode(scope), int(chain)
         )
@@ -58,7 +61,7 @@ class Telling:
             store.ANSWERS_OF_CHAIN, scope=scope, ticket=ticket, chain=place.number
         )
         answered = {answer.authority for answer in answers if answer.number == newest.number}
-        if set(codes(newest.told)) <= answered:
+        if not restored and set(codes(newest.told)) <= answered:
             return
         uow.put(store.RULINGS, replace(newest, fenced=True))
         for code in self.members(place.scope):
@@ -169,6 +172,7 @@ def codes(told: object) -> tuple[AuthorityCode, ...]:
     return tuple(AuthorityCode(code) for code in told) if isinstance(told, tuple | list) else ()
 
 
-def timer_key(key: ChainKey, number: int) -> str:
+def timer_key(key: ChainKey, number: int, *, restored: bool = False) -> str:
     """Return the key of a ruling's fence."""
-    return f"{key.scope}/{key.ticket}/{key.number}/{number}"
+    name = f"{key.scope}/{key.ticket}/{key.number}/{number}"
+    return f"{name}/restored" if restored else name

@@ -19,10 +19,10 @@ from gateway.custody.incarnation import Recovery
 from gateway.custody.machine import Say, Step
 from gateway.custody.model import PROTOCOL_VERSION, Chain, ChainKey, OfferAnswered, OfferMade
 from gateway.custody.openings import Openings
-from gateway.custody.repeats import WITH_CONTENT, without_repeats
+from gateway.custody.repeats import WITH_CONTENT, is_taken, without_repeats
 from gateway.custody.rows import answered_row, chain_row, invitation_row, made_row
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.codec import statement_to_bytes
+from gateway.delivery.codec import statement_from_bytes, statement_to_bytes
 from gateway.delivery.model import Delivered, SealedBlock, SignedBytes, Statement
 from gateway.delivery.outbox import Outbox
 from gateway.kernel.errors import InvariantViolated, KeyUnknown
@@ -80,6 +80,11 @@ class StepWriter:
         self._ids = ids
         self._machine = machine_clock
 
+    @property
+    def was_restored(self) -> bool:
+        """Tell whether this node ever was restored."""
+        return self._recovery.was_restored
+
     def content(self, kind: str, block: bytes) -> Content:
         """Return a block with a fresh salt, ready to be promised and sealed."""
         return Content(kind, block, new_salt(self._ids))
@@ -111,7 +116,7 @@ class StepWriter:
             step, repeats = await without_repeats(uow, chain.key, step)
         if received is not None:
             keep(uow, chain.key.authority, received.signed, received.statement, now)
-            if step.records:
+            if step.records and not await self._stands(uow, received):
                 chain = self._append(
                     uow,
                     chain,
@@ -232,6 +237,11 @@ class StepWriter:
         """Append the row of an own statement that peers returned after a restore."""
         return self._append(uow, chain, kind=kind, epoch=epoch, subject=subject, now=now)
 
+    async def _stands(self, uow: UnitOfWork, received: Delivered) -> bool:
+        """Tell whether an own order that is obeyed was restated after a restore: it has its row."""
+        is_own = received.statement.issuer == received.target
+        return self._recovery.was_restored and is_own and await is_taken(uow, received)
+
     async def _again(
         self, uow: UnitOfWork, key: ChainKey, repeats: Mapping[Say, bytes], now: Instant
     ) -> Mapping[str, bytes]:
@@ -239,8 +249,11 @@ class StepWriter:
         for say, known in repeats.items():
             _put_completed(uow, say, known)
             targets = say.audience if say.post_to is None else say.post_to
+            kept = await self.signed(uow, key.authority, known)
+            audience = statement_from_bytes(kept.statement).audience  # of other words: another one
             for target in () if say.kind in WITH_CONTENT else targets:
-                await self.resend(uow, key, known, to=target, now=now)
+                if target in audience:
+                    await self.resend(uow, key, known, to=target, now=now)
         return {say.kind: known for say, known in repeats.items()}
 
     # --- saying -------------------------------------------------------------------------------

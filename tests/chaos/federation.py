@@ -100,6 +100,27 @@ class Chaos:
         """Return the address of a node's database."""
         return EmbeddedPostgres(self.federation.layout.database(node)).dsn()
 
+    async def until_oldest_leaves(self, node: str, target: str, *, within: float) -> float:
+        """Return after how many seconds the statement that waits longest was receipted."""
+        text = "SELECT min(position) FROM outbox WHERE node = $1"
+        connection = await asyncpg.connect(self.dsn(node))
+        try:
+            began, oldest = time.monotonic(), await connection.fetchval(text, target)
+            while await connection.fetchval(text, target) == oldest:
+                assert time.monotonic() - began < within, f"{target} gets nothing"
+                await asyncio.sleep(POLL_SECONDS / 4)
+            return time.monotonic() - began
+        finally:
+            await connection.close()
+
+    async def until_nothing_waits(self, node: str, target: str, *, within: float) -> float:
+        """Return after how many seconds no statement waited at a node for another."""
+        began = time.monotonic()
+        while await self.waiting(node, target):
+            assert time.monotonic() - began < within, f"{target} does not get what waits for it"
+            await asyncio.sleep(POLL_SECONDS / 4)
+        return time.monotonic() - began
+
     # --- load -------------------------------------------------------------------------------
 
     async def submit(self, authority: str, place: str, *, count: int, callers: int = 8) -> None:

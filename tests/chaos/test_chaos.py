@@ -66,10 +66,7 @@ async def test_a_peer_that_was_away_gets_everything_and_slows_nobody(tmp_path: P
 
         chaos.start("jiangsu")
         await chaos.until_up("jiangsu")
-        began = time.monotonic()
-        while await chaos.waiting("tianjin", "jiangsu") >= waiting:
-            assert time.monotonic() - began < FIRST_DELIVERY_SECONDS_MAX
-            await asyncio.sleep(POLL_SECONDS)
+        await chaos.until_oldest_leaves("tianjin", "jiangsu", within=FIRST_DELIVERY_SECONDS_MAX)
         await chaos.settled_within(CONVERGED_SECONDS_MAX)
         await chaos.check()
 
@@ -84,7 +81,7 @@ async def test_a_restart_of_a_peer_costs_little(tmp_path: Path) -> None:
         chaos.revive()
         await chaos.until_up("hebei")
         began = time.monotonic()
-        await _until_nothing_waits(chaos, "tianjin", "hebei")
+        await chaos.until_nothing_waits("tianjin", "hebei", within=CONVERGED_SECONDS_MAX)
         assert time.monotonic() - began < RESTART_SECONDS_MAX
         await chaos.settled_within(CONVERGED_SECONDS_MAX)
         await chaos.check()
@@ -128,16 +125,7 @@ async def _seconds_to_hebei(chaos: Chaos) -> float:
     """Return how long it takes to hand 20 tickets in and deliver them to the node of 河北."""
     began = time.monotonic()
     await chaos.submit("120000", "131000", count=20)
-    await _until_nothing_waits(chaos, "tianjin", "hebei")
-    return time.monotonic() - began
-
-
-async def _until_nothing_waits(chaos: Chaos, node: str, target: str) -> float:
-    """Return after how many seconds nothing waited at a node for another."""
-    began = time.monotonic()
-    while await chaos.waiting(node, target):
-        assert time.monotonic() - began < CONVERGED_SECONDS_MAX
-        await asyncio.sleep(POLL_SECONDS)
+    await chaos.until_nothing_waits("tianjin", "hebei", within=CONVERGED_SECONDS_MAX)
     return time.monotonic() - began
 
 

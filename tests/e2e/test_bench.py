@@ -42,14 +42,19 @@ def test_rules_are_compared_with_an_engine_that_finds_the_same_rules() -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.slow
-def test_submission_has_a_cost_sheet_and_two_baselines() -> None:
+def test_every_way_of_submission_has_a_peer_and_the_main_ones_a_cost_sheet() -> None:
     rows = bench("submit", "--tickets", "150")
-    assert {name.rpartition(".")[2] for name in rows if ".cpu." in name} >= PARTS
     assert rows["submit.rows_per_ticket"]["value"] >= 10
-    assert 0 < rows["submit.of_echo"]["value"] < 1
+    for way in ("batch", "unary", "single", "stream"):
+        peer = rows[f"submit.{way}.of_peer"]
+        assert peer["baseline"]
+        assert 0 < peer["value"] < 2
+    for way in ("batch", "unary"):
+        sheet = f"submit.{way}.cpu."
+        assert {name.removeprefix(sheet) for name in rows if name.startswith(sheet)} >= PARTS
+        assert rows[f"submit.{way}.memory.node"]["value"] > 20
     parts = [row["value"] for name, row in rows.items() if ".cpu." in name]
     assert all(value is not None and value >= 0 for value in parts)
-    assert rows["submit.memory.node"]["value"] > 20
 
 
 def test_an_unknown_benchmark_is_a_wrong_usage() -> None:

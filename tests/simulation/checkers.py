@@ -116,6 +116,7 @@ class Journal:
             key: raw for key, raw in self._receipts.items() if key[0] not in hosts or key in tables
         }
         self._heard = [key for key in self._heard if key in self._receipts]
+        self._created = 0
 
 
 class Checkers:

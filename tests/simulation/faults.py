@@ -52,6 +52,8 @@ ALWAYS = (
 )
 """Every kind of fault; a run of the size of CI in which one of them never fired has failed."""
 
+RESTORED = "restored"  # only in a run that is told to: `Play(seed, restores=True)`
+
 
 class Faults:
     """Breaks a world, by the random stream that the world has just now."""

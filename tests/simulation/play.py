@@ -22,15 +22,15 @@ from gateway.custody.model import Holding
 from gateway.custody.rows import chain_of
 from gateway.database.memory import Snapshot
 from gateway.delivery.store import OUTBOX
-from gateway.kernel.errors import InvariantViolated, LubiaoError
+from gateway.kernel.errors import InvariantViolated, LubiaoError, PeerUnreachable
 from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
 from tests.simulation import backups, memo
 from tests.simulation.adversary import Adversary, Taken
 from tests.simulation.checkers import Checkers, Violation
-from tests.simulation.faults import SKEW_MAX, Faults
+from tests.simulation.faults import RESTORED, SKEW_MAX, Faults
 from tests.simulation.network import Crashed
 from tests.simulation.people import WINDOW, People
-from tests.simulation.world import Defect, Node, World
+from tests.simulation.world import COPIES, Copy, Defect, Node, World
 
 STEPS = 2000  # protocol steps before everything heals
 QUIET_ROUNDS_MAX = 400
@@ -204,11 +204,42 @@ class Play:
         if not self._backups or self.world.network.cut:
             return
         node = self.world.nodes[self.world.rng.choice(sorted(self._backups))]
-        self.world.fault("restored from a backup")
-        self.world.note(f"restore {node.id}")
-        await backups.restore(node, self._backups.pop(node.id))
-        await backups.recover(node)
+        backup = self._backups.pop(node.id)
+        before, waiting = node.database.rows(COPIES), node.database.rows(OUTBOX)
+        self.world.on_commit = lambda: None  # until it has recovered it may be behind
+        try:
+            while True:
+                try:
+                    await backups.restore(node, backup)
+                    break
+                except (Crashed, PeerUnreachable):  # its first commit fails: once more
+                    continue
+            self.world.fault(RESTORED)
+            self.world.note(f"{node.id} is restored from a backup")
+            await backups.carry_through(node)
+        finally:
+            self.world.on_commit = self._look
+        self._forget(node, before)
+        kept = {(row.target, row.statement_digest) for row in node.database.rows(OUTBOX)}
+        lost = (row for row in waiting if (row.target, row.statement_digest) not in kept)
+        self.world.lost_callers.update(row.ticket for row in lost if row.kind == "Release")
         self.checkers.restored(node.id)
+
+    def _forget(self, node: Node, before: list[Copy]) -> None:
+        """Note what only the lost disk knew: docs/custody.md#recovery says what that is."""
+        world = self.world
+        world.tickets = [ticket for ticket in world.tickets if self._is_known(ticket)]
+        tables = node.database.tables.get(COPIES.name, {})
+        for copy in before:
+            left = tables.get((copy.authority, copy.ticket))
+            if left is None:
+                world.lost_texts.add(copy.ticket)
+            if copy.identity and not (left and left.identity):
+                world.lost_callers.add(copy.ticket)
+
+    def _is_known(self, ticket: TicketNumber) -> bool:
+        nodes = self.world.nodes.values()
+        return any(node.database.of_ticket(store.CHAINS, ticket) for node in nodes)
 
     async def _advance(self) -> None:
         self.world.clock.advance(timedelta(minutes=self.world.rng.randint(1, 90)))
@@ -275,6 +306,8 @@ class Play:
         world = self.world
         for ticket in world.tickets:
             holder = self._holder(ticket)
+            if world.is_text_lost(holder, ticket):
+                continue  # it lies before a person
             await world.node_of(holder).change(holder, ticket)
         for authority in world.authorities:
             await world.node_of(authority).seal(authority)

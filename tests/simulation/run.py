@@ -114,13 +114,13 @@ def main() -> int:
     given = parser.parse_args()
     quiet()
     if given.seed is not None:
-        return _replay(given.seed, steps=given.steps, is_logged=given.log)
+        return _replay(given)
     seeds = range(given.first, given.first + given.seeds)
     start = time.monotonic()
     total = play_all(seeds, steps=given.steps, jobs=given.jobs, restores=given.restores)
-    shrunk_max = 0 if given.no_shrink or given.restores else SHRUNK_MAX
+    shrunk_max = 0 if given.no_shrink else SHRUNK_MAX
     for seed in sorted(total.violations)[:shrunk_max]:
-        _shrink(seed, steps=given.steps)
+        _shrink(seed, steps=given.steps, restores=given.restores)
     return _report(total, seconds=time.monotonic() - start, jobs=given.jobs)
 
 
@@ -145,26 +145,28 @@ def _one(given: tuple[int, int, bool]) -> Result:
     return result_of(seed, steps=steps, restores=restores)
 
 
-def _replay(seed: int, *, steps: int, is_logged: bool) -> int:
-    run = Play(seed)
+def _replay(given: argparse.Namespace) -> int:
+    run = Play(given.seed, restores=given.restores)
     try:
-        asyncio.run(run.run(steps))
+        asyncio.run(run.run(given.steps))
     except Violation as violation:
-        _say(f"seed {seed}: {violation}")
-        _shrink(seed, steps=steps)
+        _say(f"seed {given.seed}: {violation}")
+        if not given.no_shrink:
+            _shrink(given.seed, steps=given.steps, restores=given.restores)
         return 1
-    if is_logged:
+    if given.log:
         _say("\n".join(run.world.log))
-    _say(f"seed {seed}: {run.world.taken} protocol steps, every property holds")
+    _say(f"seed {given.seed}: {run.world.taken} protocol steps, every property holds")
     return 0
 
 
-def _shrink(seed: int, *, steps: int) -> None:
-    shrunk = shrink(seed, steps=steps)
+def _shrink(seed: int, *, steps: int, restores: bool) -> None:
+    shrunk = shrink(seed, steps=steps, restores=restores)
+    replay = f"make sim SEED={seed}" + (" ARGS=--restores" if restores else "")
     if shrunk is None:
         _say(f"seed {seed}: holds when played again; report this: a run must repeat")
     else:
-        _say(f"seed {seed}, {shrunk.text()}\nreplay: make sim SEED={seed}")
+        _say(f"seed {seed}, {shrunk.text()}\nreplay: {replay}")
 
 
 def _report(total: Result, *, seconds: float, jobs: int) -> int:

@@ -89,7 +89,8 @@ class Settled:
             raise Violation("L1", f"{place}: held at {caring[0].term_epoch}, not {newest}")
         if any(row.pending_epoch is not None for row in rows):
             raise Violation("L2", f"{place}: an offer is still pending")
-        if any(row.content_due for row in caring):
+        is_lost = self._world.is_text_lost(caring[0].key.authority, place[0])
+        if any(row.content_due for row in caring) and not is_lost:
             raise Violation("L3", f"{place}: {caring[0].key.authority} has no text")
 
     def _rulings_are_taken(self, records: Records) -> None:
@@ -147,12 +148,15 @@ class Settled:
         copies = {(row.authority, row.ticket): row for row in self._rows(COPIES)}
         for ticket in self._world.tickets:
             holder = self._final_custodian(ticket)
-            origin = copies[
-                next(row.origin for row in copies.values() if row.ticket == ticket), ticket
-            ]
+            if self._world.is_text_lost(holder, ticket):
+                continue
+            first = next(row.origin for row in copies.values() if row.ticket == ticket)
+            if self._world.is_text_lost(first, ticket):
+                continue
+            origin = copies[first, ticket]
             if origin.version != copies[holder, ticket].version:
                 raise Violation("L3", f"{ticket}: {origin.authority} does not see {holder}'s state")
-            if not copies[holder, ticket].identity:
+            if not copies[holder, ticket].identity and ticket not in self._world.lost_callers:
                 raise Violation("L3", f"{ticket}: {holder} does not know who calls")
 
     def _final_custodian(self, ticket: str) -> str:

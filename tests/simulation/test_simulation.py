@@ -13,6 +13,7 @@ import os
 import pytest
 
 from tests.simulation.coverage import UNREACHABLE, cells
+from tests.simulation.faults import RESTORED
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import SEEDS_CI, play, play_all, result_of
 from tests.simulation.shrink import shrink
@@ -24,6 +25,8 @@ def test_no_property_is_violated_and_everything_happens() -> None:
     assert not total.violations, "\n".join(total.violations.values())
     assert not total.never(), "every kind of fault must strike, every cell must be taken"
 
+
+SEEDS_RESTORED = range(8)
 
 FOUND = {
     8: "a hosted authority passed on the records of one that was struck from our roster",
@@ -44,6 +47,13 @@ FOUND = {
 @pytest.mark.parametrize("seed", FOUND)
 def test_a_seed_that_once_failed_stays_clean(seed: int) -> None:
     assert play(seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS_RESTORED)
+def test_a_restored_node_holds_every_property_whatever_breaks(seed: int) -> None:
+    result = result_of(seed, restores=True)
+    assert not result.violations, "\n".join(result.violations.values())
+    assert result.faults[RESTORED]
 
 
 def test_a_run_repeats() -> None:

@@ -80,6 +80,8 @@ class World:
         self.newer: set[NodeId] = set()  # nodes whose software is of a later version
         self.revoked: set[AuthorityCode] = set()
         self.forged: set[bytes] = set()  # digests of statements that no honest node made
+        self.lost_texts: set[str] = set()  # tickets whose text a restored node had, and lost
+        self.lost_callers: set[str] = set()  # likewise, who calls
         self.touched: dict[str, set[str]] = {}
         self.on_commit: Callable[[], None] = lambda: None
         self.coverage = Coverage.begin()
@@ -170,6 +172,11 @@ class World:
         if code not in self._homes:  # a node that joined later
             self._homes |= {code: node for node in self.nodes.values() for code in node.hosts}
         return self._homes[code]
+
+    def is_text_lost(self, authority: str, ticket: str) -> bool:
+        """Tell whether an authority has no text because a restored node lost it."""
+        copies = self.node_of(authority).database.tables.get(COPIES.name, {})
+        return ticket in self.lost_texts and (authority, ticket) not in copies
 
     @property
     def authorities(self) -> tuple[AuthorityCode, ...]:

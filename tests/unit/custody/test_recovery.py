@@ -413,3 +413,83 @@ async def test_an_answer_lost_on_both_sides_cannot_become_an_acceptance(stage: S
     rows = hebei.database.rows(store.OFFERS_MADE)
     assert [row.verdict for row in rows] == ["REVOKED", "ACCEPTED"]
     assert stage.chain(LANGFANG, ticket).holding is Holding.HELD
+
+
+async def test_what_was_returned_is_not_taken_again_from_its_sender(stage: Stage) -> None:
+    arbiter = stage.node_of(NATION)
+    ticket = await stage.create(TIANJIN)
+    await stage.offer(TIANJIN, ticket, HEBEI)
+    await stage.settle()
+    backup = arbiter.database.snapshot()
+    await stage.revoke(TIANJIN, ticket)
+    await stage.settle()
+    await stage.file(TIANJIN, ticket)  # on its way while the arbiter is away
+    await backups.restore(arbiter, backup)
+    await backups.recover(arbiter)
+    await stage.settle()
+    rows = arbiter.database.rows(store.CUSTODY_ROWS)
+    assert [row.kind for row in rows if row.ticket == ticket] == ["CaseFiling"]
+
+
+async def test_a_report_lost_on_both_sides_keeps_no_later_statement_waiting(stage: Stage) -> None:
+    """河北 hosts 石家庄: both forget the ticket that came in there; 廊坊 holds it now."""
+    hebei = stage.node_of(HEBEI)
+    backup = hebei.database.snapshot()
+    ticket = await stage.create(SHIJIAZHUANG)
+    await stage.hand_over(SHIJIAZHUANG, ticket, LANGFANG)
+    await backups.restore(hebei, backup)
+    await backups.recover(hebei)
+    await stage.file(LANGFANG, ticket)
+    await stage.change(LANGFANG, ticket)
+    await stage.settle()  # nothing waits
+    kept = hebei.database.rows(store.STATEMENTS)
+    assert "CaseFiling" in [row.kind for row in kept if row.authority == HEBEI]
+
+
+async def test_a_ruling_that_came_back_is_told_to_everybody_again(stage: Stage) -> None:
+    """河北 rules for its 石家庄: both forget it, and only 廊坊 was told by then."""
+    hebei = stage.node_of(HEBEI)
+    ticket = await stage.create(HEBEI)
+    await stage.hand_over(HEBEI, ticket, LANGFANG)
+    backup = hebei.database.snapshot()
+    await stage.rule(ticket, SHIJIAZHUANG, scope=HEBEI)
+    await stage.only("hebei", "langfang")
+    await backups.restore(hebei, backup)
+    await backups.recover(hebei)
+    await stage.timers()
+    await stage.settle()
+    assert stage.chain(SHIJIAZHUANG, ticket).holding is Holding.HELD
+    assert stage.chain(LANGFANG, ticket).holding is Holding.RELEASED
+
+
+async def test_an_acceptance_that_a_ruling_overtook_is_a_record_again(stage: Stage) -> None:
+    tianjin = stage.node_of(TIANJIN)
+    ticket = await stage.create(TIANJIN)
+    backup = tianjin.database.snapshot()
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    await stage.file(HEBEI, ticket)
+    await stage.settle()
+    await stage.rule(ticket, SHANGHAI)
+    await stage.settle()
+    await backups.restore(tianjin, backup)
+    await backups.recover(tianjin)
+    await stage.settle()
+    [answer] = {row.digest for row in stage.said(HEBEI, "Answer")}
+    assert answer.hex() in stage.chain(TIANJIN, ticket).records
+    assert stage.chain(TIANJIN, ticket).pending_epoch is None
+
+
+async def test_who_let_go_of_the_caller_since_the_backup_lets_go_again(stage: Stage) -> None:
+    hebei = stage.node_of(HEBEI)
+    ticket = await stage.create(TIANJIN)
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    await stage.file(HEBEI, ticket)
+    await stage.settle()
+    backup = hebei.database.snapshot()
+    await stage.rule(ticket, SHANGHAI)
+    await stage.settle()
+    assert not stage.copy(HEBEI, ticket).identity
+    await backups.restore(hebei, backup)
+    await backups.recover(hebei)
+    await stage.settle()
+    assert not stage.copy(HEBEI, ticket).identity
