@@ -85,11 +85,10 @@ def show(
 ) -> None:
     """查看一个对端节点 / show one peer."""
     request = pb.GetPeerRequest(name=f"peers/{peer}")
-
-    async def ask(channel: grpc.aio.Channel) -> pb.GetPeerResponse:
-        return await pb_grpc.OperationServiceStub(channel).GetPeer(request, timeout=CALL_SECONDS)
-
-    _print_peer(Target.of(node, cert, host).ask(ask).peer, as_json=as_json)
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).GetPeer(request, timeout=CALL_SECONDS)
+    )
+    _print_peer(answer.peer, as_json=as_json)
 
 
 @app.command()
@@ -104,11 +103,10 @@ def pause(
 ) -> None:
     """暂停向对端发送；仍照常接收 / send nothing more; what it sends is taken as always."""
     request = pb.PausePeerRequest(name=f"peers/{peer}", reason=reason, request_id=_request_id())
-
-    async def ask(channel: grpc.aio.Channel) -> pb.PausePeerResponse:
-        return await pb_grpc.OperationServiceStub(channel).PausePeer(request, timeout=CALL_SECONDS)
-
-    _print_peer(Target.of(node, cert, host).ask(ask).peer, as_json=as_json)
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).PausePeer(request, timeout=CALL_SECONDS)
+    )
+    _print_peer(answer.peer, as_json=as_json)
 
 
 @app.command()
@@ -123,11 +121,10 @@ def drain(
 ) -> None:
     """发完现有积压后暂停 / send what waits now, then pause."""
     request = pb.DrainPeerRequest(name=f"peers/{peer}", reason=reason, request_id=_request_id())
-
-    async def ask(channel: grpc.aio.Channel) -> pb.DrainPeerResponse:
-        return await pb_grpc.OperationServiceStub(channel).DrainPeer(request, timeout=CALL_SECONDS)
-
-    _print_peer(Target.of(node, cert, host).ask(ask).peer, as_json=as_json)
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).DrainPeer(request, timeout=CALL_SECONDS)
+    )
+    _print_peer(answer.peer, as_json=as_json)
 
 
 @app.command()
@@ -141,11 +138,10 @@ def resume(
 ) -> None:
     """恢复发送并立即尝试 / serve it again, and try it at once."""
     request = pb.ResumePeerRequest(name=f"peers/{peer}", request_id=_request_id())
-
-    async def ask(channel: grpc.aio.Channel) -> pb.ResumePeerResponse:
-        return await pb_grpc.OperationServiceStub(channel).ResumePeer(request, timeout=CALL_SECONDS)
-
-    _print_peer(Target.of(node, cert, host).ask(ask).peer, as_json=as_json)
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).ResumePeer(request, timeout=CALL_SECONDS)
+    )
+    _print_peer(answer.peer, as_json=as_json)
 
 
 @app.command()
@@ -201,13 +197,10 @@ def acknowledge(
     request = pb.AcknowledgeUndeliveredRequest(
         name=_item(item), note=note, request_id=_request_id()
     )
-
-    async def ask(channel: grpc.aio.Channel) -> pb.AcknowledgeUndeliveredResponse:
-        return await pb_grpc.OperationServiceStub(channel).AcknowledgeUndelivered(
-            request, timeout=CALL_SECONDS
-        )
-
-    _print_item(Target.of(node, cert, host).ask(ask).undelivered, as_json=as_json)
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).AcknowledgeUndelivered(request, timeout=CALL_SECONDS)
+    )
+    _print_item(answer.undelivered, as_json=as_json)
 
 
 @app.command()
@@ -222,13 +215,10 @@ def resend(
 ) -> None:
     """立即重试 / try it again at once."""
     request = pb.ResendUndeliveredRequest(name=_item(item), note=note, request_id=_request_id())
-
-    async def ask(channel: grpc.aio.Channel) -> pb.ResendUndeliveredResponse:
-        return await pb_grpc.OperationServiceStub(channel).ResendUndelivered(
-            request, timeout=CALL_SECONDS
-        )
-
-    _print_item(Target.of(node, cert, host).ask(ask).undelivered, as_json=as_json)
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).ResendUndelivered(request, timeout=CALL_SECONDS)
+    )
+    _print_item(answer.undelivered, as_json=as_json)
 
 
 @app.command()
@@ -243,13 +233,14 @@ def discard(
 ) -> None:
     """作废（涉及责任移交的声明不可作废）/ take it off the list; never what custody rests on."""
     request = pb.DiscardUndeliveredRequest(name=_item(item), note=note, request_id=_request_id())
+    answer = Target.of(node, cert, host).ask(
+        lambda channel: _stub(channel).DiscardUndelivered(request, timeout=CALL_SECONDS)
+    )
+    _print_item(answer.undelivered, as_json=as_json)
 
-    async def ask(channel: grpc.aio.Channel) -> pb.DiscardUndeliveredResponse:
-        return await pb_grpc.OperationServiceStub(channel).DiscardUndelivered(
-            request, timeout=CALL_SECONDS
-        )
 
-    _print_item(Target.of(node, cert, host).ask(ask).undelivered, as_json=as_json)
+def _stub(channel: grpc.aio.Channel) -> pb_grpc.OperationServiceAsyncStub:
+    return pb_grpc.OperationServiceStub(channel)
 
 
 def _request_id() -> str:

@@ -24,7 +24,6 @@ from gateway.kernel.ids import Epoch
 from gateway.kernel.time import Instant
 
 CAUSE = "fork"
-LEAVING = frozenset({Holding.OFFERED, Holding.REVOKING, Holding.YIELDING})
 
 
 class Forks:
@@ -69,7 +68,8 @@ class Forks:
         The province is the arbiter there and settles at once what is forked.
         """
         outer = (await chains.load(uow, key.authority, key.ticket)).outer
-        return key.is_home and outer is not None and outer.holding in LEAVING
+        is_leaving = outer is not None and outer.is_caring and outer.holding is not Holding.HELD
+        return key.is_home and is_leaving
 
     async def _is_own_term(self, uow: UnitOfWork, chain: Chain, fork: ChainForked) -> bool:
         """Tell whether a statement that established a term of this era has a twin."""

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from gateway.kernel.time import SystemClock
+from tests.chaos import reconcile
 from tests.chaos.federation import PROVINCE_NODES, Chaos, running
 
 HOURS, QUEUED = 72.0, 100_000
@@ -62,6 +63,7 @@ async def run(*, hours: float, queued: int, folder: Path) -> dict[str, object]:
             "hours": round(passed, 1),
             "queued": waiting,
             "tickets": len(chaos.acknowledged),
+            "held_once": reconcile.held_once(await chaos.state(), chaos.acknowledged),
             "first_delivery_seconds": round(first, 2),
             "drained_seconds": round(drained, 1),
             "statements_per_second": round(waiting / drained, 1),
@@ -71,8 +73,6 @@ async def run(*, hours: float, queued: int, folder: Path) -> dict[str, object]:
                 "meanwhile_max": round(meanwhile, 2),
                 "while_drained": round(draining, 2),
             },
-            "lost": 0,
-            "duplicated": 0,
         }
 
 

@@ -84,6 +84,12 @@ def faults(state: State, acknowledged: Mapping[str, str]) -> list[str]:
     return found
 
 
+def held_once(state: State, acknowledged: Collection[str]) -> int:
+    """Return how many of the acknowledged tickets are held by exactly one authority."""
+    holders = _holders(state)
+    return sum(len(holders[number]) == 1 for number in acknowledged)
+
+
 def _holders(state: State) -> dict[str, set[str]]:
     """Return who holds each ticket in an inner chain."""
     holders: dict[str, set[str]] = defaultdict(set)

@@ -47,10 +47,9 @@ async def test_kills_and_one_way_partitions_lose_and_double_nothing(tmp_path: Pa
         await torment.rounds(4)
         await torment.end()
         await load
-        taken = await chaos.settled_within(CONVERGED_SECONDS_MAX)
+        await chaos.settled_within(CONVERGED_SECONDS_MAX)
         await chaos.check()
         assert len(chaos.acknowledged) == 80, f"seed {seed}"
-        assert taken < CONVERGED_SECONDS_MAX
 
 
 @pytest.mark.timeout(240)
