@@ -9,6 +9,7 @@ acknowledged is written down here, and `reconcile.py` reads the databases when a
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import time
 import uuid
@@ -22,6 +23,7 @@ import grpc
 
 from gateway.cli import roster
 from gateway.cli.demo.federation import Federation
+from gateway.cli.demo.layout import Layout
 from gateway.cli.demo.make import describe, make, write_yaml
 from gateway.cli.demo.topology import load_topology
 from gateway.database.embedded import EmbeddedPostgres
@@ -35,6 +37,7 @@ from tests.chaos.proxy import Links, linked
 
 UP_SECONDS_MAX = 90.0
 CALL_SECONDS = 5.0
+CHECK_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.2
 NATION_NODES = ("national-hub", "national-arbiter")
 PROVINCE_NODES = ("tianjin", "hebei", "jiangsu")
@@ -48,6 +51,7 @@ AWAY = frozenset(
         grpc.StatusCode.UNKNOWN,
     }
 )
+PLACES_FILE = "places.json"  # where everybody listens: a run that goes on needs the same ports
 PLACES = {"131000": "131082", "120000": "120101", "320000": "320102"}  # a district of each
 
 
@@ -60,6 +64,8 @@ class Chaos:
     acknowledged: dict[str, str] = field(default_factory=dict)  # number -> external id
     waits: list[float] = field(default_factory=list)  # seconds until each acknowledgement
     running: set[str] = field(default_factory=set)
+    # Told the number and the external id of each ticket when it is acknowledged.
+    heard: Callable[[str, str], None] = lambda _number, _external: None
     _channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
 
     # --- processes --------------------------------------------------------------------------
@@ -159,6 +165,7 @@ class Chaos:
                 continue
             number = answer.ticket.name.removeprefix("tickets/")
             self.acknowledged[number] = request.ticket.external_id
+            self.heard(number, request.ticket.external_id)
             self.waits.append(time.monotonic() - began)
             return
 
@@ -211,6 +218,31 @@ class Chaos:
             assert taken < seconds, f"after {seconds:.0f} s: {work[:6]}"
             await asyncio.sleep(POLL_SECONDS)
 
+    async def settled(self, numbers: Sequence[str], *, stalled_seconds_max: float) -> float:
+        """Return after how many seconds nothing was under way any more, as long as it gets less.
+
+        Only the named tickets are looked at: it costs what they cost, however many there are.
+
+        Raises:
+            AssertionError: nothing got less for that long; it names some of what is under way.
+        """
+        databases = {node: self.dsn(node) for node in self.running}
+        part = reconcile.Part(list(numbers), list(self.federation.topology.authorities))
+        began = last = time.monotonic()
+        least: int | None = None
+        while True:
+            try:
+                left, work = await _under_way(databases, part)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                left, work = None, [f"a database does not answer: {type(error).__name__}"]
+            now = time.monotonic()
+            if not work:
+                return now - began
+            if left is not None and (least is None or left < least):
+                least, last = left, now
+            assert now - last < stalled_seconds_max, f"{now - last:.0f} s: {work[:6]}"
+            await asyncio.sleep(POLL_SECONDS)
+
     async def check_but_waiting_for(self, target: str, *, within: float) -> None:
         """Fail unless everything holds although statements wait for one node that is down."""
         began = time.monotonic()
@@ -225,14 +257,30 @@ class Chaos:
             await asyncio.sleep(POLL_SECONDS)
 
     async def check(self) -> None:
-        """Fail unless everything holds (`reconcile.faults`)."""
-        found = reconcile.faults(await self.state(), self.acknowledged)
-        assert not found, found[:10]
+        """Fail unless everything holds (`reconcile.faults`), soon: databases are read in turn.
+
+        What crosses between two reads looks like a fault until the next one; a real one stays.
+        """
+        end = time.monotonic() + CHECK_SECONDS_MAX
+        while found := reconcile.faults(await self.state(), self.acknowledged):
+            assert time.monotonic() < end, found[:10]
+            await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
         """Close the callers' channels."""
         for channel in self._channels.values():
             await channel.close()
+
+
+async def _under_way(databases: Mapping[str, str], part: reconcile.Part) -> tuple[int, list[str]]:
+    """Return how much is still under way, and what: first what waits, then what is not held."""
+    waiting = await reconcile.waiting(databases)
+    if total := sum(waiting.values()):
+        return total + len(part.tickets), [
+            f"{count} wait at {node}" for node, count in waiting.items()
+        ]
+    work = reconcile.open_work(await reconcile.read(databases, part), part.tickets)
+    return len(work), work
 
 
 @asynccontextmanager
@@ -243,31 +291,46 @@ async def running(
     settings: Mapping[str, Sequence[str]] | None = None,
     prepare: Callable[[Federation], None] = lambda _federation: None,
 ) -> AsyncIterator[Chaos]:
-    """Run the federation below `folder`.
+    """Run the federation below `folder`; one that ran there before goes on.
 
     Args:
-        folder: an empty folder.
+        folder: an empty folder, or that of an earlier run.
         nodes: those that are started; the others are in the roster and do not run.
         settings: lines that are added to the settings of a node.
         prepare: called when the folders are written, before anything runs.
     """
-    topology = load_topology(TOPOLOGY)
-    federation = make(topology, folder)
+    topology, known = load_topology(TOPOLOGY), folder / PLACES_FILE
+    places = json.loads(known.read_text(encoding="ascii")) if known.exists() else None
+    if places is None:
+        federation = make(topology, folder)
+    else:
+        federation = Federation(topology, Layout(folder), places["endpoints"])
     async with AsyncExitStack() as stack:
-        links = await stack.enter_async_context(linked(dict(federation.endpoints)))
-        _write_rosters(federation, links)
-        for node, lines in (settings or {}).items():
-            path = federation.layout.node(node) / "node.toml"
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write("\n".join(("", *lines, "")))
+        ports = places["links"] if places is not None else None
+        links = await stack.enter_async_context(linked(dict(federation.endpoints), ports=ports))
         stack.callback(federation.stop)
-        prepare(federation)
+        if places is None:
+            _write_rosters(federation, links)
+            _add_settings(federation, settings or {})
+            prepare(federation)
+            ports = {link.name: link.port for link in links.all()}
+            known.write_text(
+                json.dumps({"endpoints": dict(federation.endpoints), "links": ports}),
+                encoding="ascii",
+            )
         chaos = Chaos(federation, links)
         stack.push_async_callback(chaos.close)
         for node in nodes:
             chaos.start(node)
         await chaos.until_up()
         yield chaos
+
+
+def _add_settings(federation: Federation, settings: Mapping[str, Sequence[str]]) -> None:
+    for node, lines in settings.items():
+        path = federation.layout.node(node) / "node.toml"
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write("\n".join(("", *lines, "")))
 
 
 def _write_rosters(federation: Federation, links: Links) -> None:

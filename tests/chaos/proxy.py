@@ -8,11 +8,12 @@ while answers do not (`deafen`): the peer has committed and the sender does not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 CHUNK = 65_536
+ACCEPTED_SECONDS = 0.01  # until the loop has handed over what it had accepted
 
 
 @dataclass(slots=True)
@@ -32,21 +33,33 @@ class Link:
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def start(self) -> None:
-        """Listen on a free port of this machine."""
+    @property
+    def name(self) -> str:
+        """The two nodes, for a file that is read again."""
+        return f"{self.source}>{self.target}"
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on a port of this machine; 0: a free one."""
         self._calls.set()
         self._answers.set()
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Close everything."""
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Close everything, and wait until the loop has forgotten it."""
         if self._server is not None:
-            self._server.close()
+            self._server.close()  # first: nobody comes in while the others are sent away
+            await asyncio.sleep(ACCEPTED_SECONDS)
+        open_writers = list(self._open)
+        self.cut()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in open_writers:
+            with suppress(OSError):
+                await writer.wait_closed()
+        if self._server is not None:
             await self._server.wait_closed()
 
     def cut(self) -> None:
@@ -72,30 +85,32 @@ class Link:
         self._answers.set()
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Also of a task that is cancelled before its first step, which runs no `finally`.
+        task.add_done_callback(lambda _: self._leave(writer))
+
+    def _leave(self, writer: asyncio.StreamWriter) -> None:
+        self._open.discard(writer)
+        writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
-            writer.transport.abort()
             return
         host, port = self.endpoint.rsplit(":", 1)
         try:
             onward, back = await asyncio.open_connection(host, int(port))
         except OSError:
-            writer.transport.abort()
             return
-        pair = {writer, back}
-        self._open |= pair
+        self._open.add(back)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._carry(reader, back, self._calls))
                 group.create_task(self._carry(onward, writer, self._answers))
         finally:
-            self._open -= pair
-            for each in pair:
-                each.transport.abort()
+            self._leave(back)
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event
@@ -137,8 +152,10 @@ class Links:
 
 
 @asynccontextmanager
-async def linked(endpoints: dict[str, str]) -> AsyncIterator[Links]:
-    """Run a link between any two of the nodes."""
+async def linked(
+    endpoints: dict[str, str], *, ports: Mapping[str, int] | None = None
+) -> AsyncIterator[Links]:
+    """Run a link between any two of the nodes; `ports` are those of an earlier run, by name."""
     links = [
         Link(source, target, endpoint)
         for target, endpoint in endpoints.items()
@@ -146,7 +163,7 @@ async def linked(endpoints: dict[str, str]) -> AsyncIterator[Links]:
         if source != target
     ]
     for link in links:
-        await link.start()
+        await link.start((ports or {}).get(link.name, 0))
     try:
         yield Links(links)
     finally:

@@ -7,9 +7,11 @@ covered by a signed entry or young; nothing waits for a peer, nobody was refused
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import asyncpg
 
@@ -34,24 +36,35 @@ class State:
     accused: list[str] = field(default_factory=list)
 
 
-async def read(databases: Mapping[str, str]) -> State:
-    """Read the databases, by node name."""
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Up to where the ledger of an authority was checked."""
+
+    sequence: int = 0
+    up_to_txid: int = 0
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some tickets, and what their authorities sealed after a mark; `sealed` None: no entries."""
+
+    tickets: list[str]
+    authorities: list[str]
+    sealed: Mapping[str, Sealed] | None = None
+
+
+async def read(databases: Mapping[str, str], part: Part | None = None) -> State:
+    """Read the databases, by node name: each as of one instant, one after the other."""
     state = State()
     for node, dsn in databases.items():
         connection = await asyncpg.connect(dsn)
         try:
-            state.chains += await connection.fetch("SELECT * FROM chains")
-            state.copies += await connection.fetch(
-                "SELECT authority, number, origin, external_id, followed FROM ticket_copies"
-            )
-            state.made += await connection.fetch("SELECT * FROM offers_made")
-            state.answered += await connection.fetch("SELECT * FROM offers_answered")
-            state.rows += await connection.fetch(
-                "SELECT * FROM custody_rows ORDER BY authority, ticket, scope, number, sequence"
-            )
-            state.entries += await connection.fetch(
-                "SELECT * FROM ledger_entries ORDER BY authority, sequence"
-            )
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if part is None:
+                await _read_all(connection, state)
+            else:
+                await _read_part(connection, state, part)
             state.waiting[node] = await connection.fetchval("SELECT count(*) FROM outbox")
             for table in ("refusals_received", "evidence"):
                 state.accused += [
@@ -61,6 +74,56 @@ async def read(databases: Mapping[str, str]) -> State:
         finally:
             await connection.close()
     return state
+
+
+async def waiting(databases: Mapping[str, str]) -> Counter[str]:
+    """Return how many statements wait at each node for another."""
+    found: Counter[str] = Counter()
+    for node, dsn in databases.items():
+        connection = await asyncpg.connect(dsn)
+        try:
+            found[node] = await connection.fetchval("SELECT count(*) FROM outbox")
+        finally:
+            await connection.close()
+    return found
+
+
+COPIES = "SELECT authority, number, origin, external_id, followed FROM ticket_copies"
+LEDGER = "authority, ticket, scope, number, sequence"
+
+
+async def _read_all(connection: asyncpg.Connection, state: State) -> None:
+    state.chains += await connection.fetch("SELECT * FROM chains")
+    state.copies += await connection.fetch(COPIES)
+    state.made += await connection.fetch("SELECT * FROM offers_made")
+    state.answered += await connection.fetch("SELECT * FROM offers_answered")
+    state.rows += await connection.fetch(f"SELECT * FROM custody_rows ORDER BY {LEDGER}")
+    state.entries += await connection.fetch(
+        "SELECT * FROM ledger_entries ORDER BY authority, sequence"
+    )
+
+
+async def _read_part(connection: asyncpg.Connection, state: State, part: Part) -> None:
+    """Read by the keys of the tables, so that it costs what the part costs."""
+    given = (part.authorities, part.tickets)
+    of_tickets = "authority = ANY($1::text[]) AND ticket = ANY($2::text[])"
+    copies = f"{COPIES} WHERE authority = ANY($1::text[]) AND number = ANY($2::text[])"
+    state.copies += await connection.fetch(copies, *given)
+    for table, found in (
+        ("chains", state.chains),
+        ("offers_made", state.made),
+        ("offers_answered", state.answered),
+    ):
+        text = f"SELECT * FROM {table} WHERE {of_tickets}"
+        found.extend(await connection.fetch(text, *given))
+    ledgers = f"SELECT * FROM custody_rows WHERE {of_tickets} ORDER BY {LEDGER}"
+    state.rows += await connection.fetch(ledgers, *given)
+    for authority in part.authorities if part.sealed is not None else ():
+        state.entries += await connection.fetch(
+            "SELECT * FROM ledger_entries WHERE authority = $1 AND sequence > $2 ORDER BY sequence",
+            authority,
+            (part.sealed or {}).get(authority, Sealed()).sequence,
+        )
 
 
 def open_work(state: State, acknowledged: Collection[str]) -> list[str]:
@@ -74,13 +137,25 @@ def open_work(state: State, acknowledged: Collection[str]) -> list[str]:
     return work
 
 
-def faults(state: State, acknowledged: Mapping[str, str]) -> list[str]:
-    """Return everything that does not hold; `acknowledged` gives the external id by number."""
+def faults(
+    state: State,
+    acknowledged: Mapping[str, str],
+    *,
+    sealed: Mapping[str, Sealed] | None = None,
+) -> list[str]:
+    """Return everything that does not hold.
+
+    Args:
+        state: what was read.
+        acknowledged: the external id by number, of the tickets that were read.
+        sealed: where the entries that were read begin.
+    """
     found = open_work(state, acknowledged)
     found += state.accused
     found += _doubled(state, acknowledged)
     found += _disagreeing(state)
     found += _broken_ledgers(state)
+    found += wrong_entries(state.rows, state.entries, sealed or {})
     return found
 
 
@@ -137,7 +212,6 @@ def _disagreeing(state: State) -> list[str]:
 def _broken_ledgers(state: State) -> list[str]:
     found: list[str] = []
     before: dict[tuple[str, ...], bytes] = {}
-    by_authority: dict[str, list[asyncpg.Record]] = defaultdict(list)
     for row in state.rows:
         key = (row["authority"], row["ticket"], row["scope"], str(row["number"]))
         content = RowContent(
@@ -154,33 +228,37 @@ def _broken_ledgers(state: State) -> list[str]:
         if key in before and before[key] != row["previous_digest"]:
             found.append(f"{key}: row {row['sequence']} does not follow")
         before[key] = row["row_digest"]
-        by_authority[row["authority"]].append(row)
-    return found + _wrong_entries(state, by_authority)
-
-
-def _wrong_entries(state: State, rows: Mapping[str, list[asyncpg.Record]]) -> list[str]:
-    found: list[str] = []
-    since: Counter[str] = Counter()
-    previous: dict[str, bytes] = {}
-    for entry in state.entries:
-        authority = entry["authority"]
-        covered = sorted(
-            (
-                row
-                for row in rows[authority]
-                if since[authority] < row["txid"] <= entry["up_to_txid"]
-            ),
-            key=lambda row: (
-                row["txid"],
-                row["ticket"],
-                row["scope"],
-                row["number"],
-                row["sequence"],
-            ),
-        )
-        if entry["root"] != merkle_root([row["row_digest"] for row in covered]):
-            found.append(f"{authority}: entry {entry['sequence']} has another root")
-        if authority in previous and previous[authority] != entry["previous_digest"]:
-            found.append(f"{authority}: entry {entry['sequence']} does not follow")
-        since[authority], previous[authority] = entry["up_to_txid"], entry["entry_digest"]
     return found
+
+
+def wrong_entries(
+    rows: Iterable[asyncpg.Record],
+    entries: Iterable[asyncpg.Record],
+    sealed: Mapping[str, Sealed],
+) -> list[str]:
+    """Return the entries that do not follow, or do not cover exactly the rows since the last."""
+    found: list[str] = []
+    ordered: dict[str, list[asyncpg.Record]] = defaultdict(list)
+    for row in sorted(rows, key=_order):
+        ordered[row["authority"]].append(row)
+    marks = dict(sealed)
+    for entry in entries:
+        authority = entry["authority"]
+        before, own = marks.get(authority, Sealed()), ordered[authority]
+        first = bisect_right(own, before.up_to_txid, key=itemgetter("txid"))
+        last = bisect_right(own, entry["up_to_txid"], key=itemgetter("txid"))
+        if entry["root"] != merkle_root([row["row_digest"] for row in own[first:last]]):
+            found.append(f"{authority}: entry {entry['sequence']} has another root")
+        if before.sequence and before.digest != entry["previous_digest"]:
+            found.append(f"{authority}: entry {entry['sequence']} does not follow")
+        marks[authority] = mark_of(entry)
+    return found
+
+
+def mark_of(entry: asyncpg.Record) -> Sealed:
+    """Return the mark behind an entry."""
+    return Sealed(entry["sequence"], entry["up_to_txid"], entry["entry_digest"])
+
+
+def _order(row: asyncpg.Record) -> tuple[int, str, str, int, int]:
+    return row["txid"], row["ticket"], row["scope"], row["number"], row["sequence"]

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,14 +77,17 @@ def _hanging_database(chaos: Chaos, node: str) -> Iterator[None]:
     pid = postmaster_pid(chaos.federation.layout.database(node))
     assert pid is not None
     top = psutil.Process(pid)
-    stopped = [top.pid, *(child.pid for child in top.children(recursive=True))]
+    os.kill(top.pid, signal.SIGSTOP)  # first, so that no further process begins
+    stopped = [child.pid for child in top.children(recursive=True)]
     for each in stopped:
-        os.kill(each, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # a worker that had just ended
+            os.kill(each, signal.SIGSTOP)
     try:
         yield
     finally:
-        for each in reversed(stopped):
-            os.kill(each, signal.SIGCONT)
+        for each in (*reversed(stopped), top.pid):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
 
 
 async def _until_waiting(chaos: Chaos, target: str, *, at_least: int) -> None:

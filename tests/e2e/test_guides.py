@@ -206,7 +206,7 @@ def follow(shell: Shell, blocks: Sequence[Block]) -> None:
             )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_guides_work_word_for_word(tmp_path: Path) -> None:
     blocks = [block for guide in GUIDES for block in blocks_of(guide)]
 

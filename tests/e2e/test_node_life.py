@@ -26,6 +26,7 @@ import yaml
 
 from gateway.cli.demo.processes import Processes, free_ports, postmaster_pid, stop_postmaster
 from gateway.cli.output import Exit
+from gateway.custody.incarnation import WITNESS_FILE
 from gateway.server.client import CertificateFolder
 from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
 from hotline.ticket.v1 import ticket_service_pb2_grpc as ticket_grpc
@@ -340,7 +341,9 @@ def test_node_serves_from_any_postgresql_that_its_dsn_names(
     run_apart(postgres_server.server.create_database(name, template="template1"))
     folder = tmp_path / "node"
     shutil.copytree(
-        site.folder / PROVINCE, folder, ignore=shutil.ignore_patterns("database", "serving")
+        site.folder / PROVINCE,
+        folder,  # a new node: what the file beside the other's database knows is not its past
+        ignore=shutil.ignore_patterns("database", "serving", WITNESS_FILE),
     )
     with (folder / "node.toml").open("a", encoding="utf-8") as file:
         file.write('\n[database]\nkind = "postgres"\n')
