@@ -86,11 +86,11 @@ test-peers: $(VENV)/.dev ## run clients that know nothing but proto/
 lock: ## write requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer releases
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		$(if $(UPGRADE),--upgrade) --extra embedded --extra aggregates --extra hub --extra timestamps --extra tracing --group dev pyproject.toml \
+		$(if $(UPGRADE),--upgrade) --extra embedded --extra aggregates --extra hub --extra rules --extra timestamps --extra tracing --group dev pyproject.toml \
 		--output-file requirements/dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--constraints requirements/dev.txt --extra embedded --extra aggregates --extra hub --extra timestamps --extra tracing --group build pyproject.toml \
+		--constraints requirements/dev.txt --extra embedded --extra aggregates --extra hub --extra rules --extra timestamps --extra tracing --group build pyproject.toml \
 		--output-file requirements/demo.txt
 
 clean: ## remove .venv and everything that was built

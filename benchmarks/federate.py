@@ -4,6 +4,9 @@ Each crosses two nodes and is handed over twice (天津 → 河北 → 廊坊), 
 sealed, delivered, receipted and recorded on both sides. Measured is from the first submission until
 the last one is held by 廊坊, handed in by the hundred and as streams of single tickets.
 
+The same is then measured at nodes that neither validate nor seal (`bare.py`), only to show what
+that costs; no setting of the product does it.
+
 The peers of the same run are two RabbitMQ brokers with a shovel, which carry as many messages of a
 kilobyte each and neither check, seal, sign nor record anything, and a grpc.aio mutual-TLS echo.
 """
@@ -32,6 +35,7 @@ SETTLE_SECONDS_MAX = 300.0
 POLL_SECONDS = 0.05
 PEER_MESSAGES = 10_000
 GOALS = {"batch": 1.5, "stream": 1.0}  # of RabbitMQ's quorum queues and shovel
+GOAL_BARE = 2.5  # of the same, with validation and sealing off
 NOTES = {"batch": "100 a call, two hand-overs, two nodes", "stream": "single tickets on streams"}
 
 HandIn = Callable[[Sequence[pb.CreateTicketRequest]], Awaitable[float]]
@@ -63,19 +67,39 @@ async def measure(*, runs: int, tickets: int) -> list[Row]:
         for channel in channels:
             await channel.close()
         samples = running.stop()
+    bare = await _bare(runs=runs, tickets=tickets)
     carried = await _peer(runs)
     rows = [
         median_row(f"federate.{way}.rate", rates[way], "tickets/s", note=NOTES[way])
         for way in GOALS
     ]
     rows.append(median_row("federate.echo_rate", echo_rates, "calls/s", note="mutual TLS"))
+    rows.append(
+        median_row("federate.bare_batch.rate", bare, "tickets/s", note="VALIDATION AND SEALING OFF")
+    )
     rows.append(_peer_row(carried))
+    rows.append(_ratio("bare_batch", "of_rabbitmq", bare, carried, goal=GOAL_BARE))
     for way, goal in GOALS.items():
         rows.append(_ratio(way, "of_rabbitmq", rates[way], carried, goal=goal))
         rows.append(_ratio(way, "of_echo", rates[way], echo_rates, goal=None))
     for node, found in costs.items():
         rows += cost_sheet(f"federate.{node}", found, samples[node], tickets)
     return rows
+
+
+async def _bare(*, runs: int, tickets: int) -> list[float]:
+    """Return tickets a second, by the hundred, at nodes that neither validate nor seal."""
+    with stage.running(is_bare=True) as running:
+        channels = [running.platform_channel(SOURCE, SOURCE_NODE, platform=p) for p in ("p1", "p2")]
+        platforms = Platforms([ticket_grpc.TicketServiceStub(channel) for channel in channels])
+        data = running.federation.layout.database(TARGET_NODE)
+        target = await asyncpg.connect(EmbeddedPostgres(data).dsn())
+        await _held(target, WARM_UP, platforms.in_batches)
+        rates = [await _held(target, tickets, platforms.in_batches) for _ in range(runs)]
+        await target.close()
+        for channel in channels:
+            await channel.close()
+    return rates
 
 
 async def _held(target: asyncpg.Connection, tickets: int, hand_in: HandIn) -> float:

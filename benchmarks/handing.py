@@ -18,6 +18,7 @@ BATCH_CALLERS = 4
 CALLERS_OF_A_PLATFORM = 64  # a node serves so many calls of one platform at once
 STREAM_SECONDS = 300.0
 SHARES = (0.5, 0.99)
+TOO_BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 Request = pb.CreateTicketRequest
 Call = Callable[[Request], Awaitable[object]]
@@ -25,10 +26,12 @@ Call = Callable[[Request], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What callers waited at an offered rate, in milliseconds."""
+    """What callers waited at an offered rate, in milliseconds, and what became of the calls."""
 
     offered: float
-    p50: float
+    reached: float  # tickets a second that were taken
+    refused: int  # calls that the node was too busy for
+    p50: float  # of all, where a refused one waited to the end of its call
     p99: float
 
 
@@ -78,21 +81,25 @@ class Platforms:
         """
         creates = [self._create(stub) for stub in self._stubs]
         began = time.monotonic()
+        refused = 0
 
         async def send(place: int, request: Request) -> float:
+            nonlocal refused
             due = began + place / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             try:
                 await creates[place % len(creates)](request)
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                if error.code() not in TOO_BUSY:
                     raise
+                refused += 1
                 return load.CALL_SECONDS * 1000
             return (time.monotonic() - due) * 1000
 
         waited = sorted(await asyncio.gather(*(send(*item) for item in enumerate(requests))))
         p50, p99 = (waited[min(len(waited) - 1, int(len(waited) * share))] for share in SHARES)
-        return Latency(rate, p50, p99)
+        reached = (len(requests) - refused) / (time.monotonic() - began)
+        return Latency(offered=rate, reached=reached, refused=refused, p50=p50, p99=p99)
 
     def _create(self, stub: ticket_grpc.TicketServiceAsyncStub) -> Call:
         async def create(request: Request) -> None:

@@ -3,8 +3,8 @@
 The rows that the node left for its last tickets are read back and written again into a database of
 the same server with the same schema: for each ticket one transaction with one `INSERT … SELECT FROM
 unnest` per table, over a pool of as many connections as the node has; and then the same rows with a
-hundred tickets in each transaction. No locks are taken, nothing is read, nothing decided, sealed or
-signed.
+hundred tickets in each transaction. What many tickets share is written before. No locks are taken,
+nothing is read, nothing decided, sealed or signed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def write_same_rows(data: Path, numbers: Sequence[str]) -> Written:
     server = EmbeddedPostgres(data)
     source = await asyncpg.connect(server.dsn())
     try:
-        work, rows = await _work(source, numbers)
+        shared, work, rows = await _work(source, numbers)
         await source.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
         await source.execute(f"CREATE DATABASE {DATABASE}")
     finally:
@@ -55,6 +55,7 @@ async def write_same_rows(data: Path, numbers: Sequence[str]) -> Written:
     rates = []
     for together in (1, BATCH):
         await _empty(server.dsn(DATABASE))
+        await _write(server.dsn(DATABASE), [shared], connections=1)
         batches = [_joined(work[at : at + together]) for at in range(0, len(work), together)]
         rates.append(len(work) / await _write(server.dsn(DATABASE), batches))
     return Written(rates[0], rates[1], rows / len(numbers))
@@ -92,7 +93,8 @@ def _joined(tickets: Sequence[Sequence[Insert]]) -> list[Insert]:
 
 async def _work(
     source: asyncpg.Connection, numbers: Sequence[str]
-) -> tuple[list[list[Insert]], int]:
+) -> tuple[list[Insert], list[list[Insert]], int]:
+    """Return what many tickets share, what each has of its own, and how many rows that are."""
     tables = await source.fetch(
         "SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) AS columns, "
         "array_agg((SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
@@ -102,6 +104,7 @@ async def _work(
         "FROM information_schema.columns WHERE table_schema = 'public' GROUP BY table_name"
     )
     wanted = set(numbers)
+    shared: list[Insert] = []
     work: dict[str, list[Insert]] = defaultdict(list)
     total = 0
     for table in tables:
@@ -109,13 +112,19 @@ async def _work(
         if name in IGNORED:
             continue
         found = await source.fetch(f'SELECT * FROM "{name}"')  # noqa: S608 (names of the catalogue)
-        by_ticket = _deal(found, columns, numbers, wanted)
         text = _insert_text(name, columns, types)
+        if len(found) < len(numbers) and not set(TICKET_COLUMNS) & set(columns):
+            shared.append((text, _arrays(found, columns)))
+            continue
+        by_ticket = _deal(found, columns, numbers, wanted)
         for number, rows in by_ticket.items():
-            arrays = tuple([row[index] for row in rows] for index in range(len(columns)))
-            work[number].append((text, arrays))
+            work[number].append((text, _arrays(rows, columns)))
             total += len(rows)
-    return [work[number] for number in numbers], total
+    return shared, [work[number] for number in numbers], total
+
+
+def _arrays(rows: Sequence[asyncpg.Record], columns: Sequence[str]) -> tuple[list[object], ...]:
+    return tuple([row[index] for row in rows] for index in range(len(columns)))
 
 
 def _deal(
@@ -141,9 +150,11 @@ def _insert_text(name: str, columns: Sequence[str], types: Sequence[str]) -> str
     )
 
 
-async def _write(dsn: str, work: Sequence[Sequence[Insert]]) -> float:
+async def _write(
+    dsn: str, work: Sequence[Sequence[Insert]], *, connections: int = CONNECTIONS
+) -> float:
     """Return the seconds that it took."""
-    pool = await asyncpg.create_pool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS)
+    pool = await asyncpg.create_pool(dsn, min_size=connections, max_size=connections)
     waiting = iter(work)
 
     async def writer() -> None:
@@ -154,7 +165,7 @@ async def _write(dsn: str, work: Sequence[Sequence[Insert]]) -> float:
                         await connection.execute(text, *arrays)
 
     began = time.monotonic()
-    await asyncio.gather(*(writer() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(writer() for _ in range(connections)))
     seconds = time.monotonic() - began
     await pool.close()
     return seconds

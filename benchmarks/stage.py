@@ -18,6 +18,7 @@ import grpc
 import psutil
 
 from benchmarks.echo import METHOD
+from benchmarks.node import BARE
 from gateway.cli.demo.federation import Federation
 from gateway.cli.demo.make import make
 from gateway.cli.demo.processes import free_ports, postmaster_pid, stop_postmaster
@@ -177,8 +178,8 @@ class Stage:
 
 
 @contextmanager
-def running() -> Iterator[Stage]:
-    """Run the measured federation in a folder of its own."""
+def running(*, is_bare: bool = False) -> Iterator[Stage]:
+    """Run the measured federation in a folder of its own; bare nodes neither validate nor seal."""
     with TemporaryDirectory(prefix="lubiao-bench-") as name:
         folder = Path(name)
         topology = load_topology(Path(__file__).with_name("topology.yaml"))
@@ -191,6 +192,7 @@ def running() -> Iterator[Stage]:
                     "benchmarks.node",
                     str(directory),
                     str(folder / f"{node.name}.profile"),
+                    *((BARE,) if is_bare else ()),
                 )
             _wait_until_up(stage)
             yield stage

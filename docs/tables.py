@@ -26,8 +26,12 @@ from gateway.kernel.codes import (
     Code,
     ExtensionState,
     ReturnState,
+    RulePackState,
     TicketState,
 )
+from gateway.publishing.states import VERSION
+from gateway.publishing.states import Step as VersionStep
+from gateway.routing import words
 from gateway.server.access import MATRIX
 from gateway.tickets.states import (
     ASSIGNMENT,
@@ -140,6 +144,14 @@ def _case_diagram() -> str:
     return _diagram(_edges(CASE), start=CaseState.FILED.name)
 
 
+def _version_table() -> str:
+    return _machine(VERSION, RulePackState, VersionStep)
+
+
+def _version_diagram() -> str:
+    return _diagram(_edges(VERSION), start=RulePackState.DRAFT.name)
+
+
 def _return_diagram() -> str:
     return _diagram(_edges(RETURN), start=ReturnState.FILED.name)
 
@@ -167,6 +179,45 @@ def _access_matrix() -> str:
     return _table(["RPC", "callers", "belonging to", "roles of staff", "longest"], rows)
 
 
+def _routing_keys() -> str:
+    return _table(
+        ["in", "keys"],
+        [
+            [str(record), " · ".join(f"`{key}` {chinese}" for key, chinese in keys.items())]
+            for record, keys in words.KEYS.items()
+        ],
+    )
+
+
+def _routing_words() -> str:
+    lists = {
+        "`types`": words.TYPES,
+        "`channels`": words.CHANNELS,
+        "`urgencies`": words.URGENCIES,
+        "`subject_kinds`": words.SUBJECT_KINDS,
+        "`risk_tags`": words.RISK_TAGS,
+        "`day_kinds`": words.DAY_KINDS,
+        "`destination`": words.CONDITIONS,
+        "`line`": words.LINES,
+        "`reason`": words.REASONS,
+        "`to`": words.OFFER_TO,
+        "`region` of `lead`, `help`": words.HELP_REGIONS,
+        "`level`": words.LEVELS,
+        "`managements`": words.MANAGEMENTS,
+        "`unless`": words.UNLESS,
+        "`withhold_identity`": words.TOLD,
+        "yes or no": words.FLAGS,
+        "no end": {"null": words.NOTHING},
+    }
+    return _table(
+        ["in", "words"],
+        [
+            [name, " · ".join(f"`{word}` {chinese}" for word, chinese in table.items())]
+            for name, table in lists.items()
+        ],
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "access.matrix": _access_matrix,
     "assignment.diagram": _assignment_diagram,
@@ -177,7 +228,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "custody.bounds": _custody_bounds,
     "custody.diagram": _custody_diagram,
     "custody.local": _custody_local,
+    "routing.keys": _routing_keys,
+    "routing.words": _routing_words,
     "extension.diagram": _extension_diagram,
+    "publishing.diagram": _version_diagram,
+    "publishing.steps": _version_table,
     "return.diagram": _return_diagram,
     "ticket.diagram": _ticket_diagram,
     "ticket.steps": _ticket_table,

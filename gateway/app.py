@@ -70,6 +70,7 @@ PURGE_INTERVAL = timedelta(hours=1)
 ORPHAN_DRAIN = timedelta(seconds=2)  # the next supervisor waits for the port
 EMBEDDED_CONNECTIONS_MIN = 40
 CONNECTIONS_SPARE = 10
+GC_THRESHOLDS = (20_000, 20, 20)  # a unit makes some hundred thousand values, and nearly no cycles
 log = structlog.get_logger()
 
 
@@ -187,15 +188,15 @@ async def _running(
         stack.callback(parts.metrics.close)
         _trace(settings)
         stack.callback(traces.stop)
-        database = await stack.enter_async_context(_database(settings, stopping, post))
+        database, dsn = await stack.enter_async_context(_database(settings, stopping, post))
         life = await begin_life(settings, database, clock=parts.clocks.machine)
-        ground = _ground(parts, database, post, life)
+        ground = _ground(parts, database, dsn, post, life)
         part = _part(ground)
         if part is not None:
             stack.push_async_callback(part.close)
             await part.prepare()
         server = _server(parts, part, database, post)
-        telemetry = _telemetry(parts, database, post)
+        telemetry = _telemetry(parts, database, post, part)
         await server.start()
         metrics_port = await telemetry.start() if telemetry else 0
         if telemetry:
@@ -204,6 +205,7 @@ async def _running(
         supervisor = asyncio.create_task(_supervise(tasks, stopping), name="supervisor")
         gc.collect()
         gc.freeze()  # regions, rules and descriptors live as long as the node: never walk them
+        gc.set_threshold(*GC_THRESHOLDS)
         try:
             yield server, metrics_port
         finally:
@@ -216,10 +218,13 @@ async def _running(
 # --- parts, in the order of a start ---------------------------------------------------------
 
 
-def _ground(parts: Parts, database: PostgresDatabase, post: Post | None, life: Life) -> Ground:
+def _ground(
+    parts: Parts, database: PostgresDatabase, dsn: str, post: Post | None, life: Life
+) -> Ground:
     return Ground(
         settings=parts.settings,
         database=database,
+        dsn=dsn,
         holder=parts.holder,
         machine_clock=parts.clocks.machine,
         business_clock=parts.clocks.business,
@@ -298,8 +303,8 @@ async def _roster(settings: Settings, clocks: Clocks, metrics: Metrics) -> Roste
 @asynccontextmanager
 async def _database(
     settings: Settings, stopping: asyncio.Event, post: Post | None
-) -> AsyncIterator[PostgresDatabase]:
-    """Give the pool of the node's database, which a worker finds ready."""
+) -> AsyncIterator[tuple[PostgresDatabase, str]]:
+    """Give the pool of the node's database, which a worker finds ready, and its address."""
     connections_max = settings.database.connections_max
     async with AsyncExitStack() as stack:
         if post is None:
@@ -308,7 +313,7 @@ async def _database(
             dsn = post.dsn
         pool = await PostgresDatabase.connect(dsn, connections_max=connections_max)
         stack.push_async_callback(pool.close)
-        yield pool
+        yield pool, dsn
 
 
 @asynccontextmanager
@@ -320,8 +325,8 @@ async def database_server(
         await _migrate(settings.database.dsn)
         yield settings.database.dsn
         return
-    # Beside the pools: the bells of the workers, migrations, PostgreSQL's own reserve.
-    connections = (settings.database.connections_max + 1) * processes + CONNECTIONS_SPARE
+    # Beside the pools: bell, listener and rules of each worker, migrations, PostgreSQL's reserve.
+    connections = (settings.database.connections_max + 4) * processes + CONNECTIONS_SPARE
     wanted = {"max_connections": str(max(EMBEDDED_CONNECTIONS_MIN, connections))}
     embedded = EmbeddedPostgres(settings.database_path, settings=wanted)
     async with embedded.owned():  # who does not own it must not stop it either
@@ -394,7 +399,7 @@ def _address(settings: Settings, post: Post | None) -> str:
 
 
 def _telemetry(
-    parts: Parts, database: PostgresDatabase, post: Post | None
+    parts: Parts, database: PostgresDatabase, post: Post | None, part: Part | None
 ) -> TelemetryServer | None:
     bind = parts.settings.metrics.bind
     if not bind:
@@ -407,6 +412,8 @@ def _telemetry(
             await database.ping()
         except PeerUnreachable:
             return "the database does not answer"
+        if part is not None and (trouble := part.trouble()):
+            return trouble
         return READY if parts.holder.version else "no roster yet"
 
     return TelemetryServer(bind=bind, metrics=parts.metrics, readiness=readiness)

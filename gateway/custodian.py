@@ -8,6 +8,7 @@ delivery, timer handlers into database, and the reactions of dispatch into custo
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -26,23 +27,29 @@ from gateway.custody.sealer import LEDGER_TIMER
 from gateway.custody.service import WINDOW_TIMER
 from gateway.custody.telling import FENCE_TIMER
 from gateway.custody.transfers import Transfers
+from gateway.database.listening import Listener
 from gateway.database.once import Once
+from gateway.database.postgres import PostgresDatabase
 from gateway.database.timers import TimerRunner
 from gateway.delivery.blobs import BlobFetcher, BlobServer
 from gateway.delivery.servicer import PeerServicer
-from gateway.dispatch.assembly import build_dispatch, build_tickets
+from gateway.dispatch.assembly import TicketRoom, build_dispatch, build_tickets
 from gateway.dispatch.numbers import skip_blocks
 from gateway.evidence.export import Exporter
 from gateway.evidence.servicer import EvidenceServicer
 from gateway.ground import Ground, Task, build_delivery, stamping, stamping_tasks
 from gateway.kernel.data import data_path
 from gateway.kernel.errors import LubiaoError
-from gateway.kernel.ids import SystemIds
+from gateway.kernel.ids import NATION, SystemIds
+from gateway.publishing.assembly import PublishingRoom, Ways, build_publishing
+from gateway.publishing.servicer import Rooms, RulesServicer
+from gateway.publishing.store import GENERATION_SQL, RULES_CHANNEL
 from gateway.reference.data import ReferenceData
+from gateway.rehearsal.history import History
+from gateway.rehearsal.service import Rehearsal
 from gateway.routing.conditions import cel_conditions
 from gateway.routing.packs import PackSet
 from gateway.routing.service import RoutingService
-from gateway.routing.servicer import RoutingServicer
 from gateway.server.context import principal_of
 from gateway.server.server import Service
 from gateway.tickets.tokens import Tokens
@@ -51,10 +58,12 @@ from hotline.aggregate.v1alpha1 import aggregate_service_pb2_grpc as aggregate_g
 from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
 from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
+from hotline.routing.v1 import destination_service_pb2_grpc as destination_grpc
 from hotline.routing.v1 import routing_service_pb2_grpc as routing_grpc
 from hotline.ticket.v1 import ticket_service_pb2_grpc as ticket_grpc
 
 log = structlog.get_logger()
+RULES_CONNECTIONS_MAX = 2  # to catch up, and to look at an instant of the past
 FILINGS_INTERVAL = timedelta(seconds=30)  # a case that waits for an arbiter is not urgent by itself
 
 
@@ -67,10 +76,10 @@ class Custodian:
         self._ids, self._audit = SystemIds(), AuditLog()
         self._keys = KeyRing.load(ground.settings.keys_path)
         self._hosted = frozenset(self._keys.codes())
-        rules = ground.settings.rules or data_path("routing_rules")
-        self._reference = ReferenceData.load(rules / "reference")
+        self._rules = ground.settings.rules or data_path("routing_rules")
+        self._reference = ReferenceData.load(self._rules / "reference")
         self._packs = PackSet.load(
-            rules / "packs",
+            self._rules / "packs",
             authorities=self._hosted,
             reference=self._reference,
             conditions=cel_conditions(),
@@ -89,6 +98,10 @@ class Custodian:
             machine_clock=ground.machine_clock,
             recovery=ground.life.recovery,
         )
+        once = Once(database=ground.database, clock=ground.business_clock, key=tickets.token_key)
+        self._publishing = self._build_publishing(tickets, once)
+        self._rules_database: PostgresDatabase | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._dispatch = build_dispatch(
             room=tickets,
             database=ground.database,
@@ -97,11 +110,13 @@ class Custodian:
             ids=self._ids,
             business_clock=ground.business_clock,
             reference=lambda: self._reference,
-            packs=lambda: self._packs,
+            packs=self._publishing.force,
             hosted=lambda: self._hosted,
             joined=ground.joined,
             principal_of=principal_of,
+            rules=self._publishing.force,
         )
+        self._wire_publishing()
         reactions = self._dispatch.reactions
         self._delivery.inbox.register(reactions.handlers(), prepare=reactions.read_ahead)
         self._custody.recall.react = self._dispatch.reactions.react
@@ -115,20 +130,9 @@ class Custodian:
         self._closing = CloseHandler(reports)
         self._timers = self._wire_timers(arbitration)
         tokens = Tokens(tickets.token_key)
-        once = Once(
-            database=self._ground.database,
-            clock=self._ground.business_clock,
-            key=tickets.token_key,
-        )
         self._services = [
             *self._wire_tickets(tokens, once),
-            Service(
-                arbitration_grpc.add_ArbitrationServiceServicer_to_server, arbitration.servicer
-            ),
-            Service(
-                aggregate_grpc.add_AggregateServiceServicer_to_server,
-                AggregateServicer(reports=reports, tokens=tokens, principal_of=principal_of),
-            ),
+            *self._wire_others(arbitration, reports, tokens),
         ]
 
     # --- rooms, from the bottom of the house --------------------------------------------------
@@ -141,6 +145,55 @@ class Custodian:
             reactions.handlers(),
             react=reactions.react,
             openings=self._openings,
+        )
+
+    def _build_publishing(self, tickets: TicketRoom, once: Once) -> PublishingRoom:
+        """Build what is in force; `prepare` founds it with the folder's packs."""
+        ground = self._ground
+        ways = Ways(
+            node=ground.node,
+            outbox=self._delivery.outbox,
+            roster=ground.holder.get,
+            keys=self._keys,
+            ids=self._ids,
+            audit=self._audit,
+            once=once,
+            business_clock=ground.business_clock,
+            machine_clock=ground.machine_clock,
+        )
+        return build_publishing(
+            ways,
+            database=ground.database,
+            tickets=tickets.tickets,
+            reference=lambda: self._reference,
+            conditions=cel_conditions(),
+            folder=self._rules / "reference",
+            listens=True,
+        )
+
+    def _wire_publishing(self) -> None:
+        """Let it hear peers, know failed conditions, and show what waits for rule staff."""
+        room, metrics = self._publishing, self._ground.metrics
+        self._delivery.inbox.register(room.handlers)
+        self._dispatch.failures.meter = metrics
+        room.failures.take = self._dispatch.failures.take
+        room.failures.measured = lambda waiting, overdue: metrics.misroutes(
+            waiting=waiting, overdue=overdue
+        )
+        room.misroutes.told = lambda reason, resolution: metrics.misroute(
+            reason.name.lower(), resolution.name.lower() if resolution is not None else ""
+        )
+
+    def _listener(self) -> Listener:
+        """Return what tells the rules in force that they changed."""
+        force = self._publishing.force
+        return Listener(
+            self._ground.dsn,
+            channel=RULES_CHANNEL,
+            state=GENERATION_SQL,
+            begun=force.hearing,
+            heard=force.heard,
+            ended=force.deaf,
         )
 
     def _wire_blobs(self) -> BlobFetcher:
@@ -165,10 +218,14 @@ class Custodian:
             ids=self._ids,
             roster=self._ground.holder.get,
             calendar=lambda: self._reference.calendar,
+            is_within=self._reference.regions.is_within,
             audit=self._audit,
             business_clock=self._ground.business_clock,
             principal_of=principal_of,
+            outbox=self._delivery.outbox,
+            machine_clock=self._ground.machine_clock,
         )
+        self._delivery.inbox.register(room.handlers)
         self._dispatch.reactions.arbitration = room.arbitration.react
         return room
 
@@ -197,9 +254,23 @@ class Custodian:
                 FENCE_TIMER: self._custody.arbiter,
                 ASSUMPTION_TIMER: self._custody.consent,
                 CLOSE_TIMER: self._closing,
+                **self._publishing.timers,
                 **arbitration.timers,
                 **self._dispatch.timers,
             },
+        )
+
+    def _wire_rehearsal(self) -> Rehearsal:
+        """Let rule staff try packs on what this node decided."""
+        return Rehearsal(
+            history=History(self._ground.database),
+            packs=self._publishing.force,
+            reference=lambda: self._reference,
+            hosted=lambda: self._hosted,
+            joined=self._ground.joined,
+            conditions=cel_conditions(),
+            clock=self._ground.business_clock,
+            find_source=self._publishing.source_of,
         )
 
     def _wire_tickets(self, tokens: Tokens, once: Once) -> list[Service]:
@@ -229,11 +300,27 @@ class Custodian:
             exporter=exporter,
         )
         routing = RoutingService(
-            packs=self._packs,
+            packs=self._publishing.force,
             reference=self._reference,
             hosted=self._hosted,
             joined=self._ground.joined,
             clock=self._ground.business_clock,
+            failures=self._dispatch.failures,
+            states=self._dispatch.board.destinations.states,
+        )
+        rules = RulesServicer(
+            Rooms(
+                routing=routing,
+                rehearsal=self._wire_rehearsal(),
+                drafts=self._publishing.drafts,
+                publisher=self._publishing.publisher,
+                misroutes=self._publishing.misroutes,
+                force=self._publishing.force,
+            ),
+            database=self._ground.database,
+            tokens=tokens,
+            clock=self._ground.business_clock,
+            principal_of=principal_of,
         )
         blobs = BlobServer(
             source=self._dispatch.attaching,
@@ -251,9 +338,25 @@ class Custodian:
         return [
             Service(ticket_grpc.add_TicketServiceServicer_to_server, self._dispatch.servicer),
             Service(custody_grpc.add_CustodyServiceServicer_to_server, custody),
-            Service(routing_grpc.add_RoutingServiceServicer_to_server, RoutingServicer(routing)),
+            Service(routing_grpc.add_RoutingServiceServicer_to_server, rules),
             Service(peer_grpc.add_PeerServiceServicer_to_server, peer),
             self._delivery.service(),
+        ]
+
+    def _wire_others(
+        self, arbitration: ArbitrationRoom, reports: Reports, tokens: Tokens
+    ) -> list[Service]:
+        """Return the services beside those of tickets."""
+        aggregates = AggregateServicer(reports=reports, tokens=tokens, principal_of=principal_of)
+        return [
+            Service(
+                destination_grpc.add_DestinationServiceServicer_to_server,
+                self._dispatch.board.servicer,
+            ),
+            Service(
+                arbitration_grpc.add_ArbitrationServiceServicer_to_server, arbitration.servicer
+            ),
+            Service(aggregate_grpc.add_AggregateServiceServicer_to_server, aggregates),
         ]
 
     def services(self) -> list[Service]:
@@ -263,6 +366,14 @@ class Custodian:
     async def prepare(self) -> None:
         """Schedule what comes again and again; harmless when it is scheduled already."""
         now = self._ground.business_clock.now()
+        # Decisions that wait for the rules may hold every connection of the node's own pool.
+        self._rules_database = await PostgresDatabase.connect(
+            self._ground.dsn, connections_max=RULES_CONNECTIONS_MAX
+        )
+        self._publishing.force.database = self._rules_database
+        await self._publishing.found(self._packs.packs, owners={NATION, *self._hosted})
+        self._listening = asyncio.create_task(self._listener().run(), name="rules listener")
+        await self._publishing.force.ready()
         async with self._ground.database.unit() as uow:
             start_sealing(uow, now=now)
             self._ledger.start(uow, now=now)
@@ -277,8 +388,15 @@ class Custodian:
             "pump": self._delivery.pump.run,
             "monitor": self._delivery.operation.monitor.run,
             "blobs": self._blobs.run,
+            "destinations": partial(self._dispatch.board.destinations.run, stopping),
             "timers": partial(self._timers.run, stopping),
             "filings": self._ground.crew.once("filings", self._file_waiting_cases),
+            "rules listener": self._until_deaf,
+            **self._publishing.tasks(),
+            **{
+                name: self._ground.crew.once(name, task)
+                for name, task in self._publishing.once().items()
+            },
             **self._delivery.history.tasks(stopping),
             **stamping_tasks(self._ground, self._stamper, stopping),
         }
@@ -286,6 +404,24 @@ class Custodian:
     async def close(self) -> None:
         """Close the channels to peers."""
         await self._delivery.transport.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        if self._publishing.workshop is not None:
+            self._publishing.workshop.close()
+        if self._rules_database is not None:
+            await self._rules_database.close()
+
+    async def _until_deaf(self) -> None:
+        """Wait for the listener, which began before anything was served and never ends."""
+        if self._listening is not None:
+            await asyncio.shield(self._listening)
+
+    def trouble(self) -> str:
+        """Return why this process takes no tickets now; empty when it does."""
+        found = self._publishing.force.trouble
+        return f"rules: {found}" if found else ""
 
     async def _file_waiting_cases(self) -> None:
         """File the cases that waited for an arbiter, once one has joined."""

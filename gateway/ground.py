@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -42,6 +42,7 @@ from gateway.telemetry.metrics import Metrics, PeerState, ReceiptOutcome
 from gateway.tickets.tokens import Tokens
 from gateway.trust import timestamps
 from gateway.trust.key_ring import KeyRing
+from gateway.trust.roster import Roster
 from gateway.workers import Crew
 from hotline.operation.v1alpha1 import operation_service_pb2_grpc as operation_grpc
 
@@ -67,6 +68,10 @@ class Part(Protocol):
         """Close what it opened."""
         ...
 
+    def trouble(self) -> str:
+        """Return why this process takes no work now; empty when it does."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
@@ -74,6 +79,7 @@ class Ground:
 
     settings: Settings
     database: PostgresDatabase
+    dsn: str = field(repr=False)
     holder: RosterHolder
     machine_clock: Clock
     business_clock: Clock
@@ -81,6 +87,9 @@ class Ground:
     metrics: Metrics
     crew: Crew
     life: Life
+    _joined: list[tuple[Roster, frozenset[str]]] = field(
+        default_factory=list, init=False, repr=False
+    )
 
     @property
     def node(self) -> NodeId:
@@ -90,7 +99,10 @@ class Ground:
     def joined(self) -> frozenset[str]:
         """Return the authorities that can take an offer now."""
         roster = self.holder.get()
-        return frozenset(code for code in roster.authorities if roster.is_joined(code))
+        if not self._joined or self._joined[0][0] is not roster:  # each ticket asks
+            codes = frozenset(code for code in roster.authorities if roster.is_joined(code))
+            self._joined[:] = [(roster, codes)]
+        return self._joined[0][1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,10 +90,14 @@ class Nation:
                 ids=ids,
                 roster=ground.holder.get,
                 calendar=lambda: reference.calendar,
+                is_within=reference.regions.is_within,
                 audit=audit,
                 business_clock=ground.business_clock,
                 principal_of=principal_of,
+                outbox=self._delivery.outbox,
+                machine_clock=ground.machine_clock,
             )
+            self._delivery.inbox.register(room.handlers)
             handlers |= {FENCE_TIMER: desk.arbiter, **room.timers}
             self._wire_arbiter(desk, room, audit)
         self._timers = TimerRunner(
@@ -137,6 +141,10 @@ class Nation:
         async with self._ground.database.unit() as uow:
             start_sealing(uow, now=now)
             self._ledger.start(uow, now=now)
+
+    def trouble(self) -> str:
+        """Return nothing: what these roles need is the database's own matter."""
+        return ""
 
     def tasks(self, stopping: asyncio.Event) -> Mapping[str, Task]:
         """Return what runs beside the server, by name."""

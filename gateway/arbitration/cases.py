@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.arbitration import rows
@@ -12,6 +13,8 @@ from gateway.arbitration.store import (
     CASE_VISIBLE,
     CASES,
     CASES_NEWEST,
+    ENTRIES,
+    ENTRIES_OF_CASE,
     RULINGS,
     RULINGS_OF_CASE,
     CaseRow,
@@ -28,8 +31,9 @@ class Cases:
     """The cases of the arbiters of one node."""
 
     def __init__(self, *, vault: ContentVault) -> None:
-        """Seal reasons with `vault`."""
+        """Seal reasons with `vault`; `changed` is told of every change, inside its unit."""
         self._vault = vault
+        self.changed: Callable[[UnitOfWork, Case], None] = _nobody_is_told
 
     async def find(self, uow: UnitOfWork, key: CaseKey) -> Case | None:
         """Return a case without the reasons of its rulings, or None."""
@@ -37,7 +41,9 @@ class Cases:
         if row is None:
             return None
         found = await uow.select(RULINGS_OF_CASE, scope=key.scope, case_id=key.case)
-        return rows.case_of(row, tuple(rows.ruling_of(item) for item in found))
+        said = await uow.rows(ENTRIES_OF_CASE, key.scope, key.case)
+        entries = sorted((rows.entry_of(item) for item in said), key=lambda item: item.number)
+        return rows.case_of(row, tuple(rows.ruling_of(item) for item in found), entries)
 
     async def find_by_ruling(
         self,
@@ -95,6 +101,7 @@ class Cases:
         """Stage a new case with a key of its own."""
         _, wrapped = self._vault.create(_place(case.key))
         uow.insert(CASES, rows.case_row(case, wrapped_key=wrapped))
+        self.changed(uow, case)
 
     async def save(self, uow: UnitOfWork, case: Case) -> None:
         """Stage a changed case and when its rulings were taken."""
@@ -104,6 +111,7 @@ class Cases:
             kept = await uow.get(RULINGS, case.key.scope, case.key.case, ruling.number)
             if kept is not None and kept.taken != ruling.taken:
                 uow.put(RULINGS, replace(kept, taken=ruling.taken))
+        self.changed(uow, case)
 
     async def add_ruling(self, uow: UnitOfWork, case: Case, ruling: CaseRuling) -> None:
         """Stage a case with a new ruling, its reasons sealed."""
@@ -112,15 +120,27 @@ class Cases:
         uow.insert(RULINGS, rows.ruling_row(case.key, ruling, reasons=sealed))
         await self.save(uow, case)
 
+    async def add_entry(self, uow: UnitOfWork, case: Case) -> None:
+        """Stage a case whose last entry is new, the words sealed."""
+        entry, key = case.entries[-1], await self._opened(uow, case.key)
+        sealed = key.seal(f"words/{entry.number}", entry.words.encode())
+        uow.insert(ENTRIES, rows.entry_row(case.key, entry, words=sealed))
+        await self.save(uow, case)
+
     async def with_reasons(self, uow: UnitOfWork, case: Case) -> Case:
-        """Return the case with the reasons of its rulings opened."""
+        """Return the case with the reasons of its rulings and all words opened."""
         key = await self._opened(uow, case.key)
         for ruling in case.rulings:
             row = await uow.get(RULINGS, case.key.scope, case.key.case, ruling.number)
             if row is not None:
                 text = key.open(_field(ruling), row.reasons).decode()
                 case = case.with_ruling(replace(ruling, reasons=text))
-        return case
+        said = {
+            row.number: key.open(f"words/{row.number}", row.words).decode()
+            for row in await uow.rows(ENTRIES_OF_CASE, case.key.scope, case.key.case)
+        }
+        entries = tuple(replace(item, words=said.get(item.number, "")) for item in case.entries)
+        return replace(case, entries=entries)
 
     async def _opened(self, uow: UnitOfWork, key: CaseKey) -> ContentKey:
         return self._vault.open(_place(key), (await self._row(uow, key)).wrapped_key)
@@ -142,3 +162,7 @@ def _place(key: CaseKey) -> str:
 
 def _field(ruling: CaseRuling) -> str:
     return f"reasons/{ruling.number}"
+
+
+def _nobody_is_told(_uow: UnitOfWork, _case: Case) -> None:
+    """Have no party on another node."""

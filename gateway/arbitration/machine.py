@@ -26,7 +26,9 @@ from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
 
 
-def file(filing: Filing, *, now: Instant, due: RulingDue) -> Case:
+def file(
+    filing: Filing, *, now: Instant, due: RulingDue, stage_due: RulingDue | None = None
+) -> Case:
     """Open a case with its first filing; the present custodian goes on caring."""
     return Case(
         key=filing.key,
@@ -44,6 +46,7 @@ def file(filing: Filing, *, now: Instant, due: RulingDue) -> Case:
         due=due,
         closed=None,
         facts=filing.facts,
+        stage_due=stage_due,
     )
 
 
@@ -62,15 +65,19 @@ def join(case: Case, filing: Filing) -> Case:
     return case if joined == case else replace(joined, revision=case.revision + 1)
 
 
-def require(case: Case, order: Order, *, custodian: AuthorityCode) -> CaseState:
+def require(
+    case: Case, order: Order, *, custodian: AuthorityCode, by_default: bool = False
+) -> CaseState:
     """Return the state after an order, or raise why the panel cannot give it.
+
+    `by_default` is an order that the clock gives (`procedure.default_order`).
 
     Raises:
         TransitionNotAllowed: the case is not open for it.
         FieldInvalid: the kind is no panel's, or does not fit the target.
         QuotaExceeded: the case has too many rulings.
     """
-    if order.kind not in PANEL_KINDS:
+    if order.kind not in PANEL_KINDS and not by_default:
         names = ", ".join(sorted(kind.name for kind in PANEL_KINDS))
         raise FieldInvalid(field="kind", got=order.kind.name, expected=names)
     step = Step.INTERIM if order.kind is RulingKind.INTERIM else Step.RULE
@@ -102,7 +109,8 @@ def require(case: Case, order: Order, *, custodian: AuthorityCode) -> CaseState:
 
 def rule(case: Case, ruling: CaseRuling, *, after: CaseState, due: RulingDue | None) -> Case:
     """Record the ruling that custody numbered; `due` is when the next one is, if one is."""
-    changed = replace(case, state=after, due=due, revision=case.revision + 1)
+    stage = case.stage_due if after is case.state else None
+    changed = replace(case, state=after, due=due, stage_due=stage, revision=case.revision + 1)
     return changed.with_ruling(ruling)
 
 
@@ -118,9 +126,14 @@ def take(case: Case, *, number: int, now: Instant) -> Case:
     if number == case.rulings[-1].number:
         changed = replace(changed, responsible=ruling.target)
         after = CASE.get((case.state, Step.TAKE))
-        if after is not None:
-            changed = replace(changed, state=after, closed=now, due=None)
+        if after is CaseState.CLOSED:
+            changed = replace(changed, state=after, closed=now, due=None, stage_due=None)
     return changed
+
+
+def needs_order(case: Case) -> bool:
+    """Tell whether an urgent case has nobody named for the time being yet."""
+    return case.is_urgent and not case.rulings
 
 
 def void(case: Case, *, now: Instant) -> Case:
@@ -128,7 +141,9 @@ def void(case: Case, *, now: Instant) -> Case:
     after = CASE.get((case.state, Step.VOID))
     if after is None:
         return case
-    return replace(case, state=after, closed=now, due=None, revision=case.revision + 1)
+    return replace(
+        case, state=after, closed=now, due=None, stage_due=None, revision=case.revision + 1
+    )
 
 
 def _custodian(filing: Filing) -> AuthorityCode:

@@ -15,7 +15,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from gateway.kernel.codes import CaseGround, CaseState, RulingKind, TicketType, Urgency
+from gateway.kernel.codes import (
+    CaseEntryKind,
+    CaseGround,
+    CaseState,
+    RulingKind,
+    TicketType,
+    Urgency,
+)
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 
@@ -24,9 +31,12 @@ ORDER_HOURS = 2  # natural hours until somebody is named in an urgent case: fire
 FILINGS_PER_CASE_MAX = 32  # as many as authorities on a path; a case file stays one page
 RULINGS_PER_CASE_MAX = 16  # a case that needs more is no longer this case
 URGENT = frozenset({Urgency.EMERGENCY, Urgency.URGENT})
-OPEN = frozenset({CaseState.FILED})
+OPEN = frozenset({CaseState.FILED, CaseState.REVIEW, CaseState.CONFERENCE})
 """States in which a ruling is due. RULED waits for the target, not for the panel."""
+ENTRIES_PER_PARTY_MAX = 5  # a party that needs more words asks for a conference
+ENTRIES_PER_CASE_MAX = 48  # of all parties; with the panel's and the rulings below a statement
 CASE_NUMBER = re.compile(r"[^/\s]{1,64}")  # minted by the filer; must fit into a resource name
+OBJECTION_DAYS = 1  # working days after a ruling, and as many for its answer
 PANEL_KINDS = frozenset({RulingKind.UPHOLD, RulingKind.REASSIGN, RulingKind.INTERIM})
 
 
@@ -88,6 +98,7 @@ class Order:
     reasons: str
     offers_allowed: bool = False
     mandates: tuple[AuthorityCode, ...] = ()
+    sets_precedent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +115,27 @@ class CaseRuling:
     issued: Instant
     taken: Instant | None = None
     reasons: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a party or the panel said; `words` are empty unless somebody opened them.
+
+    `proposed` is whose the ticket is in the eyes of a party; `evidence` are digests (SHA-256,
+    hexadecimal) of files that the party keeps. `upheld` is of an answer: the ruling stands.
+    """
+
+    number: int
+    kind: CaseEntryKind
+    party: AuthorityCode
+    author: str
+    said: Instant
+    proposed: AuthorityCode | None = None
+    legal_basis: str = ""
+    attendees: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    upheld: bool | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +158,8 @@ class Case:
     closed: Instant | None
     facts: TicketFacts
     rulings: tuple[CaseRuling, ...] = ()
+    stage_due: RulingDue | None = None
+    entries: tuple[Entry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -150,6 +184,19 @@ class Case:
     def is_overdue(self, now: Instant) -> bool:
         """Tell whether a ruling is due and late."""
         return self.due is not None and now > self.due.instant
+
+    @property
+    def ruling_proper(self) -> CaseRuling | None:
+        """The newest ruling that decides; an interim order does not."""
+        proper = [item for item in self.rulings if item.kind is not RulingKind.INTERIM]
+        return proper[-1] if proper else None
+
+    def has_spoken(self, party: AuthorityCode) -> bool:
+        """Tell whether a party filed, or stated its position."""
+        stated = any(
+            item.party == party and item.kind is CaseEntryKind.POSITION for item in self.entries
+        )
+        return stated or party in self.filers
 
     def find_ruling(self, number: int) -> CaseRuling | None:
         """Return the ruling of this number, or None."""

@@ -30,3 +30,27 @@ SELECT scope, case_id, number, kind, target, legal_basis, offers_allowed, mandat
 FROM case_rulings
 WHERE scope = :scope AND case_id = :case_id
 ORDER BY number
+
+-- name: case_copy_named
+SELECT authority, scope, case_id FROM case_copies
+WHERE authority = :authority AND case_id = :case_id
+ORDER BY scope
+LIMIT 1
+
+-- name: case_copies_newest
+SELECT authority, scope, case_id FROM case_copies
+WHERE authority = :authority
+  AND (:before_time::timestamptz IS NULL
+       OR (filed, scope, case_id) < (:before_time, :before_scope::text, :before_case::text))
+  AND (:state::bigint IS NULL OR state = :state)
+  AND (:overdue::boolean IS NULL OR :overdue = (due IS NOT NULL AND :now::timestamptz > due))
+ORDER BY filed DESC, scope DESC, case_id DESC
+LIMIT :limit::bigint
+
+-- name: precedents_newest
+SELECT scope, case_id, ruling, matter, type, relation, levels, role, legal_basis, state, since,
+       expires, applied, ended, ended_by
+FROM precedents
+WHERE scope = :scope
+ORDER BY since DESC, case_id DESC
+LIMIT :limit::bigint

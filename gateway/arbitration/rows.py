@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.arbitration.model import Case, CaseKey, CaseRuling, RulingDue, TicketFacts
-from gateway.arbitration.store import CaseRow, RulingRow
-from gateway.kernel.codes import CaseGround, CaseState, RulingKind, TicketType, Urgency
+from gateway.arbitration.model import (
+    Case,
+    CaseKey,
+    CaseRuling,
+    Entry,
+    RulingDue,
+    TicketFacts,
+)
+from gateway.arbitration.store import CaseRow, EntryRow, RulingRow
+from gateway.kernel.codes import (
+    CaseEntryKind,
+    CaseGround,
+    CaseState,
+    RulingKind,
+    TicketType,
+    Urgency,
+)
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 
 
-def case_of(row: CaseRow, rulings: Iterable[CaseRuling]) -> Case:
-    """Return the value of a case row and its rulings."""
+def case_of(row: CaseRow, rulings: Iterable[CaseRuling], entries: Iterable[Entry]) -> Case:
+    """Return the value of a case row, its rulings and what was said."""
     return Case(
         key=CaseKey(AuthorityCode(row.scope), row.case_id),
         revision=row.revision,
@@ -35,6 +49,8 @@ def case_of(row: CaseRow, rulings: Iterable[CaseRuling]) -> Case:
             due_time=row.ticket_due,
         ),
         rulings=tuple(rulings),
+        stage_due=RulingDue(row.stage_due, row.stage_due_provisional) if row.stage_due else None,
+        entries=tuple(entries),
     )
 
 
@@ -64,6 +80,8 @@ def case_row(case: Case, *, wrapped_key: bytes) -> CaseRow:
         type=int(case.facts.type),
         ticket_due=case.facts.due_time,
         wrapped_key=wrapped_key,
+        stage_due=case.stage_due.instant if case.stage_due else None,
+        stage_due_provisional=case.stage_due is not None and case.stage_due.provisional,
     )
 
 
@@ -98,4 +116,40 @@ def ruling_row(key: CaseKey, ruling: CaseRuling, *, reasons: bytes) -> RulingRow
         issued=ruling.issued,
         taken=ruling.taken,
         reasons=reasons,
+    )
+
+
+def entry_of(row: EntryRow, *, words: str = "") -> Entry:
+    """Return the value of an entry row; `words` are what was opened."""
+    return Entry(
+        number=row.number,
+        kind=CaseEntryKind(row.kind),
+        party=AuthorityCode(row.party),
+        author=row.author,
+        said=row.said,
+        proposed=AuthorityCode(row.proposed) if row.proposed else None,
+        legal_basis=row.legal_basis,
+        attendees=tuple(row.attendees),
+        evidence=tuple(row.evidence),
+        upheld=row.upheld,
+        words=words,
+    )
+
+
+def entry_row(key: CaseKey, entry: Entry, *, words: bytes) -> EntryRow:
+    """Return the row of an entry; `words` are sealed."""
+    return EntryRow(
+        scope=key.scope,
+        case_id=key.case,
+        number=entry.number,
+        kind=int(entry.kind),
+        party=entry.party,
+        author=entry.author,
+        proposed=entry.proposed or "",
+        legal_basis=entry.legal_basis,
+        attendees=list(entry.attendees),
+        evidence=list(entry.evidence),
+        upheld=entry.upheld,
+        said=entry.said,
+        words=words,
     )

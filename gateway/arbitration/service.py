@@ -4,21 +4,22 @@ A case comes from custody (`filed`), is ruled by a panel member of the arbiter's
 and closes when the target of the newest ruling holds the ticket (`taken`). Custody numbers, signs,
 sends and fences the ruling; here is who may give it, to whom, until when, and the record of it.
 What custody tells is never refused. Every ruling and every reading of a case file is an audit row
-(I11). A deadline that passes moves nothing: it raises the alarm (`alarm.py`), the custodian goes
-on caring.
+(I11). A deadline that passes raises the alarm and lets the default ruling be given
+(`watching.py`); until somebody has taken the ticket the custodian goes on caring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NoReturn
 
 import structlog
 
-from gateway.arbitration import machine
+from gateway.arbitration import machine, procedure
+from gateway.arbitration.casebook import Casebook, Comparable, by_precedent
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.codec import filing_of, issued_to_bytes
-from gateway.arbitration.deadlines import first_due, ruling_due
+from gateway.arbitration.copies import Copies
+from gateway.arbitration.deadlines import first_due, ruling_due, stage_due
 from gateway.arbitration.filters import parse_filter
 from gateway.arbitration.model import (
     CASE_NUMBER,
@@ -29,32 +30,33 @@ from gateway.arbitration.model import (
     Filing,
     Order,
 )
+from gateway.arbitration.panel import check_panel
 from gateway.arbitration.ports import Ruler
+from gateway.arbitration.precedents import Within
+from gateway.arbitration.watching import watch
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody import chains
 from gateway.custody.model import CaseFiled, CaseVoid, ChainKey, CustodyEvent, RulingTaken
 from gateway.database.once import Once
-from gateway.database.timers import cancel, schedule
 from gateway.database.uow import Database, UnitOfWork
+from gateway.kernel.codes import CaseState
 from gateway.kernel.errors import (
     DestinationNotJoined,
     EtagMismatch,
     FieldInvalid,
     PeerNotAllowed,
-    RoleMissing,
 )
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, Instant, from_microseconds, to_microseconds
 from gateway.reference.calendar import Calendar
 from gateway.tickets.tokens import Tokens
 from gateway.trust.call import Call
-from gateway.trust.principal import Principal, PrincipalKind, Role
+from gateway.trust.principal import Principal
 from gateway.trust.roster import Roster
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
-DUE_TIMER = "arbitration.due"
 log = structlog.get_logger()
 
 
@@ -66,6 +68,7 @@ class Arbitration:
         *,
         database: Database,
         cases: Cases,
+        copies: Copies,
         ruler: Ruler,
         roster: Callable[[], Roster],
         calendar: Callable[[], Calendar],
@@ -73,10 +76,12 @@ class Arbitration:
         once: Once,
         tokens: Tokens,
         clock: Clock,
+        is_within: Within,
     ) -> None:
-        """Make the service; `clock` is business time."""
+        """Make the service; `clock` is business time, `is_within` knows areas."""
         self._database = database
         self._cases = cases
+        self._copies = copies
         self._ruler = ruler
         self._roster = roster
         self._calendar = calendar
@@ -84,6 +89,15 @@ class Arbitration:
         self._once = once
         self._tokens = tokens
         self._clock = clock
+        self.casebook = Casebook(
+            database=database,
+            cases=cases,
+            audit=audit,
+            once=once,
+            is_within=is_within,
+            custodian=self._custodian,
+            decide=self._rule_by_precedent,
+        )
 
     # --- what custody tells -------------------------------------------------------------------
 
@@ -110,19 +124,25 @@ class Arbitration:
     async def filed(self, uow: UnitOfWork, filing: Filing, *, now: Instant) -> None:
         """Take a filing: a new case, or another party of one that is known.
 
-        The number is minted by the filer; one that no name can hold, or that names a case of
-        another ticket, opens nothing and is noted.
+        The number is minted by the filer, out of ticket, scope and chain; one that no name can
+        hold, or that is of another ticket, opens nothing and is noted: else whoever files about
+        one ticket could keep the case of another from being opened.
         """
         known = await self._cases.find(uow, filing.key)
         place = (filing.ticket, filing.chain)
         is_foreign = known is not None and (known.ticket, known.chain) != place
-        if is_foreign or CASE_NUMBER.fullmatch(filing.key.case) is None:
+        prefix = f"{filing.ticket}-{filing.key.scope}-{filing.chain}-"
+        is_own = filing.key.case.startswith(prefix)
+        if is_foreign or not is_own or CASE_NUMBER.fullmatch(filing.key.case) is None:
             self._note_misnamed(uow, filing, now)
         elif known is None:
-            due = first_due(filing.facts, filed=now, calendar=self._calendar())
-            case = machine.file(filing, now=now, due=due)
+            calendar = self._calendar()
+            due = first_due(filing.facts, filed=now, calendar=calendar)
+            stage = stage_due(CaseState.FILED, filing.facts, entered=now, calendar=calendar)
+            case = machine.file(filing, now=now, due=due, stage_due=stage)
             self._cases.create(uow, case)
-            self._watch(uow, case)
+            watch(uow, case)
+            self.casebook.consider(uow, case, now=now)
             self._record_filing(uow, filing, "case.filed", now)
         elif (joined := machine.join(known, filing)) is not known:
             await self._cases.save(uow, joined)
@@ -147,7 +167,7 @@ class Arbitration:
         changed = machine.take(case, number=number, now=now)
         if changed is not case:
             await self._cases.save(uow, changed)
-            self._watch(uow, changed)
+            watch(uow, changed)
 
     async def _void(self, uow: UnitOfWork, key: CaseKey, *, now: Instant) -> None:
         """Close a case whose chain went home or closed; its alarm is off."""
@@ -155,7 +175,7 @@ class Arbitration:
         if case is None or (changed := machine.void(case, now=now)) is case:
             return
         await self._cases.save(uow, changed)
-        self._watch(uow, changed)
+        watch(uow, changed)
         log.info("case.void", case=key.case)
 
     # --- reading ------------------------------------------------------------------------------
@@ -167,9 +187,17 @@ class Arbitration:
             ResourceNotFound: the principal's authority is neither its arbiter nor a party.
         """
         async with self._database.unit() as uow:
-            case = await self._cases.visible(uow, principal.authority, case_id)
+            copy = await self._copies.find(uow, principal.authority, case_id)
+            case = copy or await self._cases.visible(uow, principal.authority, case_id)
             self._record(uow, principal, "case.read", case.name, now=self._clock.now())
-            return await self._cases.with_reasons(uow, case)
+            return copy or await self._cases.with_reasons(uow, case)
+
+    async def comparable(self, principal: Principal, case: Case) -> list[Comparable]:
+        """Return the precedents beside a case, for the arbiter's own staff only."""
+        if principal.authority != case.key.scope:
+            return []
+        async with self._database.unit() as uow:
+            return await self.casebook.compare(uow, case, now=self._clock.now())
 
     async def page(
         self, principal: Principal, *, page_size: int, page_token: str, filter_text: str
@@ -184,15 +212,21 @@ class Arbitration:
             before = (from_microseconds(int(opened[0])), str(opened[1]), str(opened[2]))
         now = self._clock.now()
         async with self._database.unit() as uow:
-            found = await self._cases.page(
-                uow, authority, wanted, before=before, now=now, limit=size + 1
-            )
+            found = [
+                *await self._cases.page(
+                    uow, authority, wanted, before=before, now=now, limit=size + 1
+                ),
+                *await self._copies.page(
+                    uow, authority, wanted, before=before, now=now, limit=size + 1
+                ),
+            ]
+            found.sort(key=_position, reverse=True)
+            found = found[: size + 1]
             self._record(uow, principal, "case.list", "cases/-", now=now)
         if len(found) <= size:
             return found, ""
         last = found[size - 1]
-        position = (to_microseconds(last.filed), str(last.key.scope), last.key.case)
-        return found[:size], self._tokens.issue(binding, *position)
+        return found[:size], self._tokens.issue(binding, *_position(last))
 
     # --- ruling -------------------------------------------------------------------------------
 
@@ -209,7 +243,7 @@ class Arbitration:
             DestinationNotJoined: the target cannot take the ticket.
         """
         principal = call.principal
-        _check_panel(principal, call.method)
+        check_panel(principal, call.method)
         async with self._database.unit() as uow:
             seen = await self._cases.visible(uow, principal.authority, case_id)
         if seen.key.scope != principal.authority:
@@ -220,25 +254,49 @@ class Arbitration:
             )
 
         async def step(uow: UnitOfWork, now: Instant) -> bytes:
-            case = await self._rule(uow, principal, seen.key, order, etag=etag, now=now)
+            case = await self._cases.visible(uow, seen.key.scope, seen.key.case)
+            if etag and etag != case.etag:
+                raise EtagMismatch(name=case.name, got=etag, expected=case.etag)
+            case = await self._rule(uow, principal, case, order, now=now)
             return issued_to_bytes(case, now=now)
 
         return await self._once.run(call, step, locks=(f"ticket/{seen.ticket}",))
+
+    async def rule_by_default(self, uow: UnitOfWork, case: Case, *, now: Instant) -> None:
+        """Give the ruling that holds because nobody ruled in time; the ticket is locked.
+
+        Raises:
+            TransitionNotAllowed, ResourceNotFound, NotCustodian, QuotaExceeded, FieldInvalid,
+            DestinationNotJoined: it cannot be given; a person must look.
+        """
+        custodian, scope = await self._custodian(uow, case), case.key.scope
+        order = procedure.default_order(
+            case,
+            custodian=custodian,
+            may_take=lambda code: (
+                chains.is_in_scope(code, scope) and self._roster().is_joined(code)
+            ),
+        )
+        system = Principal.system(scope, "arbitration")
+        await self._rule(uow, system, case, order, now=now, by_default=True)
+
+    async def _rule_by_precedent(
+        self, uow: UnitOfWork, case: Case, order: Order, *, now: Instant
+    ) -> None:
+        await self._rule(uow, by_precedent(case.key.scope), case, order, now=now)
 
     async def _rule(
         self,
         uow: UnitOfWork,
         principal: Principal,
-        key: CaseKey,
+        case: Case,
         order: Order,
         *,
-        etag: str,
         now: Instant,
+        by_default: bool = False,
     ) -> Case:
-        case = await self._cases.visible(uow, key.scope, key.case)
-        if etag and etag != case.etag:
-            raise EtagMismatch(name=case.name, got=etag, expected=case.etag)
-        after = machine.require(case, order, custodian=await self._custodian(uow, case))
+        custodian, key = await self._custodian(uow, case), case.key
+        after = machine.require(case, order, custodian=custodian, by_default=by_default)
         self._check_places(key.scope, order)
         number = await self._ruler.rule(
             uow,
@@ -269,7 +327,11 @@ class Arbitration:
         due = ruling_due(filed=case.filed, calendar=self._calendar()) if is_open else None
         changed = machine.rule(case, ruling, after=after, due=due)
         await self._cases.add_ruling(uow, changed, ruling)
-        self._watch(uow, changed)
+        watch(uow, changed)
+        if order.sets_precedent:
+            await self.casebook.set(uow, case, ruling, now=now)
+        elif case.ruling_proper is not None:
+            await self.casebook.drop(uow, case, now=now)
         self._record(uow, principal, "case.rule", case.name, now=now, basis=order.legal_basis)
         log.info("case.ruled", case=key.case, ruling=number, kind=order.kind.name)
         return changed
@@ -293,14 +355,6 @@ class Arbitration:
                 raise DestinationNotJoined(authority=code)
 
     # --- parts --------------------------------------------------------------------------------
-
-    def _watch(self, uow: UnitOfWork, case: Case) -> None:
-        """Set the alarm to when the next ruling is due, or take it away."""
-        key = f"{case.ticket}/{case.key.scope}/{case.key.case}"
-        if case.due is None:
-            cancel(uow, kind=DUE_TIMER, key=key)
-        else:
-            schedule(uow, kind=DUE_TIMER, key=key, due=case.due.instant)
 
     def _note_misnamed(self, uow: UnitOfWork, filing: Filing, now: Instant) -> None:
         log.warning("case.misnamed", ticket=filing.ticket, filer=filing.filer)
@@ -342,17 +396,6 @@ class Arbitration:
         self._audit.append(uow, entry)
 
 
-def _check_panel(principal: Principal, method: str) -> None:
-    is_staff = principal.kind is PrincipalKind.STAFF
-    if not is_staff or not principal.has_role(Role.PANEL_MEMBER) or principal.is_outsourced:
-        _refuse(principal, method)
-
-
-def _refuse(principal: Principal, method: str) -> NoReturn:
-    roles = ", ".join(sorted(role.value for role in principal.roles)) or principal.kind.value
-    raise RoleMissing(
-        principal=principal.name,
-        method=method,
-        got=f"{roles}, outsourced" if principal.is_outsourced else roles,
-        expected=f"{Role.PANEL_MEMBER.value} (not outsourced)",
-    )
+def _position(case: Case) -> tuple[int, str, str]:
+    """Return where a case stands in a list."""
+    return (to_microseconds(case.filed), str(case.key.scope), case.key.case)

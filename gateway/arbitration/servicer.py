@@ -8,7 +8,15 @@ from typing import Any
 import grpc
 
 from gateway.arbitration.codec import case_to_pb, order_of_request
-from gateway.arbitration.service import Arbitration
+from gateway.arbitration.precedent_codec import (
+    comparable_to_pb,
+    precedent_to_pb,
+    revoked_to_bytes,
+)
+from gateway.arbitration.proceedings import Proceedings, Saying
+from gateway.arbitration.service import PAGE_SIZE_DEFAULT, Arbitration
+from gateway.kernel.codes import CaseEntryKind
+from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Clock
 from gateway.kernel.validation import validate
 from gateway.trust.call import Call
@@ -17,6 +25,13 @@ from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
 from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Asking = (
+    pb.IssueRulingRequest
+    | pb.TakeUpCaseRequest
+    | pb.ConveneCaseRequest
+    | pb.CreateEntryRequest
+    | pb.RevokePrecedentRequest
+)
 
 
 class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
@@ -26,19 +41,26 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         self,
         *,
         arbitration: Arbitration,
+        proceedings: Proceedings,
         principal_of: Callable[[Context], Principal],
         clock: Clock,
     ) -> None:
         """`principal_of` gives the authenticated caller; `clock` is business time."""
         self._arbitration = arbitration
+        self._proceedings = proceedings
         self._principal_of = principal_of
         self._clock = clock
 
     async def GetCase(self, request: pb.GetCaseRequest, context: Context) -> pb.GetCaseResponse:
         """Return one case file."""
         validate(request)
-        case = await self._arbitration.get(self._principal_of(context), _id_of(request.name))
-        return pb.GetCaseResponse(case=case_to_pb(case, now=self._clock.now()))
+        principal = self._principal_of(context)
+        case = await self._arbitration.get(principal, _id_of(request.name))
+        message = case_to_pb(case, now=self._clock.now())
+        message.precedents.extend(
+            comparable_to_pb(await self._arbitration.comparable(principal, case))
+        )
+        return pb.GetCaseResponse(case=message)
 
     async def ListCases(
         self, request: pb.ListCasesRequest, context: Context
@@ -61,17 +83,84 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
     ) -> pb.IssueRulingResponse:
         """Decide a case."""
         validate(request)
-        call = Call(
-            principal=self._principal_of(context),
-            method="IssueRuling",
-            request_id=request.request_id,
-            body=request.SerializeToString(deterministic=True),
-        )
+        call = self._call(request, context, "IssueRuling")
         answer = await self._arbitration.rule(
             call, _id_of(request.name), order_of_request(request), etag=request.etag
         )
         return pb.IssueRulingResponse.FromString(answer)
 
+    async def TakeUpCase(
+        self, request: pb.TakeUpCaseRequest, context: Context
+    ) -> pb.TakeUpCaseResponse:
+        """Begin the review."""
+        validate(request)
+        call = self._call(request, context, "TakeUpCase")
+        answer = await self._proceedings.take_up(call, _id_of(request.name))
+        return pb.TakeUpCaseResponse.FromString(answer)
+
+    async def ConveneCase(
+        self, request: pb.ConveneCaseRequest, context: Context
+    ) -> pb.ConveneCaseResponse:
+        """Begin the conference."""
+        validate(request)
+        call = self._call(request, context, "ConveneCase")
+        answer = await self._proceedings.convene(call, _id_of(request.name))
+        return pb.ConveneCaseResponse.FromString(answer)
+
+    async def CreateEntry(
+        self, request: pb.CreateEntryRequest, context: Context
+    ) -> pb.CreateEntryResponse:
+        """Put something on record."""
+        validate(request)
+        call = self._call(request, context, "CreateEntry")
+        answer = await self._proceedings.say(call, _id_of(request.name), saying_of_request(request))
+        return pb.CreateEntryResponse.FromString(answer)
+
+    async def ListPrecedents(
+        self, request: pb.ListPrecedentsRequest, context: Context
+    ) -> pb.ListPrecedentsResponse:
+        """Return the precedents of the caller's scope."""
+        validate(request)
+        scope = self._principal_of(context).authority
+        found = await self._arbitration.casebook.listed(
+            scope, limit=request.page_size or PAGE_SIZE_DEFAULT
+        )
+        return pb.ListPrecedentsResponse(precedents=[precedent_to_pb(item) for item in found])
+
+    async def RevokePrecedent(
+        self, request: pb.RevokePrecedentRequest, context: Context
+    ) -> pb.RevokePrecedentResponse:
+        """End a precedent."""
+        validate(request)
+        answer = await self._arbitration.casebook.revoke(
+            self._call(request, context, "RevokePrecedent"),
+            request.name.removeprefix("precedents/"),
+            reason=request.reason,
+            answer=revoked_to_bytes,
+        )
+        return pb.RevokePrecedentResponse.FromString(answer)
+
+    def _call(self, request: Asking, context: Context, method: str) -> Call:
+        return Call(
+            principal=self._principal_of(context),
+            method=method,
+            request_id=request.request_id,
+            body=request.SerializeToString(deterministic=True),
+        )
+
 
 def _id_of(name: str) -> str:
     return name.removeprefix("cases/")
+
+
+def saying_of_request(request: pb.CreateEntryRequest) -> Saying:
+    """Return what a request puts on record; the schema has checked its limits."""
+    return Saying(
+        kind=CaseEntryKind(request.kind),
+        proposed=AuthorityCode(request.proposed_owner) if request.proposed_owner else None,
+        legal_basis=request.legal_basis,
+        attendees=tuple(request.attendees),
+        evidence=tuple(request.evidence),
+        upheld=request.upheld,
+        words=request.words,
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.database.table import Json, Query, RowsOf, Table, load_queries
+from gateway.database.table import Group, Json, Query, RowsOf, Table, load_queries
 from gateway.kernel.time import Instant
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
@@ -41,6 +41,8 @@ class CaseRow:
     type: int
     ticket_due: Instant | None
     wrapped_key: bytes
+    stage_due: Instant | None
+    stage_due_provisional: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,25 @@ class RulingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An `Entry`, flat, with its words sealed."""
+
+    scope: str
+    case_id: str
+    number: int
+    kind: int
+    party: str
+    author: str
+    proposed: str
+    legal_basis: str
+    attendees: Json
+    evidence: Json
+    upheld: bool | None
+    said: Instant
+    words: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRow:
     """The key of a case."""
 
@@ -80,6 +101,8 @@ class PlaceRow:
 
 CASES = Table("cases", CaseRow, key=("scope", "case_id"))
 RULINGS = Table("case_rulings", RulingRow, key=("scope", "case_id", "number"))
+ENTRIES = Table("case_entries", EntryRow, key=("scope", "case_id", "number"))
+ENTRIES_OF_CASE = Group(ENTRIES, ("scope", "case_id"))
 
 
 # --- twins of the queries ---------------------------------------------------------------------

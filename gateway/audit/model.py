@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.time import Instant, to_microseconds
+from gateway.kernel.values import dataclass
 
 OUTCOME_DONE = "DONE"  # else the reason of the error
 GENESIS_DIGEST = bytes(32)

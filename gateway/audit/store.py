@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.audit.model import AuditEntry, Place, PlacedEntry
 from gateway.database.table import HORIZON, Query, RowsOf, Table, load_queries
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 _SQL = load_queries(Path(__file__).parent / "queries.sql")
 

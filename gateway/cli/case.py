@@ -27,7 +27,15 @@ from gateway.cli.output import (
     say,
 )
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, as_dict
-from gateway.kernel.codes import CaseGround, CaseState, Code, RulingKind, TicketType, Urgency
+from gateway.kernel.codes import (
+    CaseEntryKind,
+    CaseGround,
+    CaseState,
+    Code,
+    RulingKind,
+    TicketType,
+    Urgency,
+)
 from gateway.kernel.errors import FieldInvalid
 from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
 from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as pb_grpc
@@ -125,10 +133,10 @@ def show(
 
     async def fetch(channel: grpc.aio.Channel) -> pb.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
-        request = pb.GetCaseRequest(name=_name(number))
+        request = pb.GetCaseRequest(name=case_name(number))
         return (await stub.GetCase(request, timeout=CALL_SECONDS)).case
 
-    _print(Target.of(node, cert, host).ask(fetch), as_json=as_json)
+    print_case(Target.of(node, cert, host).ask(fetch), as_json=as_json)
 
 
 @app.command()
@@ -148,6 +156,10 @@ def rule(
     allow_offers: Annotated[
         bool, typer.Option("--allow-offers", help="允许再移交 / the target may offer it on")
     ] = False,
+    precedent: Annotated[
+        bool,
+        typer.Option("--precedent", help="作为先例，同类争议一年内照此 / holds for its key"),
+    ] = False,
     etag: Annotated[str, typer.Option(help="所见版本 / etag of the case as you saw it")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="不再确认 / do not ask")] = False,
     node: Endpoint = "",
@@ -159,11 +171,11 @@ def rule(
     target = Target.of(node, cert, host)
     if reasons == STDIN and not yes:
         raise FieldInvalid(field="--reasons", got=STDIN, expected="a text, or --yes with it")
-    text = _reasons(reasons)
+    text = words_given(reasons, option="--reasons")
     if not yes:
         _confirm(number, kind, to)
     request = pb.IssueRulingRequest(
-        name=_name(number),
+        name=case_name(number),
         kind=custody_pb2.Ruling.Kind.Value(f"KIND_{kind.name}"),
         target=to,
         legal_basis=basis,
@@ -171,26 +183,41 @@ def rule(
         offers_allowed=allow_offers,
         mandates=mandate or (),
         etag=etag,
+        sets_precedent=precedent,
     )
-    request.request_id = _request_id(request)
+    request.request_id = request_id_for(request)
 
     async def send(channel: grpc.aio.Channel) -> pb.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.IssueRuling(request, timeout=CALL_SECONDS)).case
 
-    _print(target.ask(send), as_json=as_json)
+    print_case(target.ask(send), as_json=as_json)
 
 
-def _reasons(given: str) -> str:
+def words_given(given: str, *, option: str) -> str:
+    """Return a text as given, or from standard input for `-`.
+
+    Raises:
+        FieldInvalid: it is empty or too long.
+    """
     text = (sys.stdin.read(REASONS_MAX + 1) if given == STDIN else given).strip()
     if not 0 < len(text) <= REASONS_MAX:
         raise FieldInvalid(
-            field="--reasons", got=f"{len(text)} characters", expected=f"1 to {REASONS_MAX}"
+            field=option, got=f"{len(text)} characters", expected=f"1 to {REASONS_MAX}"
         )
     return text
 
 
-def _request_id(request: pb.IssueRulingRequest) -> str:
+def request_id_for(
+    request: (
+        pb.IssueRulingRequest
+        | pb.TakeUpCaseRequest
+        | pb.ConveneCaseRequest
+        | pb.CreateEntryRequest
+        | pb.RevokePrecedentRequest
+    ),
+) -> str:
+    """Return the id of a request that says this: the same command again repeats it."""
     said = request.SerializeToString(deterministic=True)
     return str(uuid.uuid5(_NAMESPACE, hashlib.sha256(said).hexdigest()))
 
@@ -207,7 +234,8 @@ def _confirm(number: str, kind: Kind, to: str) -> None:
         raise typer.Exit(Exit.NO)
 
 
-def _print(case: pb.Case, *, as_json: bool) -> None:
+def print_case(case: pb.Case, *, as_json: bool) -> None:
+    """Print a case file."""
     if as_json:
         print_json(as_dict(case))
         return
@@ -226,6 +254,7 @@ def _print(case: pb.Case, *, as_json: bool) -> None:
             pick("拟移交对象", "proposed"): ",".join(case.proposed_targets),
             pick("首接负责", "responsible"): case.responsible,
             pick("提请时间", "filed"): beijing(case.file_time),
+            pick("本阶段期限", "stage ends"): beijing(case.stage_due_time),
             pick("裁定时限", "due"): beijing(case.ruling_due_time),
             pick("超时", "overdue"): _yes(case.overdue),
             pick("事项", "matter"): facts.matter,
@@ -235,8 +264,42 @@ def _print(case: pb.Case, *, as_json: bool) -> None:
             pick("办理时限", "ticket due"): beijing(facts.due_time),
         }
     )
+    for entry in case.entries:
+        print_fields(_entry(entry))
     for ruling in case.rulings:
         print_fields(_ruling(ruling))
+    for found in case.precedents:
+        print_fields(precedent_fields(found.precedent, differs=tuple(found.differs)))
+
+
+def _entry(entry: pb.CaseEntry) -> dict[str, object]:
+    return {
+        pick("记录", "entry"): entry.number,
+        pick("　类别", "  kind"): _said(CaseEntryKind(entry.kind)),
+        pick("　机构", "  party"): entry.party,
+        pick("　主张归属", "  proposed"): entry.proposed_owner,
+        pick("　依据", "  basis"): entry.legal_basis,
+        pick("　参会", "  attended"): ",".join(entry.attendees),
+        pick("　内容", "  words"): entry.words,
+        pick("　证据", "  evidence"): ",".join(entry.evidence),
+        pick("　记录人", "  said by"): entry.author,
+        pick("　时间", "  time"): beijing(entry.say_time),
+    }
+
+
+def precedent_fields(made: pb.Precedent, *, differs: tuple[str, ...] = ()) -> dict[str, object]:
+    """Return a precedent as lines; `differs` names what a case differs in."""
+    return {
+        pick("先例", "precedent"): made.name.removeprefix("precedents/"),
+        pick("　事项", "  matter"): made.matter,
+        pick("　属地关系", "  relation"): made.relation,
+        pick("　承接角色", "  role"): made.role,
+        pick("　依据", "  basis"): made.legal_basis,
+        pick("　效力", "  validity"): made.validity,
+        pick("　失效时间", "  expires"): beijing(made.expire_time),
+        pick("　适用次数", "  applied"): made.applied,
+        pick("　与本案差异", "  differs in"): ",".join(differs),
+    }
 
 
 def _ruling(ruling: pb.CaseRuling) -> dict[str, object]:
@@ -255,7 +318,8 @@ def _ruling(ruling: pb.CaseRuling) -> dict[str, object]:
     }
 
 
-def _name(number: str) -> str:
+def case_name(number: str) -> str:
+    """Return the resource name of a case that a person named by its number."""
     return f"cases/{number.removeprefix('cases/')}"
 
 

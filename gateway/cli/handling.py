@@ -215,6 +215,8 @@ def code_named(table: type[Code], name: str, *, option: str = "--reason") -> int
         FieldInvalid: the table has no such code.
     """
     for code in table:
+        if code and name.strip() in (code.zh, code.name.lower().replace("_", "-")):
+            return int(code)
         if code and code.name == name.strip().upper().replace("-", "_"):
             return int(code)
     names = ", ".join(code.name for code in table if code)

@@ -19,15 +19,19 @@ from gateway.cli import (
     bench,
     ca,
     case,
+    case_proceedings,
     citizen,
     custody,
     demonstration,
+    destination,
     doctor,
     evidence,
     handling,
     hub,
+    national_rules,
     node,
     peer,
+    publishing,
     recovery,
     reference,
     roster,
@@ -56,6 +60,8 @@ ticket.app.add_typer(citizen.app)
 ticket.app.add_typer(handling.app)
 ticket.app.add_typer(unit_work.app)
 app.add_typer(ticket.app, name="ticket")
+publishing.register(rules.app)
+national_rules.register(rules.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(reference.app, name="reference")
 custody.app.add_typer(transfers.app)
@@ -65,7 +71,9 @@ app.add_typer(custody.app, name="custody")
 app.add_typer(recovery.app, name="recovery")
 app.add_typer(aggregates.app, name="aggregates")
 app.add_typer(hub.app, name="hub")
+case.app.add_typer(case_proceedings.app)
 app.add_typer(case.app, name="case")
+app.add_typer(destination.app, name="destination")
 app.add_typer(peer.app, name="peer")
 app.add_typer(adapter.app, name="adapter")
 app.command()(bench.bench)

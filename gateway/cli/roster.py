@@ -44,6 +44,8 @@ from gateway.trust.keys import PublicKey, Purpose, Suite, generate
 from gateway.trust.principal import AUTHORITY_CODE
 from gateway.trust.roster import (
     ARBITER_KINDS,
+    ARBITER_OPENS,
+    CAPABILITIES,
     CUSTODIAN_KINDS,
     DIRECTORY_KINDS,
     HUB_KINDS,
@@ -267,6 +269,7 @@ class _Reader:
                 id=NodeId(str(row["id"])),
                 endpoint=str(row["endpoint"]),
                 roles=frozenset(NodeRole(role) for role in row["roles"]),
+                capabilities=frozenset(map(str, row.get("capabilities", CAPABILITIES))),
             )
         except (KeyError, ValueError, TypeError) as error:
             self.problems.append(f"{where}: {error}; expected id, endpoint and roles")
@@ -291,7 +294,8 @@ class _Reader:
             kinds = self._kinds(code, NodeId(str(place["node"])), is_arbiter=is_arbiter)
             signs, opens = self._keys(code, place)
             statement += [self._entry(key, kinds) for key in signs]
-            sealing += [self._entry(key, frozenset()) for key in opens]
+            taken = ARBITER_OPENS if is_arbiter and kinds >= ARBITER_KINDS else frozenset()
+            sealing += [self._entry(key, taken) for key in opens]
         return AuthorityEntry(
             code=AuthorityCode(code),
             name=str(row.get("name", code)),

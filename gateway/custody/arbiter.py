@@ -9,7 +9,6 @@ delivery, like any hosted authority.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 
 from gateway.custody import bodies, chains, codec, docket, evidence, guards, proofs, rulings, store
 from gateway.custody.machine import Say, Step
@@ -41,6 +40,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 from gateway.trust.roster import Roster
 
 HOME_BASIS = "省内保管随省际裁定收回"
@@ -112,7 +112,7 @@ class Arbiter:
             raise ResourceNotFound(kind="chain", name=f"{ticket} {scope}-{number}")
         if kind is not RulingKind.HOME:
             self._check_mandate(scope)
-            _check_force(held)
+            _check_force(held, gives=target != scope)
         earlier = await docket.rulings_of(uow, key)
         ordinary = [row for row in earlier if row.kind != RulingKind.HOME]
         if kind is not RulingKind.HOME and len(ordinary) >= RULINGS_PER_TICKET_MAX:
@@ -369,12 +369,12 @@ def _check_consent(proof: proofs.Proof, source: AuthorityCode, body: bodies.Case
         )
 
 
-def _check_force(held: chains.TicketChains) -> None:
+def _check_force(held: chains.TicketChains, *, gives: bool) -> None:
     """Return if a province may rule inside: outer HELD, or no outer chain (rule 3).
 
-    It must have the text, which the target inside gets from it.
+    To rule for another it must have the text, which that one gets from it.
     """
-    if any(chain.content_due for chain in held.chains):
+    if gives and any(chain.content_due for chain in held.chains):
         raise ResourceNotFound(kind="content", name=f"tickets/{held.ticket}")
     outer = held.outer
     if held.authority != NATION and outer is not None and outer.holding is not Holding.HELD:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from gateway.custody.model import OfferReason, Verdict
@@ -10,6 +9,7 @@ from gateway.delivery.model import SignedBytes
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

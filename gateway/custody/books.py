@@ -177,7 +177,8 @@ class Books:
         self, authority: AuthorityCode, request: peer_pb.ReturnStatementsRequest
     ) -> peer_pb.ReturnStatementsResponse:
         """Fill one page; the cursor is the holder's place and the digest after which to go on."""
-        response, size = peer_pb.ReturnStatementsResponse(), 0
+        response = peer_pb.ReturnStatementsResponse(incarnation=self._recovery.incarnation)
+        size = 0
         holders = sorted(self._keys.codes())
         after_holder, after = request.cursor[:6].decode("ascii", "replace"), request.cursor[6:]
         async with self._database.unit() as uow:

@@ -7,8 +7,6 @@ inner chain while it is not closed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.custody import store
 from gateway.custody.model import OUTER_CHAIN_NUMBER, Chain, ChainKey, Holding
 from gateway.custody.rows import chain_of
@@ -16,6 +14,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import NotCustodian, ResourceNotFound
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber, province_of_number
+from gateway.kernel.values import dataclass
 
 
 def province_of(code: str) -> AuthorityCode:

@@ -8,8 +8,6 @@ know is answered with the ChainClosed attached, so that it need not be told by t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.custody import bodies, chains, machine, store
 from gateway.custody.model import ChainKey, CustodyEvent, Invitation
 from gateway.custody.proofs import Attached
@@ -20,6 +18,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
 from gateway.kernel.errors import StatementMalformed
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 Events = tuple[CustodyEvent, ...]
 

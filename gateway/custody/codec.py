@@ -23,6 +23,7 @@ from gateway.custody.body_codec import (
 from gateway.custody.model import OfferReason, Verdict
 from gateway.delivery.codec import (
     PARSED_MAX,
+    SAID_MAX,
     digest_to_pb,
     epoch_to_pb,
     instant_from_pb,
@@ -43,6 +44,7 @@ _VERDICTS = {
     Verdict.REVOKED: pb.Answer.VERDICT_REVOKED,
     Verdict.SUPERSEDED: pb.Answer.VERDICT_SUPERSEDED,
 }
+_said: dict[tuple[str, bytes], bodies.Body] = {}
 _VERDICTS_BACK = {number: verdict for verdict, number in _VERDICTS.items()}
 
 
@@ -52,13 +54,24 @@ def body_to_bytes(body: bodies.Body) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-@lru_cache(maxsize=PARSED_MAX)
+def remember_said(kind: str, raw: bytes, body: bodies.Body) -> None:
+    """Remember what a body of this process means: it was just made of that very value."""
+    if len(_said) >= SAID_MAX:
+        del _said[next(iter(_said))]  # the oldest
+    _said[kind, raw] = body
+
+
 def body_from_bytes(kind: str, raw: bytes) -> bodies.Body:
     """Parse and validate the body of a statement of `kind`.
 
     Raises:
         StatementMalformed: check 4.
     """
+    return _said.get((kind, raw)) or _body_from_bytes(kind, raw)
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def _body_from_bytes(kind: str, raw: bytes) -> bodies.Body:
     message_type, decode = _DECODE[kind]
     return decode(_parse(message_type(), raw, kind))
 

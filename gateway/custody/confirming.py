@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from gateway.custody import recovery_store as store
 from gateway.custody.incarnation import Mode
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound, TransitionNotAllowed
 from gateway.kernel.ids import NodeId
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

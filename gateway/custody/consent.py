@@ -9,7 +9,6 @@ the ticket home by a HOME ruling (docs/custody.md#scopes, rule 2).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.custody import bodies, chains, codec, machine, proofs, store
@@ -22,6 +21,7 @@ from gateway.delivery.model import Delivered, SignedBytes
 from gateway.kernel.errors import ResourceNotFound, StatementMalformed, TransitionNotAllowed
 from gateway.kernel.ids import GENESIS, AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 from gateway.trust.roster import Roster
 
 ASSUMPTION_TIMER = "custody.assumption"

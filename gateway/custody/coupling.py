@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from gateway.custody import bodies, chains, codec, docket, evidence, machine, proofs, store
 from gateway.custody.blocks import BlockOpener
+from gateway.custody.enclosing import Content
 from gateway.custody.guards import ground_of, is_consented, is_homeward
 from gateway.custody.model import (
     ACTS_PER_STATEMENT_MAX,
@@ -18,12 +19,13 @@ from gateway.custody.model import (
     ChainKey,
     ContentArrived,
     CustodyEvent,
+    Holding,
     Split,
 )
 from gateway.custody.overtaken import Reconciling
 from gateway.custody.ports import ContentSource
 from gateway.custody.rows import invitation_of, made_of
-from gateway.custody.writer import Content, StepWriter
+from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import SignedBytes
@@ -104,16 +106,22 @@ class Coupling:
     async def open_outer(
         self, uow: UnitOfWork, held: chains.TicketChains, *, number: int, now: Instant
     ) -> Chain:
-        """Write Genesis of the chain among provinces, with the inner Genesis attached."""
+        """Write Genesis of the chain among provinces, with what begins the inner one attached.
+
+        That is its Genesis; in a chain that came back after a restore by a ruling only, which was
+        all that anybody else had of it, it is what opens its era: the Ruling and its TAKEN.
+        """
         inner = held.open_inner
         if inner is None:
             raise InvariantViolated(invariant="an outer chain begins at home", got=held.ticket)
-        attached = await self._writer.signed(uow, held.authority, inner.genesis_digest)
-        genesis = codec.body_from_bytes("Genesis", _body_of(attached))
-        if not isinstance(genesis, bodies.Genesis):
-            raise InvariantViolated(invariant="records begin with Genesis", got=held.ticket)
+        first = (inner.genesis_digest.hex(),) if inner.genesis_digest else inner.records[:2]
+        attached = tuple(
+            [await self._writer.signed(uow, held.authority, bytes.fromhex(item)) for item in first]
+        )
         body = bodies.Genesis(
-            origin=held.authority, ticket_uid=genesis.ticket_uid, attached=(attached,)
+            origin=held.authority,
+            ticket_uid=await docket.uid(uow, inner.key),
+            attached=attached,
         )
         key = ChainKey(held.authority, held.ticket, NATION, number)
         step = machine.begin(key, desk=desk_of(held.authority), contact=held.has_contact, body=body)
@@ -269,8 +277,9 @@ class Coupling:
             uow.put(store.ACTS, row)
             known.add((row.epoch, row.act_row))
             fresh.append(act)
-        if key.is_home and fresh and held.outer is not None:
-            records = await self.records(uow, held.outer)
+        outer = held.outer
+        if key.is_home and fresh and outer is not None and outer.holding is Holding.RELEASED:
+            records = await self.records(uow, outer)
             await self.reconciling.told_late(uow, held, tuple(fresh), records=records, now=now)
 
     # --- releasing ----------------------------------------------------------------------------

@@ -72,7 +72,7 @@ async def last_record(uow: UnitOfWork, chain: Chain, earlier: list[store.RulingR
 
 
 async def uid(uow: UnitOfWork, key: ChainKey) -> str:
-    """Return the ticket's UUID out of its Genesis or a filing."""
+    """Return the ticket's UUID out of its Genesis, a filing, or a ruling that came back alone."""
     rows = await chains.of_kind(uow, key, "Genesis")
     for row in rows:
         body = codec.body_from_bytes("Genesis", statement_from_bytes(row.statement).body)
@@ -80,6 +80,10 @@ async def uid(uow: UnitOfWork, key: ChainKey) -> str:
             return body.ticket_uid
     for filing, _ in await filings(uow, key):
         return codec.header_uid(filing.header)
+    for row in await chains.of_kind(uow, key, "Ruling"):
+        body = codec.body_from_bytes("Ruling", statement_from_bytes(row.statement).body)
+        if isinstance(body, bodies.Ruling):
+            return body.ticket_uid
     raise ResourceNotFound(kind="Genesis", name=f"{key.ticket} {key.scope}-{key.number}")
 
 

@@ -7,7 +7,6 @@ path, never a text (I7). It waits here until the scope has an arbiter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from gateway.custody import bodies, chains, codec, guards, machine, store
 from gateway.custody.coupling import Coupling
@@ -20,6 +19,7 @@ from gateway.delivery.codec import statement_from_bytes
 from gateway.kernel.errors import InvariantViolated, ResourceNotFound
 from gateway.kernel.ids import GENESIS, AuthorityCode
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 
 FILINGS_PER_PASS_MAX = 100  # a newly joined arbiter gets waiting cases in bounded transactions

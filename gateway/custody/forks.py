@@ -8,8 +8,6 @@ goes on caring, and files a case: the ruling decides, and opens an era above bot
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.custody import chains, machine, store
 from gateway.custody.filings import Filings
 from gateway.custody.model import Chain, ChainKey, CustodyEvent, Holding
@@ -22,6 +20,7 @@ from gateway.delivery.model import Delivered
 from gateway.kernel.errors import ChainForked
 from gateway.kernel.ids import Epoch
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 CAUSE = "fork"
 

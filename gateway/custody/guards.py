@@ -10,8 +10,6 @@ target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.custody import bodies
 from gateway.custody.model import (
     HOMEWARD_MAX,
@@ -27,6 +25,7 @@ from gateway.custody.model import (
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

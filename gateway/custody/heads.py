@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from itertools import pairwise
@@ -28,10 +27,12 @@ from gateway.custody import recovery_store as store
 from gateway.custody.sealer import LEDGER_PAYLOAD_TYPE
 from gateway.custody.store import LedgerEntryRow
 from gateway.database.uow import Database
+from gateway.delivery import incarnations
 from gateway.delivery.codec import digest_to_pb, instant_from_pb, instant_to_pb
 from gateway.kernel.errors import KeyUnknown, LubiaoError, PeerUnreachable, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 from gateway.trust.roster import Roster
 from gateway.trust.statements import verify
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
@@ -293,6 +294,8 @@ class HeadKeeper:
     ) -> None:
         now = self._clock.now()
         async with self._database.unit() as uow:
+            if incarnation:  # an earlier version does not say
+                await incarnations.note(uow, node, incarnation)
             if finding is not None:
                 uow.put(store.FINDINGS, _finding_row(authority, finding, now))
                 _log.error(

@@ -16,7 +16,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -32,11 +32,13 @@ from gateway.delivery.model import Delivered
 from gateway.kernel.errors import NodeRecovering
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 
 Receive = Callable[[UnitOfWork, Delivered, Instant], Awaitable[tuple[CustodyEvent, ...]]]
 
 WITNESS_FILE = "incarnation.json"
-SINCE_MARGIN = timedelta(hours=1)  # clocks of two nodes differ, a statement may be on its way
+# A statement may be on its way for as long as its sender is cut off, and come after the backup.
+SINCE_MARGIN = timedelta(days=7)
 LONG_AGO = timedelta(days=3650)  # nothing was sealed before the backup: everything is asked for
 
 

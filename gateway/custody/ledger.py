@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gateway.custody.model import Chain
 from gateway.kernel.ids import Epoch
 from gateway.kernel.time import Instant, to_microseconds
+from gateway.kernel.values import dataclass
 
 _ROW_LABEL = b"lubiao/ledger-row/1"
 _STATE_LABEL = b"lubiao/custody-state/1"

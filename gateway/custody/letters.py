@@ -12,7 +12,6 @@ comes only from the origin's side or an earlier custodian, a question only from 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from gateway.custody import bodies, chains, letter_codec
@@ -33,6 +32,7 @@ from gateway.delivery.model import Delivered
 from gateway.kernel.errors import ResourceNotFound, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 BLOCK = "letter_block"
 LetterBody = bodies.CitizenAct | bodies.InformationRequest | bodies.InformationAnswer

@@ -12,7 +12,6 @@ transaction: a `Say` that makes a row carries it, to be completed with the diges
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.custody import bodies, guards, steps
@@ -45,7 +44,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 
 LOOP, HOPS = 15, 16  # ReturnReason numbers of the answers that no person gave
 Say: TypeAlias = steps.Say

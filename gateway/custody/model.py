@@ -6,12 +6,12 @@ scope; an authority has at most one row for it. Rows hold all truth, memory hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 
 OFFERS_PENDING_MAX = 1  # two outstanding offers make two custodians in two steps (mutant 15)
 HOPS_FREE_MAX = 2  # I5: the third hand-over of an era is a case

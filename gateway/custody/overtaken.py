@@ -11,7 +11,6 @@ in a further part. There an act is known by its place in the list.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from gateway.custody import bodies, chains, codec, rulings, store
 from gateway.custody.machine import Step, require
@@ -24,6 +23,7 @@ from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import ResourceNotFound, TransitionNotAllowed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 ACTS_PER_PART_MAX = 64  # the standard's bound; more go into further parts
 ADOPTED, REVERSED = "overtaken.adopted", "overtaken.reversed"

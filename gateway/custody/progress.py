@@ -9,6 +9,8 @@ province that follows outside relays to its own earlier parties inside.
 
 from __future__ import annotations
 
+from functools import partial
+
 from gateway.custody import bodies, chains, machine, proofs, store
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.coupling import Coupling
@@ -57,7 +59,16 @@ class Progress:
         """Tell all followers the state of this authority's copy; nothing if nobody follows.
 
         Call it after every change of a held ticket, and after progress that arrived was applied.
+        An update tells the whole state, so it is made once, when the step is over.
         """
+        held = await chains.load(uow, authority, ticket)
+        if any(chain.parties for chain in held.chains):
+            tell = partial(self._tell, uow, authority, ticket, now)
+            uow.before_commit(tell, once=("publish", authority, ticket))
+
+    async def _tell(
+        self, uow: UnitOfWork, authority: AuthorityCode, ticket: TicketNumber, now: Instant
+    ) -> None:
         held = await chains.load(uow, authority, ticket)
         for chain in held.chains:
             if chain.parties and _may_speak(chain):
@@ -184,8 +195,7 @@ class Progress:
             raise StatementMalformed(
                 check=10, got=f"an answer to update {body.sequence}", expected="one that was sent"
             )
-        step = machine.Step(chain=chain, records=False)
-        await self._writer.write(uow, step, now=now, received=delivered)
+        self._writer.note(uow, key, delivered, now)
         return ()
 
 
@@ -212,4 +222,5 @@ def _may_speak(chain: Chain) -> bool:
     """
     if chain.holding is Holding.HELD:
         return True
-    return chain.key.is_home and chain.closed and chain.term_epoch is not None
+    has_proof = chain.term_epoch is not None and bool(chain.records)
+    return chain.key.is_home and chain.closed and has_proof

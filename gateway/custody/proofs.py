@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
@@ -32,6 +31,7 @@ from gateway.delivery.codec import checked_statement, statement_from_bytes
 from gateway.delivery.model import SignedBytes, Statement
 from gateway.kernel.errors import FieldInvalid, KeyUnknown, StatementMalformed
 from gateway.kernel.ids import GENESIS, AuthorityCode, Epoch, province_of_number
+from gateway.kernel.values import dataclass, replace
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest, record, verify
 

@@ -66,6 +66,7 @@ async def _read_statements(
 ) -> None:
     """Read what was said: a new ticket's statements are few, an old one's are asked for by name."""
     new, filed = [], []
+    released = {item.statement.ticket for item in batch if item.statement.kind == "Release"}
     for authority, ticket in places:
         found = await uow.rows(store.CHAINS_OF_TICKET, authority, ticket)
         if not found:
@@ -75,6 +76,8 @@ async def _read_statements(
             for row in found
             if row.scope == authority
         ]
+        if ticket in released:  # a province that learns who calls passes it on to its city here
+            filed += [(authority, ticket, row.scope, row.number, "Release") for row in found]
     await uow.prefetch(store.STATEMENTS_OF_TICKET, new)
     await uow.prefetch(store.STATEMENTS_OF_KIND, filed)
     await uow.prefetch(store.STATEMENTS, known)

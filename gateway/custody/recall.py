@@ -7,7 +7,6 @@ moves the ticket.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from gateway.delivery.model import SignedBytes
 from gateway.kernel.errors import InvariantViolated, ResourceNotFound, TransitionNotAllowed
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 WINDOW_TIMER = "custody.window"
 SILENCE_MIN = timedelta(minutes=1)  # an offer made at the end of its window leaves time to answer

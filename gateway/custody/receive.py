@@ -12,7 +12,6 @@ comes again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from gateway.custody import bodies, chains, codec, evidence, guards, machine, proofs, store
 from gateway.custody.arbiter import Arbiter
@@ -45,6 +44,7 @@ from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import ChainForked, ResourceNotFound, StatementMalformed
 from gateway.kernel.ids import Epoch
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 
 Events = tuple[CustodyEvent, ...]
@@ -143,14 +143,10 @@ class Receiver:
         if held.is_closed_from(key):
             chain = replace(chain, closed=True)
         block = delivered.block("case_block")
-        self._opener.open(  # refuse an offer whose content is not what it promises
-            block,
-            key=key,
-            epoch=statement.epoch,
-            source=statement.issuer,
-            kind="case_block",
-            commitments=body.commitments,
-        )
+        is_decidable = not delivered.has_lost("case_block")
+        if is_decidable:
+            # Refuse an offer whose content is not what it promises.
+            self._opener.open_offered(block, key=key, statement=statement, body=body)
         offered = machine.ReceivedOffer(
             source=statement.issuer,
             epoch=statement.epoch,
@@ -162,6 +158,17 @@ class Receiver:
             newest=(*await self._ruled.attached(uow, chain), *closing),
         )
         step = machine.receive_offer(chain, offered, now=now)
+        if step.invitation is not None and not is_decidable:
+            # Its text is lost with the disk: nobody could decide it, and its sender may have been
+            # overruled and asks nothing back any more. It gets it back as if it had asked.
+            step = machine.receive_revoke(
+                chain,
+                source=statement.issuer,
+                epoch=statement.epoch,
+                offer_digest=delivered.digest,
+                answered=None,
+                invitation=None,
+            )
         await self._writer.write(
             uow,
             step,
@@ -326,7 +333,7 @@ class Receiver:
             and answered.answer_digest == body.acceptance_digest
             and answered.source == statement.issuer
         )
-        is_ruled = await self._is_own_taken(uow, key, body.acceptance_digest)
+        is_ruled = not is_answered and await self._is_own_taken(uow, key, body.acceptance_digest)
         if chain is None or not (is_answered or is_ruled):
             raise StatementMalformed(
                 check=10, got="a Release of another hand-over", expected="the accepted one"

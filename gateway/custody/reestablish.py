@@ -14,7 +14,7 @@ not fall; the holding is what the newest own statement implies. The rest is a do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 
 from gateway.custody import bodies, guards, machine, rulings
 from gateway.custody.model import (
@@ -28,8 +28,10 @@ from gateway.custody.model import (
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 from gateway.trust.statements import record
 
+CONTENT_MISSING = "content missing"  # an item for people: held without its text
 _ORDER = ("Genesis", "Ruling", "RulingAck", "Offer", "Revoke", "Answer")
 _PASSING = frozenset({bodies.Role.OUTDATED, bodies.Role.TOLD})
 
@@ -53,14 +55,16 @@ class Known:
     """What is known of the chain besides its row and what this authority said.
 
     `offers` are the Offers of others by digest; `homeward` says how often the ticket came home
-    before each, and `before` names the records that each rests on. `rulings` are those that own
-    answers name; `made` and `invitation` are those of the backup. `accepted` are the epochs of own
-    offers of which an acceptance came back: it is taken after this, and completes the records.
+    before each, `before` names the records that each rests on, and `eras` is the ruling that opened
+    its era, if one did. `rulings` are those that own answers name; `made` and `invitation` are
+    those of the backup. `accepted` are the epochs of own offers of which an acceptance came back:
+    it is taken after this, and completes the records.
     """
 
     offers: Mapping[bytes, Fact]
     homeward: Mapping[bytes, int]
     before: Mapping[bytes, tuple[str, ...]]
+    eras: Mapping[bytes, tuple[bytes, bodies.Ruling]]
     rulings: Mapping[bytes, tuple[SignedBytes, bodies.Ruling]]
     made: tuple[OfferMade, ...]
     invitation: Invitation | None
@@ -202,6 +206,9 @@ def _took(
         received=offer.issued,
         window_end=offer.body.window_end,
     )
+    opened = known.eras.get(offer.digest)
+    if opened is not None and rulings.is_newer(chain, opened[1].number):
+        chain = rulings.knowing(chain, opened[1], opened[0])  # it came with the offer (check 8)
     free = chain.holding if chain.holding is Holding.ABSENT else Holding.RELEASED
     step = machine.accept(
         replace(chain, holding=free, pending_epoch=None, case=""),
@@ -273,6 +280,8 @@ def _conclude(state: Reestablished, said: Sequence[Fact]) -> None:
                 if chain.holding is Holding.YIELDING:
                     state.chain = replace(chain, holding=Holding.RELEASED, desk=None)
             case bodies.ChainClosed() if not chain.closed:
+                if chain.key.is_home and fact.epoch != chain.term_epoch:
+                    chain = _closed_from(state, fact.epoch)
                 state.chain = replace(
                     chain,
                     closed=True,
@@ -289,6 +298,32 @@ def _conclude(state: Reestablished, said: Sequence[Fact]) -> None:
                 pass
 
 
+def _closed_from(state: Reestablished, epoch: Epoch) -> Chain:
+    """Return the chain that its province closed in a term that nothing else tells of.
+
+    It held the ticket then, says its own signature. Without the records of that term it has nothing
+    to prove it with, and says no more in this chain.
+    """
+    state.doubts.append(("unknown term", f"it closed the chain at {epoch}, a term that is missing"))
+    chain = state.chain
+    return replace(chain, term_epoch=epoch, floor=chain.raised(epoch), records=())
+
+
 def _is_open(chain: Chain, fact: Fact) -> bool:
     """Tell whether a filing still waits: filed in the present term and not ruled since."""
     return chain.term_epoch == fact.epoch and fact.epoch.era >= chain.ruling
+
+
+def doubts(state: Reestablished, chain: Chain) -> list[tuple[str, str]]:
+    """Return what is for people once a chain is re-established: what it is, and more about it."""
+    found = list(state.doubts)
+    if chain.content_due and chain.is_caring:
+        found.append((CONTENT_MISSING, f"held at {chain.term_epoch} without its text"))
+    lost = [made for made in state.made.values() if made.verdict is Verdict.PENDING]
+    if chain.is_caring and chain.pending_epoch is None and _offered_last(lost, chain):
+        found.append(("offer open", "an own offer of this term has no answer here"))
+    return found
+
+
+def _offered_last(lost: list[OfferMade], chain: Chain) -> bool:
+    return any(chain.term_epoch is not None and made.epoch > chain.term_epoch for made in lost)

@@ -8,13 +8,12 @@ once more. Asked only on a node that was ever restored: on any other the state k
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.custody import bodies, chains, store
 from gateway.custody.model import ChainKey
 from gateway.custody.steps import Say, Step
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
+from gateway.kernel.values import replace
 
 ONCE_AN_EPOCH = frozenset({"Genesis", "Offer", "Answer", "Revoke", "Release", "Ruling"})
 WITH_CONTENT = frozenset({"Genesis", "Offer", "Release"})

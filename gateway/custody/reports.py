@@ -6,8 +6,6 @@ province follows the chain from its first epoch on (docs/custody.md#scopes). A r
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.custody import bodies, chains, codec, machine
 from gateway.custody.blocks import IDENTITY, BlockOpener
 from gateway.custody.coupling import Coupling
@@ -25,6 +23,7 @@ from gateway.delivery.model import Delivered
 from gateway.kernel.errors import ChainForked, StatementMalformed
 from gateway.kernel.ids import GENESIS
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 
 Events = tuple[CustodyEvent, ...]
 
@@ -70,21 +69,28 @@ class Reports:
                 kind=kind,
                 commitments=body.commitments,
             )
+            if delivered.block(kind) is not None
+            else b""
             for kind in ("case_block", IDENTITY)
         )
+        # Without what it promises it is a report alone: its sender was restored, or this node.
+        has_text = bool(case_block)
+        has_identity = bool(identity) or all(c.kind != IDENTITY for c in body.commitments)
         chain = await chains.find_chain(uow, key) or chains.unknown_chain(key, source)
         if chain.genesis_digest not in (b"", delivered.digest):
             raise ChainForked(signer=source, kind="Genesis", epoch=GENESIS)
         known = replace(chain, origin=source, genesis_digest=delivered.digest).with_party(source)
-        is_due = chain.content_due and chain.is_caring  # a ruling took it home before this report
+        # A ruling took it home before this report.
+        is_due = chain.content_due and chain.is_caring and has_text
         known = replace(known, content_due=chain.content_due and not is_due)
         await self._writer.write(uow, machine.Step(chain=known), now=now, received=delivered)
-        keeps = await self._coupling.contact_arrived(
+        keeps = has_identity and await self._coupling.contact_arrived(
             uow, key.authority, key.ticket, identity=identity or None, now=now
         )
-        events: list[CustodyEvent] = [
-            ContentArrived(key, source, body.header, case_block, followed=not is_due)
-        ]
+        events: list[CustodyEvent] = []
+        if has_text:
+            arrived = ContentArrived(key, source, body.header, case_block, followed=not is_due)
+            events.append(arrived)
         if is_due and chain.holding is Holding.HELD and chain.term_epoch is not None:
             events.append(BecameCustodian(key, chain.term_epoch, source))
         if identity and keeps:

@@ -1,17 +1,16 @@
 """Applying what peers returned to one ticket, after a person has confirmed.
 
 First what our own authorities said (`reestablish.py`), chain by chain, in one unit: statements,
-answers, offers and rulings are rows again, and the two levels are brought together
-(docs/custody.md#scopes). Then what others said to us is handed to the ordinary handlers, one by
-one, as if it had been on its way all the time. Text comes back only while its sender has it; what
-cannot be taken without it is left to the protocol: an unanswered Offer is asked back when its
-window ends.
+answers, offers and rulings are rows again, and what others may wait for is said once more. Then,
+still in it, the two levels are brought together (docs/custody.md#scopes). Then what others said to
+us is handed to the ordinary handlers, one by one, as if it had been on its way all the time. Text
+comes back only while its sender has it: without it a report stands as a report, and an Offer is
+given back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from functools import partial
 
 import structlog
@@ -22,15 +21,13 @@ from gateway.custody.arbiter import Arbiter
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.bodies import (
     Answer,
-    CitizenAct,
     Genesis,
-    InformationRequest,
     Offer,
     Revoke,
     Ruling,
-    RulingAck,
 )
 from gateway.custody.coupling import Coupling, desk_of
+from gateway.custody.knowledge import Knowledge
 from gateway.custody.model import (
     BecameCustodian,
     Chain,
@@ -38,16 +35,15 @@ from gateway.custody.model import (
     ContentArrived,
     CustodyEvent,
     Holding,
-    LettersSaid,
     OfferMade,
     Verdict,
 )
 from gateway.custody.ports import ContentSource
 from gateway.custody.recall import WINDOW_TIMER
 from gateway.custody.recall import timer_key as window_key
-from gateway.custody.reestablish import Fact, Known, Reestablished, reestablish
-from gateway.custody.returned import Returned, block_of, fact_of, parsed, spread
-from gateway.custody.rows import answered_row, invitation_of, made_of, made_row
+from gateway.custody.reestablish import Fact, Known, Reestablished, doubts, reestablish
+from gateway.custody.returned import Returned, block_of, fact_of, letters_said, parsed, spread
+from gateway.custody.rows import answered_row, made_of, made_row
 from gateway.custody.steps import Say, Step
 from gateway.custody.telling import FENCE_TIMER, timer_key
 from gateway.custody.writer import StepWriter, keep
@@ -55,13 +51,14 @@ from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Delivered, SignedBytes
-from gateway.kernel.errors import LubiaoError, ResourceNotFound
+from gateway.kernel.errors import LubiaoError
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest
 
-# What others said that is applied without the content beside it; the rest waits for its repeat.
+# What others said that is taken again, with its content or without; the rest waits for its repeat.
 REPLAYED = (
     "Ruling",
     "RulingAck",
@@ -71,9 +68,12 @@ REPLAYED = (
     "Assumption",
     "CaseFiling",
     "UpdateAnswer",
+    "StandDown",
+    "Offer",
+    "Genesis",
 )
-CONTENT_MISSING = "content missing"  # an item for people: held without its text
-WITH_CONTENT = ("Genesis", "Offer", "StandDown")  # likewise, when their content was returned
+# Own words that another's later statement may wait for, and that say enough without a text.
+SAID_AGAIN = frozenset({"Genesis", "Answer", "RulingAck", "StandDown", "ChainClosed"})
 
 _log = structlog.get_logger()
 
@@ -97,7 +97,7 @@ class Restorer:
         self._arbiter = arbiter
         self._roster = roster
         self._coupling = levels
-        self._content = text
+        self._known = Knowledge(writer=writer, roster=roster, text=text)
 
     async def apply(
         self, uow: UnitOfWork, rows: list[kept.RecoveredRow], *, now: Instant
@@ -108,19 +108,23 @@ class Restorer:
         """
         items: list[kept.RecoveryItemRow] = []
         events: list[CustodyEvent] = []
-        for authority in sorted({row.authority for row in rows}):
-            mine = [row for row in rows if row.authority == authority]
-            ticket = parsed(AuthorityCode(authority), mine)
+        number = TicketNumber(rows[0].ticket)
+        every = [
+            parsed(AuthorityCode(authority), [row for row in rows if row.authority == authority])
+            for authority in sorted({row.authority for row in rows})
+        ]
+        for ticket in every:
             for key in ticket.chain_keys():
-                doubts, happened = await self._chain(uow, ticket, key, now)
-                items += doubts
+                for_people, happened = await self._chain(uow, ticket, key, now)
+                items += for_people
                 events += happened
             await self._followed(uow, ticket, now)
-            events += _letters_said(ticket)
-            number = TicketNumber(rows[0].ticket)
-            if any(isinstance(e, ContentArrived) and e.key.authority == authority for e in events):
+            events += letters_said(ticket)
+            has_text = {e.key.authority for e in events if isinstance(e, ContentArrived)}
+            if ticket.authority in has_text:
                 for chain in (await chains.load(uow, ticket.authority, number)).chains:
                     self._writer.save(uow, replace(chain, content_due=False))
+        for ticket in every:  # a neighbour that a province takes the ticket from must know its own
             await self._levels(uow, ticket, number, now)
             await self._end_older(uow, ticket.authority, number, now)
         return items, tuple(events)
@@ -135,11 +139,12 @@ class Restorer:
             is_report = key.is_home and isinstance(fact.body, Genesis)
             if not is_report or not chains.may_begin(fact.issuer, key):
                 continue
-            if fact.issuer == key.authority or await chains.find_chain(uow, key) is not None:
+            chain = await chains.find_chain(uow, key) or chains.unknown_chain(key, fact.issuer)
+            if fact.issuer == key.authority or chain.genesis_digest:
                 continue
             keep(uow, key.authority, fact.signed, statement_from_bytes(fact.signed.statement), now)
-            chain = replace(chains.unknown_chain(key, fact.issuer), genesis_digest=found)
-            self._writer.save(uow, chain.with_party(fact.issuer))
+            known = replace(chain, origin=fact.issuer, genesis_digest=found)
+            self._writer.save(uow, known.with_party(fact.issuer))
 
     def heard(self, row: kept.RecoveredRow) -> Delivered | None:
         """Return what another said to us, to be handled anew; None when it cannot be."""
@@ -150,12 +155,16 @@ class Restorer:
         is_for_us = authority in statement.audience and authority != NATION
         if row.issuer == row.authority and not (is_own_order and is_for_us):
             return None
-        kinds = (*REPLAYED, *WITH_CONTENT) if row.block else REPLAYED
-        if authority not in statement.audience or row.kind not in kinds:
+        if authority not in statement.audience or row.kind not in REPLAYED:
             return None
         blocks = (block_of(row.block),) if row.block else ()
         return Delivered(
-            target=authority, statement=statement, signed=signed, digest=row.digest, blocks=blocks
+            target=authority,
+            statement=statement,
+            signed=signed,
+            digest=row.digest,
+            blocks=blocks,
+            is_returned=True,
         )
 
     async def _end_older(
@@ -192,7 +201,7 @@ class Restorer:
     ) -> tuple[list[kept.RecoveryItemRow], list[CustodyEvent]]:
         facts = list(ticket.of(key))
         said = [fact for fact in facts if fact.issuer == key.authority]
-        known = await self._known(uow, key, facts)
+        known = await self._known.of(uow, key, facts)
         base = await chains.find_chain(uow, key) or self._first(key, said, known)
         state = reestablish(base, said, known)
         chain = state.chain
@@ -208,8 +217,22 @@ class Restorer:
             chain = replace(chain, desk=desk_of(key.authority))
         chain, events = self._with_content(ticket, chain, said, known)
         self._writer.save(uow, chain)
-        doubts = [_item(key, what, detail, now) for what, detail in _doubts(state, chain)]
-        return doubts, events
+        await self._say_again(uow, key, said, now)
+        items = [_item(key, what, detail, now) for what, detail in doubts(state, chain)]
+        return items, events
+
+    async def _say_again(
+        self, uow: UnitOfWork, key: ChainKey, said: list[Fact], now: Instant
+    ) -> None:
+        """Send again what came back: only one of its receivers may have it.
+
+        It was in the outbox, which is lost, or on a way whose envelopes are refused now. Who has it
+        answers a repeat. The texts beside it cannot be sealed again, so it goes without them.
+        """
+        for fact in said:
+            for code in self._writer.joined(fact.audience) if fact.kind in SAID_AGAIN else ():
+                if self._opener is None or not self._opener.lives_here(code):
+                    await self._writer.resend(uow, key, fact.digest, to=code, now=now)
 
     def _with_content(
         self, ticket: Returned, chain: Chain, said: list[Fact], known: Known
@@ -285,108 +308,47 @@ class Restorer:
             return replace(first, custodian=ruling.target)
         return chains.unknown_chain(key, chains.begun_by(key))
 
-    async def _known(self, uow: UnitOfWork, key: ChainKey, facts: list[Fact]) -> Known:
-        offers = {
-            fact.digest: fact
-            for fact in (*facts, *await self._invited(uow, key, facts))
-            if isinstance(fact.body, Offer) and fact.issuer != key.authority
-        }
-        homeward = {found: self._homeward(key, fact) for found, fact in offers.items()}
-        offers = {found: fact for found, fact in offers.items() if homeward[found] is not None}
-        made = await uow.rows(store.OFFERS_MADE_OF_TICKET, key.authority, key.ticket)
-        row = await uow.get(store.INVITATIONS, key.authority, key.ticket, key.scope, key.number)
-        return Known(
-            offers=offers,
-            homeward={found: homeward[found] or 0 for found in offers},
-            before={found: _records_of(fact) for found, fact in offers.items()},
-            rulings=await self._named(uow, key, facts),
-            made=tuple(offer for offer in map(made_of, made) if offer.key == key),
-            invitation=invitation_of(row) if row else None,
-            has_copy=await self._has_copy(uow, key),
-            desk=desk_of(key.authority),
-            followers=self._writer.joined(chains.followers_of(key)),
-            accepted=frozenset(fact.epoch for fact in facts if _is_acceptance(fact, key)),
-        )
-
-    async def _named(
-        self, uow: UnitOfWork, key: ChainKey, facts: list[Fact]
-    ) -> dict[bytes, tuple[SignedBytes, Ruling]]:
-        """Return the rulings that answers name: what was verified, here or before the backup.
-
-        Never as it is attached: who passes a ruling on could put another signature to it.
-        """
-        here = {fact.digest: fact for fact in facts}
-        rulings: dict[bytes, tuple[SignedBytes, Ruling]] = {}
-        for named in {f.body.ruling_digest for f in facts if isinstance(f.body, RulingAck)}:
-            fact = here.get(named)
-            if fact is None:
-                row = await uow.get(store.STATEMENTS, key.authority, named)
-                if row is None:
-                    continue
-                fact = fact_of(SignedBytes(row.statement, row.key_id, row.signature), row.digest)
-            is_arbiters = fact.issuer == self._roster().arbiter_of(key.scope)
-            if is_arbiters and isinstance(fact.body, Ruling):
-                rulings[named] = (fact.signed, fact.body)
-        return rulings
-
-    async def _invited(self, uow: UnitOfWork, key: ChainKey, facts: list[Fact]) -> list[Fact]:
-        """Return the Offers of the backup that one of our own new answers names."""
-        found = []
-        for fact in facts:
-            if not isinstance(fact.body, Answer):
-                continue
-            row = await uow.get(store.STATEMENTS, key.authority, fact.body.offer_digest)
-            if row is not None and row.kind == "Offer":
-                signed = SignedBytes(row.statement, row.key_id, row.signature)
-                found.append(fact_of(signed, row.digest))
-        return found
-
-    def _homeward(self, key: ChainKey, offer: Fact) -> int | None:
-        """Return how often the ticket came home before an Offer; None if it rests on nothing.
-
-        Whoever signs an Offer of his own can attach what he likes to it.
-        """
-        attached = offer.body.attached if isinstance(offer.body, Offer) else ()
-        try:
-            return proofs.prove(attached, key, roster=self._roster).homeward
-        except LubiaoError as error:
-            _log.warning("recovery.offer_unproven", issuer=offer.issuer, reason=error.reason)
-            return None
-
-    async def _has_copy(self, uow: UnitOfWork, key: ChainKey) -> bool:
-        if self._content is None:
-            return False
-        try:
-            await self._content.header(uow, key.authority, key.ticket)
-        except ResourceNotFound:
-            return False
-        return True
-
     # --- both levels --------------------------------------------------------------------------
 
     async def _levels(
         self, uow: UnitOfWork, ticket: Returned, number: TicketNumber, now: Instant
     ) -> None:
-        """Bring the inner chain of a province to what its outer one implies (rules 1, 4, 5)."""
-        held = await chains.load(uow, ticket.authority, number)
-        outer, inner = held.outer, held.open_inner
-        if self._coupling is None or outer is None or not chains.is_province(ticket.authority):
+        """Bring the levels together, and forget who calls where the ticket has gone (rule 6)."""
+        if self._coupling is None:
             return
+        held = await chains.load(uow, ticket.authority, number)
+        if held.outer is not None and chains.is_province(ticket.authority):
+            await self._inside(uow, self._coupling, ticket, outer=held.outer, now=now)
+        await self._coupling.flush_releases(uow, ticket.authority, number, now=now)
+
+    async def _inside(
+        self,
+        uow: UnitOfWork,
+        coupling: Coupling,
+        ticket: Returned,
+        *,
+        outer: Chain,
+        now: Instant,
+    ) -> None:
+        """Bring the inner chain of a province to what its outer one implies (rules 1, 4, 5)."""
+        held = await chains.load(uow, outer.key.authority, outer.key.ticket)
+        inner = held.open_inner
         if outer.is_caring and inner is None:
-            await self._coupling.open_inner(
+            await coupling.open_inner(
                 uow,
-                authority=ticket.authority,
-                ticket=number,
+                authority=held.authority,
+                ticket=held.ticket,
                 uid=await self._uid(uow, ticket, outer.key),
                 outer=outer,
                 now=now,
             )
         elif outer.is_caring and outer.holding is not Holding.HELD:
-            await self._arbiter.home_ruling(uow, ticket.authority, number, now)
+            await self._arbiter.home_ruling(uow, held.authority, held.ticket, now)
         elif outer.holding is Holding.RELEASED and inner is not None:
-            await self._coupling.close_inner(uow, outer, now=now)
-        if not any(chain.pending_epoch for chain in held.chains):  # else it is told to the next one
-            await self._coupling.flush_releases(uow, ticket.authority, number, now=now)
+            # It let go from home. How the ticket came home may be lost with a neighbour's disk.
+            if await self._arbiter.home_ruling(uow, held.authority, held.ticket, now) is not None:
+                await uow.settle()  # it is obeyed here and now: nobody moves a closed chain
+            await coupling.close_inner(uow, outer, now=now)
 
     async def _uid(self, uow: UnitOfWork, ticket: Returned, key: ChainKey) -> str:
         for fact in ticket.of(key):
@@ -398,30 +360,6 @@ class Restorer:
 
 
 # --- parts ------------------------------------------------------------------------------------
-
-
-def _letters_said(ticket: Returned) -> Iterator[CustodyEvent]:
-    """Tell which numbers of letters are used up: the other side takes each of them once."""
-    for key in ticket.chain_keys():
-        own = [fact for fact in ticket.of(key) if fact.issuer == ticket.authority]
-        acts = [fact.body.number for fact in own if isinstance(fact.body, CitizenAct)]
-        questions = [
-            (fact.body.number, fact.body.ask_time)
-            for fact in own
-            if isinstance(fact.body, InformationRequest) and fact.body.asker == ticket.authority
-        ]
-        if acts or questions:
-            yield LettersSaid(key, max(acts, default=0), tuple(sorted(questions)))
-
-
-def _is_acceptance(fact: Fact, key: ChainKey) -> bool:
-    is_accepted = isinstance(fact.body, Answer) and fact.body.verdict is Verdict.ACCEPTED
-    return is_accepted and fact.issuer != key.authority and key.authority in fact.audience
-
-
-def _records_of(offer: Fact) -> tuple[str, ...]:
-    attached = offer.body.attached if isinstance(offer.body, Offer) else ()
-    return tuple(digest(item.statement).hex() for item in proofs.unfolded(attached))
 
 
 def _to_keep(known: Known, said: list[Fact], ticket: Returned) -> list[Fact]:
@@ -464,20 +402,6 @@ def _ruling_row(key: ChainKey, fact: Fact, body: Ruling) -> store.RulingRow:
         fenced=False,
         issued=fact.issued,
     )
-
-
-def _doubts(state: Reestablished, chain: Chain) -> list[tuple[str, str]]:
-    found = list(state.doubts)
-    if chain.content_due and chain.is_caring:
-        found.append((CONTENT_MISSING, f"held at {chain.term_epoch} without its text"))
-    lost = [made for made in state.made.values() if made.verdict is Verdict.PENDING]
-    if chain.is_caring and chain.pending_epoch is None and _offered_last(lost, chain):
-        found.append(("offer open", "an own offer of this term has no answer here"))
-    return found
-
-
-def _offered_last(lost: list[OfferMade], chain: Chain) -> bool:
-    return any(chain.term_epoch is not None and made.epoch > chain.term_epoch for made in lost)
 
 
 def _item(key: ChainKey, what: str, detail: str, now: Instant) -> kept.RecoveryItemRow:

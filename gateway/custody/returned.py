@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from gateway.custody import codec
 from gateway.custody import recovery_store as kept
-from gateway.custody.bodies import Body, Offer, Revoke
-from gateway.custody.model import ChainKey
+from gateway.custody.bodies import Body, CitizenAct, InformationRequest, Offer, Revoke
+from gateway.custody.model import ChainKey, CustodyEvent, LettersSaid
 from gateway.custody.reestablish import Fact
 from gateway.delivery.codec import block_from_pb, statement_from_bytes, statement_from_pb
 from gateway.delivery.model import SealedBlock, SignedBytes, Statement
 from gateway.kernel.errors import FieldInvalid, KeyUnknown, LubiaoError, StatementMalformed
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.validation import validate
+from gateway.kernel.values import dataclass
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import Roster
 from gateway.trust.statements import digest, verify
@@ -148,3 +148,17 @@ def body_of(signed: SignedBytes) -> Body:
     """Return the body of a verified statement."""
     statement = statement_from_bytes(signed.statement)
     return codec.body_from_bytes(statement.kind, statement.body)
+
+
+def letters_said(ticket: Returned) -> Iterator[CustodyEvent]:
+    """Tell which numbers of letters are used up: the other side takes each of them once."""
+    for key in ticket.chain_keys():
+        own = [fact for fact in ticket.of(key) if fact.issuer == ticket.authority]
+        acts = [fact.body.number for fact in own if isinstance(fact.body, CitizenAct)]
+        questions = [
+            (fact.body.number, fact.body.ask_time)
+            for fact in own
+            if isinstance(fact.body, InformationRequest) and fact.body.asker == ticket.authority
+        ]
+        if acts or questions:
+            yield LettersSaid(key, max(acts, default=0), tuple(sorted(questions)))

@@ -1,6 +1,8 @@
 """Rows ↔ values of custody: the one place where flat columns become what they mean.
 
 Rows are flat (an epoch is its key, an enum its name); services work on the values of `model.py`.
+A step asks for the same chain a dozen times, and a row never changes: the value of a row *object*
+is remembered for a while, also of one that was just made of its value.
 """
 
 from __future__ import annotations
@@ -19,9 +21,32 @@ from gateway.custody.model import (
 from gateway.custody.store import ChainRow, InvitationRow, OfferAnsweredRow, OfferMadeRow
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 
+CHAINS_REMEMBERED_MAX = 512  # of one unit of work; a row and its value are about 3 kB
+# By the identity of the row, which is kept beside its value: so no other row has that identity.
+_chains: dict[int, tuple[ChainRow, Chain]] = {}
+
 
 def chain_of(row: ChainRow) -> Chain:
     """Return the value of a chain row."""
+    known = _chains.get(id(row))
+    return known[1] if known is not None else _remembered(row, _chain_of(row))
+
+
+def chain_row(chain: Chain) -> ChainRow:
+    """Return the row of a chain."""
+    row = _chain_row(chain)
+    _remembered(row, chain)
+    return row
+
+
+def _remembered(row: ChainRow, chain: Chain) -> Chain:
+    if len(_chains) >= CHAINS_REMEMBERED_MAX:
+        del _chains[next(iter(_chains))]  # the oldest
+    _chains[id(row)] = (row, chain)
+    return chain
+
+
+def _chain_of(row: ChainRow) -> Chain:
     return Chain(
         key=_key(row),
         origin=AuthorityCode(row.origin),
@@ -58,8 +83,7 @@ def chain_of(row: ChainRow) -> Chain:
     )
 
 
-def chain_row(chain: Chain) -> ChainRow:
-    """Return the row of a chain."""
+def _chain_row(chain: Chain) -> ChainRow:
     return ChainRow(
         authority=chain.key.authority,
         ticket=chain.key.ticket,

@@ -15,7 +15,6 @@ until then it holds the ticket at its desk.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from gateway.custody import (
     bodies,
@@ -31,6 +30,7 @@ from gateway.custody import (
 )
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.coupling import Coupling, desk_of
+from gateway.custody.enclosing import Content
 from gateway.custody.model import (
     BecameCustodian,
     Chain,
@@ -42,7 +42,7 @@ from gateway.custody.model import (
 from gateway.custody.ports import ContentSource
 from gateway.custody.proofs import Attached
 from gateway.custody.rows import invitation_of, made_of
-from gateway.custody.writer import Content, StepWriter
+from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Delivered, SignedBytes
@@ -50,6 +50,7 @@ from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import ResourceNotFound, StatementMalformed
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 
 Events = tuple[CustodyEvent, ...]
@@ -371,7 +372,9 @@ class Ruled:
             raise ResourceNotFound(kind="chain", name=f"{key.ticket} {key.scope}-{key.number}")
         if key.is_home or key.authority == chain.ruling_target:  # who reconciles them, keeps them
             await self._coupling.record_acts(uow, held, chain, body.acts, actor=source, now=now)
-        is_due = chain.content_due and chain.is_caring and bool(body.commitments)
+        # One without the text that it promises is a report alone: its sender was restored.
+        has_text = bool(body.commitments) and delivered.block("case_block") is not None
+        is_due = chain.content_due and chain.is_caring and has_text
         after = replace(chain, content_due=chain.content_due and not is_due)
         if is_due:
             for other in held.chains:

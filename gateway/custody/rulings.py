@@ -8,8 +8,6 @@ it had offered or handed the ticket, so that it reaches holders whom the arbiter
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from gateway.custody import bodies, machine
 from gateway.custody.model import (
     BecameCustodian,
@@ -27,6 +25,7 @@ from gateway.custody.steps import Say, Step
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.ids import AuthorityCode, Epoch
+from gateway.kernel.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class ReceivedRuling:
 def receive_ruling(chain: Chain, ruling: ReceivedRuling) -> Step:
     """Obey a ruling that is newer than any known here."""
     body, me = ruling.body, chain.key.authority
-    known = _known(chain, ruling)
+    known = knowing(chain, body, ruling.digest)
     events: list[CustodyEvent] = [CaseRuled(chain.key, body.case, body.number, body.target)]
     if body.target == me:
         after, role, successor = _taken(chain, known, ruling), bodies.Role.TAKEN, ""
@@ -71,6 +70,23 @@ def receive_ruling(chain: Chain, ruling: ReceivedRuling) -> Step:
         established=(body.last_record, ruling.digest) if body.target == me else None,
         opens_era=body.target == me,
         events=tuple(events),
+    )
+
+
+def knowing(chain: Chain, body: bodies.Ruling, digest: bytes) -> Chain:
+    """Return the chain that knows a newer ruling, whoever holds it."""
+    is_order = body.kind is RulingKind.INTERIM  # the case goes on
+    return replace(
+        chain,
+        ruling=body.number,
+        ruling_target=body.target,
+        ruling_statement=digest,
+        offers_allowed=body.offers_allowed,
+        mandates=body.mandates,
+        floor=chain.raised(epoch_of(body.number)),
+        case=chain.case if is_order else "",
+        filing_due=chain.filing_due and is_order,
+        release_due=None,  # who accepted below a known ruling is never told who calls
     )
 
 
@@ -125,23 +141,6 @@ def epoch_of(number: int) -> Epoch:
 
 
 # --- parts ------------------------------------------------------------------------------------
-
-
-def _known(chain: Chain, ruling: ReceivedRuling) -> Chain:
-    body = ruling.body
-    is_order = body.kind is RulingKind.INTERIM  # the case goes on
-    return replace(
-        chain,
-        ruling=body.number,
-        ruling_target=body.target,
-        ruling_statement=ruling.digest,
-        offers_allowed=body.offers_allowed,
-        mandates=body.mandates,
-        floor=chain.raised(epoch_of(body.number)),
-        case=chain.case if is_order else "",
-        filing_due=chain.filing_due and is_order,
-        release_due=None,  # who accepted below a known ruling is never told who calls
-    )
 
 
 def _taken(chain: Chain, known: Chain, ruling: ReceivedRuling) -> Chain:

@@ -8,7 +8,6 @@ of it is returned as events, to which the rooms above react. Statements of other
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gateway.custody import bodies, chains, guards, machine, reading, recall, store
 from gateway.custody.arbiter import Arbiter
@@ -47,7 +46,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.trust.roster import Roster
 
 WINDOW_TIMER = recall.WINDOW_TIMER
@@ -130,6 +129,7 @@ class CustodyService:
         """Say that a ticket number was minted in this unit, so that nobody looks for its rows."""
         uow.absent(store.CHAINS_OF_TICKET, authority, ticket)
         uow.absent(store.OFFERS_MADE_OF_TICKET, authority, ticket)
+        uow.absent(store.STATEMENTS_OF_TICKET, authority, ticket)
 
     async def begin(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.custody import bodies
 from gateway.custody.model import (
     Chain,
@@ -14,6 +12,7 @@ from gateway.custody.model import (
     Verdict,
 )
 from gateway.kernel.ids import AuthorityCode, Epoch
+from gateway.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ authority of the scope, and posted bit by bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 from gateway.custody import bodies, chains, docket, rulings, store
@@ -23,6 +22,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 
 FENCE_TIMER = "custody.fence"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.audit.model import AuditEntry
@@ -30,6 +29,7 @@ from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal
 
 Window = Callable[[UnitOfWork, AuthorityCode, TicketNumber, Instant], Awaitable[Instant]]

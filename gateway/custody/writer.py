@@ -11,10 +11,10 @@ posted but are no rows of the ledger (docs/custody.md#ledger).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
-from gateway.custody import bodies, codec, ledger, store
+from gateway.custody import codec, ledger, store
+from gateway.custody.enclosing import Content, Encloser
 from gateway.custody.incarnation import Recovery
 from gateway.custody.machine import Say, Step
 from gateway.custody.model import PROTOCOL_VERSION, Chain, ChainKey, OfferAnswered, OfferMade
@@ -22,17 +22,16 @@ from gateway.custody.openings import Openings
 from gateway.custody.repeats import WITH_CONTENT, is_taken, without_repeats
 from gateway.custody.rows import answered_row, chain_row, invitation_row, made_row
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.codec import statement_from_bytes, statement_to_bytes
-from gateway.delivery.model import Delivered, SealedBlock, SignedBytes, Statement
+from gateway.delivery.codec import remember_said, statement_from_bytes, statement_to_bytes
+from gateway.delivery.model import Delivered, SignedBytes, Statement
 from gateway.delivery.outbox import Outbox
 from gateway.kernel.errors import InvariantViolated, KeyUnknown
 from gateway.kernel.ids import AuthorityCode, Epoch, Ids, NodeId
 from gateway.kernel.time import Clock, Instant
 from gateway.kernel.values import replace
-from gateway.trust.commitments import commit, new_salt
+from gateway.trust.commitments import new_salt
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import Roster
-from gateway.trust.sealing import SealingContext, seal_block
 from gateway.trust.statements import digest, record, sign
 
 UNRECORDED_KINDS = frozenset(
@@ -42,19 +41,6 @@ UNRECORDED_KINDS = frozenset(
 # They tell the whole public state: of several in one step, only the last one is sent.
 WHOLE_STATE_KINDS = frozenset({"TicketUpdate"})
 EXCLUSIVE = "act."  # the kind of the row of an exclusive act begins with it
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A block to send, with the salt of its commitment."""
-
-    kind: str
-    block: bytes
-    salt: bytes
-
-    def commitment(self) -> bodies.Commitment:
-        """Return what the body of the statement promises about the block."""
-        return bodies.Commitment(self.kind, commit(self.block, self.salt))
 
 
 class StepWriter:
@@ -79,6 +65,7 @@ class StepWriter:
         self._outbox = outbox
         self._ids = ids
         self._machine = machine_clock
+        self._encloser = Encloser(roster, machine_clock)
 
     @property
     def was_restored(self) -> bool:
@@ -143,6 +130,11 @@ class StepWriter:
             await self.resend(uow, chain.key, step.resend, to=received.statement.issuer, now=now)
         self.save(uow, chain)
         return chain
+
+    def note(self, uow: UnitOfWork, key: ChainKey, received: Delivered, now: Instant) -> None:
+        """Keep a statement that changes nothing."""
+        self._recovery.refuse_if_recovering(key.authority)
+        keep(uow, key.authority, received.signed, received.statement, now)
 
     def save(self, uow: UnitOfWork, chain: Chain) -> None:
         """Stage the chain's row."""
@@ -311,6 +303,7 @@ class StepWriter:
         beside: tuple[Content, ...],
         now: Instant,
     ) -> None:
+        is_here = bool(beside) and self._outbox.is_here(to, say.kind)
         self._outbox.post(
             uow,
             source=key.authority,
@@ -318,7 +311,7 @@ class StepWriter:
             ticket=key.ticket,
             kind=say.kind,
             signed=signed,
-            blocks=self._seal(key, say.epoch, to, beside),
+            blocks=self._encloser.enclose(key, say.epoch, to, beside, is_here=is_here),
             now=now,
         )
 
@@ -339,35 +332,11 @@ class StepWriter:
             body=codec.body_to_bytes(say.body),
         )
         raw = statement_to_bytes(statement)
+        # A neighbour on this node, and the proofs of a while, ask for it: it needs no reading back.
+        codec.remember_said(say.kind, statement.body, say.body)
+        remember_said(raw, statement)
         signing = self._keys.signing_key(key.authority)
         return SignedBytes(raw, signing.key_id, sign(signing, raw)), statement
-
-    def _seal(
-        self,
-        key: ChainKey,
-        epoch: Epoch,
-        target: AuthorityCode,
-        contents: tuple[Content, ...],
-    ) -> tuple[SealedBlock, ...]:
-        if not contents:
-            return ()
-        recipient = self._roster().current_sealing_key(target, now=self._machine.now())
-        blocks = []
-        for content in contents:
-            context = SealingContext(
-                ticket=key.ticket,
-                scope=key.scope,
-                chain=key.number,
-                epoch=epoch,
-                source=key.authority,
-                target=target,
-                kind=content.kind,
-            )
-            sealed = seal_block(
-                block=content.block, salt=content.salt, recipient=recipient, context=context
-            )
-            blocks.append(SealedBlock(content.kind, sealed.ciphertext, sealed.suite, sealed.key_id))
-        return tuple(blocks)
 
     # --- rows ---------------------------------------------------------------------------------
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from math import isfinite
-from operator import attrgetter, is_
+from operator import attrgetter, is_, itemgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gateway.database.table import Json, JsonMarker
 from gateway.kernel.errors import FieldInvalid, InvariantViolated
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 
 Row = TypeVar("Row")
 
@@ -83,7 +82,7 @@ def checked(table: str, row: Row) -> Row:
     changed: dict[str, Any] = {}
     for place in shape.json:
         value = values[place]
-        if value == ():
+        if value is None or value == ():
             continue  # most of them
         name = plan.columns[place].name
         normal = normal_json(value, field=f"{table}.{name}")
@@ -144,24 +143,35 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _COLUMNS: dict[type[Any], tuple[Column, ...]] = {}  # resolving annotations is slow
 
 
+Picked = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+_zone = attrgetter("tzinfo")
+
+
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What remains to be looked at once the types of a row's values are known to be right."""
 
-    texts: tuple[int, ...]
-    integers: tuple[int, ...]
-    instants: tuple[int, ...]
+    texts: Picked
+    integers: Picked | None
+    instants: Picked | None
     json: tuple[int, ...]
 
     def holds(self, values: tuple[Any, ...]) -> bool:
         """Tell whether all values can be stored; JSON is looked at when it is normalised."""
-        for place in self.integers:
-            if not BIGINT_MIN <= values[place] <= BIGINT_MAX:
+        if self.integers is not None:
+            integers = self.integers(values)
+            if min(integers) < BIGINT_MIN or max(integers) > BIGINT_MAX:
                 return False
-        for place in self.instants:
-            if values[place].tzinfo is None:
-                return False
-        return _is_storable("".join([values[place] for place in self.texts]))
+        if self.instants is not None and None in map(_zone, self.instants(values)):
+            return False
+        return _is_storable("".join(self.texts(values)))
+
+
+def _picked(places: tuple[int, ...]) -> Picked:
+    """Return what takes the values of some places out of a row's."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: tuple([values[place] for place in places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +213,13 @@ def _shape_of(columns: tuple[Column, ...], values: tuple[Any, ...]) -> _Shape:
             if column.kind is kind and not (values[place] is None and column.is_nullable)
         )
 
-    return _Shape(places(Kind.TEXT), places(Kind.INTEGER), places(Kind.INSTANT), places(Kind.JSON))
+    integers, instants = places(Kind.INTEGER), places(Kind.INSTANT)
+    return _Shape(
+        texts=_picked(places(Kind.TEXT)),
+        integers=_picked(integers) if integers else None,
+        instants=_picked(instants) if instants else None,
+        json=places(Kind.JSON),
+    )
 
 
 def _resolved(row: type[Any]) -> tuple[Column, ...]:

@@ -29,13 +29,14 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 from gateway.database.table import Group, Table
 from gateway.database.uow import UNKNOWN, Database, UnitOfWork, run
 from gateway.kernel.errors import PeerUnreachable
+from gateway.kernel.values import dataclass
 
 Result = TypeVar("Result")
 Read = tuple[Table[Any] | Group[Any], tuple[Any, ...]]

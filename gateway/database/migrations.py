@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import asyncpg
 from gateway.database.faults import translate, translated_errors
 from gateway.database.uow import ROLLED_BACK
 from gateway.kernel.errors import InvariantViolated
+from gateway.kernel.values import dataclass
 
 FOLDER = Path(__file__).with_suffix("")
 SERVER_VERSION_MIN = 150_000  # PostgreSQL 15

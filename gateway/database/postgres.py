@@ -162,6 +162,7 @@ class _PostgresUnit(StagedUnit):
             if kind is None:
                 self._require_open()
                 await self._run_hooks()
+                await self._run_checks()
                 await self._uninterrupted_commit()
                 is_committed = True
         finally:

@@ -8,7 +8,8 @@ names, so the same rows give the same plan.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from gateway.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from gateway.database.columns import checked
 from gateway.database.table import Table
@@ -57,15 +57,8 @@ class TableBatch:
         return not self.inserts and not self.puts
 
 
-class _Entry(NamedTuple):
-    """One staged write."""
-
-    act: Act
-    table: Table[Any]
-    key: Key
-    row: Any
-
-
+_Entry = tuple[Act, Table[Any], Key, Any]
+"""One staged write: what is done, in which table, to which key, with which row."""
 Batch = dict[str, TableBatch]
 """The table batches of one statement, by table name."""
 
@@ -78,26 +71,29 @@ class Staging:
         self._journal: list[_Entry] = []
         self._tables: dict[str, int] = {}  # staged rows by table
 
-    def insert(self, table: Table[Row], row: Row) -> Row:
-        """Stage a new row; return it as it will be stored."""
+    def insert(self, table: Table[Row], row: Row) -> tuple[Key, Row]:
+        """Stage a new row; return its key and the row as it will be stored."""
         row = checked(table.name, row)
-        for name in (table.generated, table.transaction):
-            if name and getattr(row, name) != 0:
-                raise InvariantViolated(
-                    invariant=f"{table.name}.{name}", got="an insert that carries a number"
-                )
-        self._note(Act.INSERT, table, table.key_of(row), row)
-        return row
+        if table.is_completed:
+            for name in (table.generated, table.transaction):
+                if name and getattr(row, name) != 0:
+                    raise InvariantViolated(
+                        invariant=f"{table.name}.{name}", got="an insert that carries a number"
+                    )
+        key = table.key_of(row)
+        self._note(Act.INSERT, table, key, row)
+        return key, row
 
-    def put(self, table: Table[Row], row: Row) -> Row:
-        """Stage a row that replaces the one with the same key, or is new; return it as stored."""
+    def put(self, table: Table[Row], row: Row) -> tuple[Key, Row]:
+        """Stage a row that replaces the one with the same key, or is new; return key and row."""
         row = checked(table.name, row)
         if table.generated in table.key and getattr(row, table.generated or "") == 0:
             raise InvariantViolated(
                 invariant=f"{table.name}.{table.generated}", got="a put before the first insert"
             )
-        self._note(Act.PUT, table, table.key_of(row), row)
-        return row
+        key = table.key_of(row)
+        self._note(Act.PUT, table, key, row)
+        return key, row
 
     def delete(self, table: Table[Any], key: Key) -> None:
         """Stage the removal of a row."""
@@ -134,37 +130,36 @@ class Staging:
         return bool(self._journal)
 
     def _note(self, act: Act, table: Table[Any], key: Key, row: Any) -> None:
-        self._journal.append(_Entry(act, table, key, row))
+        self._journal.append((act, table, key, row))
         self._tables[table.name] = self._tables.get(table.name, 0) + 1
 
     def _keep(self, journal: list[_Entry]) -> None:
         self._journal = journal
-        self._tables = {entry.table.name: 1 for entry in journal}
+        self._tables = {table.name: 1 for _, table, _, _ in journal}
 
 
 def _join(batches: list[Batch], entry: _Entry) -> None:
     """Add an entry to the last batch, or to a new one where its order matters."""
-    name, key = entry.table.name, entry.key
-    part = batches[-1].get(name) if batches else None
+    act, table, key, row = entry
+    part = batches[-1].get(table.name) if batches else None
     if batches and part is None:
-        part = batches[-1][name] = TableBatch(entry.table)
-    elif part is None or not part.allows(entry.act, key):
-        part = TableBatch(entry.table)
-        batches.append({name: part})
-    match entry.act:
-        case Act.INSERT:
-            if entry.table.generated not in entry.table.key:
-                part.inserted.setdefault(key, len(part.inserts))
-            part.inserts.append(entry.row)
-        case Act.PUT:
-            place = part.inserted.get(key)
-            if place is None:
-                part.puts[key] = entry.row
-            else:
-                part.inserts[place] = _with_generated(entry.table, entry.row)
-        case Act.DELETE:
-            part.puts.pop(key, None)
-            part.deletes[key] = None
+        part = batches[-1][table.name] = TableBatch(table)
+    elif part is None or not part.allows(act, key):
+        part = TableBatch(table)
+        batches.append({table.name: part})
+    if act is Act.INSERT:
+        if table.generated not in table.key:
+            part.inserted.setdefault(key, len(part.inserts))
+        part.inserts.append(row)
+    elif act is Act.PUT:
+        place = part.inserted.get(key)
+        if place is None:
+            part.puts[key] = row
+        else:
+            part.inserts[place] = _with_generated(table, row)
+    else:
+        part.puts.pop(key, None)
+        part.deletes[key] = None
 
 
 def _with_generated(table: Table[Row], row: Row) -> Row:

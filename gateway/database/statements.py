@@ -3,6 +3,10 @@
 Rows travel as one array per column and come out of `unnest`, so the text of a statement depends
 only on which tables and acts a batch holds, and PostgreSQL prepares few of them. Identifiers come
 from the rooms' `Table` declarations, never from input.
+
+Most columns of many rows hold one value: an authority, a kind, an empty list. Such a column of a
+large batch travels *folded*, as an array of one, and the statement takes its only element for every
+row. PostgreSQL decides that once, when it plans: the arrays are constants to it.
 """
 
 from __future__ import annotations
@@ -17,19 +21,31 @@ from gateway.database.staging import Act, Batch, TableBatch
 from gateway.database.table import Group, Table
 
 TRANSACTION_NUMBER = "pg_current_xact_id()::text::bigint"
+FOLDED_ROWS_MIN = 8  # with fewer, a longer statement costs more to plan than it saves
 HORIZON_SQL = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
 def write_statement(batch: Batch) -> tuple[str, list[list[Any]]]:
     """Return the statement that writes `batch`, and its array parameters."""
-    parts: list[str] = []
+    parts: list[tuple[Table[Any], Act]] = []
     arrays: list[list[Any]] = []
-    for part in batch.values():
-        for act, rows in _acts(part):
-            if rows:
-                parts.append(f"s{len(parts)} AS ({_part(part.table, act, len(arrays))})")
-                arrays.extend(_arrays(part.table, act, rows))
-    return f"WITH {', '.join(parts)} SELECT", arrays
+    acts = [(part.table, act, rows) for part in batch.values() for act, rows in _acts(part) if rows]
+    is_folded = max(len(rows) for _, _, rows in acts) >= FOLDED_ROWS_MIN
+    for table, act, rows in acts:
+        parts.append((table, act))
+        arrays.extend(_arrays(table, act, rows, is_folded=is_folded))
+    return _text(tuple(parts), is_folded), arrays
+
+
+@cache
+def _text(parts: tuple[tuple[Table[Any], Act], ...], is_folded: bool) -> str:
+    """Return the text of a statement, whose parameters are numbered through."""
+    texts: list[str] = []
+    first = 0
+    for table, act in parts:
+        texts.append(f"s{len(texts)} AS ({_part(table, act, first, is_folded=is_folded)})")
+        first += len(_sent(table, act)[0])
+    return f"WITH {', '.join(texts)} SELECT"
 
 
 @cache
@@ -78,15 +94,30 @@ def _sent_columns(table: Table[Any], act: Act) -> list[Column]:
             return [by_name[name] for name in table.key]
 
 
-def _arrays(table: Table[Any], act: Act, rows: Sequence[Any]) -> list[list[Any]]:
+def _arrays(
+    table: Table[Any], act: Act, rows: Sequence[Any], *, is_folded: bool
+) -> list[list[Any]]:
     if act is Act.DELETE:
         return [list(values) for values in zip(*rows, strict=True)]
     columns, read = _sent(table, act)
     arrays = [list(values) for values in zip(*map(read, rows), strict=True)]
+    is_long = False  # the longest array says how many rows there are
     for place, column in enumerate(columns):
+        values = arrays[place]
         if column.kind is Kind.JSON:
-            arrays[place] = [_json_text(column, value) for value in arrays[place]]
-    return arrays
+            arrays[place] = values = _json_texts(column, values)
+        if is_folded and values[0] == values[-1] and values.count(values[0]) == len(values):
+            arrays[place] = values[:1]
+        else:
+            is_long = True
+    return arrays if is_long else [[value[0]] * len(rows) for value in arrays]
+
+
+def _json_texts(column: Column, values: list[Any]) -> list[str | None]:
+    first = values[0]
+    if (first is None or first == ()) and values.count(first) == len(values):
+        return [_json_text(column, first)] * len(values)  # most of them
+    return [_json_text(column, value) for value in values]
 
 
 @cache
@@ -119,20 +150,19 @@ def _sent_type(column: Column) -> str:
     return Kind.TEXT.value if column.kind is Kind.JSON else column.kind.value
 
 
-@cache
-def _part(table: Table[Any], act: Act, first: int) -> str:
+def _part(table: Table[Any], act: Act, first: int, *, is_folded: bool) -> str:
     """Return one CTE's text; its parameters are numbered after `first`."""
     if act is Act.DELETE:
         return _delete(table, act, first)
-    return _write(table, act, first)
+    return _write(table, act, first, is_folded=is_folded)
 
 
-def _write(table: Table[Any], act: Act, first: int) -> str:
+def _write(table: Table[Any], act: Act, first: int, *, is_folded: bool) -> str:
     targets: list[str] = []
     values: list[str] = []
-    for column in _sent_columns(table, act):
+    for n, column in enumerate(_sent_columns(table, act), start=first + 1):
         targets.append(_quoted(column.name))
-        values.append(_value(table, column))
+        values.append(_value(table, column, _one(column, n) if is_folded else _each(column)))
     if table.transaction:
         targets.append(_quoted(table.transaction))
         values.append(TRANSACTION_NUMBER)
@@ -142,10 +172,19 @@ def _write(table: Table[Any], act: Act, first: int) -> str:
     return f"INSERT INTO {into} SELECT {', '.join(values)} FROM {source}{conflict}"  # noqa: S608 declared names
 
 
-def _value(table: Table[Any], column: Column) -> str:
-    sent = f"u.{_quoted(column.name)}"
+def _each(column: Column) -> str:
+    return f"u.{_quoted(column.name)}"
+
+
+def _one(column: Column, number: int) -> str:
+    """Return a row's value, which is the only one if the column is folded."""
+    array = f"${number}::{_sent_type(column)}[]"
+    return f"CASE WHEN cardinality({array}) = 1 THEN ({array})[1] ELSE {_each(column)} END"
+
+
+def _value(table: Table[Any], column: Column, sent: str) -> str:
     if column.kind is Kind.JSON:
-        return f"{sent}::jsonb"
+        return f"({sent})::jsonb"
     if column.name == table.generated:
         sequence = f"pg_get_serial_sequence('{table.name}', '{column.name}')"
         return f"COALESCE(NULLIF({sent}, 0), nextval({sequence}))"

@@ -27,11 +27,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import field, fields
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
+
+from gateway.kernel.values import dataclass
 
 Row = TypeVar("Row")
 
@@ -72,10 +74,14 @@ class Table(Generic[Row]):
     unique: tuple[tuple[str, ...], ...] = ()
     generated: str | None = None
     transaction: str | None = None
+    is_completed: bool = field(init=False)  # PostgreSQL fills a column when a row is written
+    _key_of: Callable[[Any], tuple[Any, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a declaration that names columns the row class does not have."""
         columns = _columns(self.row)
+        object.__setattr__(self, "is_completed", bool(self.generated or self.transaction))
+        object.__setattr__(self, "_key_of", _values(self.key))
         filled = tuple(name for name in (self.generated, self.transaction) if name)
         named = {*self.key, *(name for names in self.unique for name in names), *filled}
         if missing := named - set(columns):
@@ -89,8 +95,7 @@ class Table(Generic[Row]):
 
     def key_of(self, row: Row) -> tuple[Any, ...]:
         """Return the primary key of a row."""
-        values: tuple[Any, ...] = _values(self.key)(row)
-        return values
+        return self._key_of(row)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

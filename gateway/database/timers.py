@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ import structlog
 from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 
 TIMERS_PER_PASS_MAX = 200  # a pass stays short, so that a stop need not wait
 POLL_INTERVAL = timedelta(seconds=1)  # another process may have scheduled a timer

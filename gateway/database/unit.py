@@ -17,7 +17,7 @@ import asyncio
 import inspect
 from abc import abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -58,6 +58,7 @@ class StagedUnit(UnitOfWork):
         self._before: deque[Callable[[], Any]] = deque()
         self._last: dict[Hashable, Callable[[], Any]] = {}
         self._attempt: _Attempt | None = None
+        self._checks: dict[Hashable, Callable[[], Awaitable[None]]] = {}
 
     # --- what an engine adds ------------------------------------------------------------------
 
@@ -153,14 +154,14 @@ class StagedUnit(UnitOfWork):
     def insert(self, table: Table[Row], row: Row) -> None:
         """Stage a new row."""
         self._require_open()
-        row = self._staging.insert(table, row)
-        self._known.note_write(table, table.key_of(row), row)
+        key, stored = self._staging.insert(table, row)
+        self._known.note_write(table, key, stored)
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Stage a row that replaces the one with the same key, or is new."""
         self._require_open()
-        row = self._staging.put(table, row)
-        self._known.note_write(table, table.key_of(row), row)
+        key, stored = self._staging.put(table, row)
+        self._known.note_write(table, key, stored)
 
     def delete(self, table: Table[Row], *key: Any) -> None:
         """Stage the removal of a row."""
@@ -179,6 +180,11 @@ class StagedUnit(UnitOfWork):
             self._before.append(callback)
         else:
             self._last[once] = callback
+
+    def check_at_commit(self, name: Hashable, check: Callable[[], Awaitable[None]]) -> None:
+        """Await `check()` as the last thing before the commit, once a unit for each name."""
+        self._require_open()
+        self._checks.setdefault(name, check)
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
@@ -234,6 +240,10 @@ class StagedUnit(UnitOfWork):
         del self._after[attempt.after :]
         self._before = deque(attempt.before)
         self._last = attempt.last
+
+    async def _run_checks(self) -> None:
+        for check in self._checks.values():
+            await check()
 
     async def _run_hooks(self) -> None:
         for _ in range(HOOKS_MAX):

@@ -26,7 +26,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from gateway.database.table import Group, Query, Table
-from gateway.kernel.errors import InvariantViolated, PeerUnreachable
+from gateway.kernel.errors import InvariantViolated, PeerUnreachable, RulesChanged
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -35,6 +35,7 @@ PEER = "postgresql"
 ROLLED_BACK = "rolled_back"
 UNKNOWN = "unknown"
 ATTEMPTS_MAX = 3  # deadlocks are rare; a third in a row says that the locks are wrong
+CHANGES_MAX = 10  # of what a step rested on; whoever publishes faster waits for people to decide
 
 
 class UnitOfWork(Protocol):
@@ -127,6 +128,14 @@ class UnitOfWork(Protocol):
         """
         ...
 
+    def check_at_commit(self, name: Hashable, check: Callable[[], Awaitable[None]]) -> None:
+        """Await `check()` as the last thing before the commit, once a unit for each name.
+
+        What several steps of one unit rest on is looked at once, whoever of them failed meanwhile;
+        if it raises, nothing of the whole unit happened.
+        """
+        ...
+
 
 class Database(Protocol):
     """A store of tables that opens units of work."""
@@ -146,16 +155,21 @@ async def run(
 
     The step must have no effect but through its unit.
     """
-    for attempt in range(1, attempts_max + 1):
+    attempt, changes = 0, 0
+    while True:
+        attempt += 1
         try:
             async with database.unit() as uow:
                 return await step(uow)
+        except RulesChanged:
+            attempt, changes = attempt - 1, changes + 1
+            if changes == CHANGES_MAX:
+                raise
         except PeerUnreachable as error:
             is_ours = error.metadata["peer"] == PEER
             is_repeatable = is_ours and error.metadata.get("outcome") == ROLLED_BACK
-            if not is_repeatable or attempt == attempts_max:
+            if not is_repeatable or attempt >= attempts_max:
                 raise
-    raise InvariantViolated(invariant="attempts", got=attempts_max)
 
 
 _SEQUENCE = re.compile(r"^[a-z][a-z0-9_]*$")

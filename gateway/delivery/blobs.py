@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -34,6 +33,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode, Epoch, Ids, NodeId, TicketNumber
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 from gateway.trust.chunks import CHUNK_BYTES, ChunkCipher
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.keys import SECRET_BYTES, KeyId

@@ -41,7 +41,7 @@ _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 INSTANT_MIN = -2_208_988_800  # 1900-01-01T00:00:00Z
 INSTANT_END = 32_503_680_000  # 3000-01-01T00:00:00Z
 NANOS = 1_000_000_000
-PARSED_MAX = 1024  # a statement is seen alone, attached to what follows, and read back: soon
+PARSED_MAX = 2048  # a statement is seen alone, attached to what follows, and read back: soon
 
 
 def digest_to_pb(value: bytes) -> type_pb.Digest:
@@ -127,13 +127,22 @@ def statement_from_pb(message: type_pb.Statement) -> Statement:
     )
 
 
-@lru_cache(maxsize=PARSED_MAX)
+SAID_MAX = 1024  # what one unit says, and is asked for again while its tickets are on their way
+_said: dict[bytes, Statement] = {}
+
+
+def remember_said(raw: bytes, statement: Statement) -> None:
+    """Remember what a statement of this process means: it was just made of that very value."""
+    if len(_said) >= SAID_MAX:
+        del _said[next(iter(_said))]  # the oldest
+    _said[raw] = statement
+
+
 def statement_from_bytes(raw: bytes) -> Statement:
     """Return the value of a statement's bytes that this node verified before."""
-    return statement_from_pb(type_pb.Statement.FromString(raw))
+    return _said.get(raw) or _statement_from_bytes(raw)
 
 
-@lru_cache(maxsize=PARSED_MAX)
 def checked_statement(raw: bytes) -> Statement:
     """Return the value of a statement's bytes that parse and keep the bounds of their schema.
 
@@ -142,6 +151,16 @@ def checked_statement(raw: bytes) -> Statement:
         FieldInvalid: they break a bound.
         StatementMalformed: check 4, its time lies outside of the years of which tickets speak.
     """
+    return _said.get(raw) or _checked_statement(raw)
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def _statement_from_bytes(raw: bytes) -> Statement:
+    return statement_from_pb(type_pb.Statement.FromString(raw))
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def _checked_statement(raw: bytes) -> Statement:
     message = type_pb.Statement()
     message.ParseFromString(raw)
     validate(message)

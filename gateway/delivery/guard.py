@@ -16,7 +16,6 @@ What failed is counted in memory; the monitor writes what became of it (`flush`)
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from typing import Protocol
@@ -36,6 +35,7 @@ from gateway.delivery.undelivered import (
 )
 from gateway.kernel.errors import InvariantViolated, LubiaoError, QuotaExceeded
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 
 FAILURES_MAX = 5  # a passing fault of ours is over by then
 PROBATION = timedelta(minutes=15)

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import structlog
 
@@ -54,6 +53,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass, replace
 from gateway.telemetry.traces import ticket_span
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import Roster
@@ -65,6 +65,7 @@ _log = structlog.get_logger()
 
 Accused = Callable[[UnitOfWork, Delivered, ChainForked, Instant], Awaitable[None]]
 NO_RECEIPT = b""  # an empty SignedReceipt: nobody here can sign one; the sender tries again
+EXAMINED_AT_ONCE = 4  # about a millisecond
 UNIT_ENVELOPES_MAX = 50  # of one transaction: its locks are held for less than half a second
 
 
@@ -122,7 +123,7 @@ class Inbox:
         self._business = business_clock
         self._machine = machine_clock
         self._handlers: dict[str, StatementHandler] = {}
-        self._prepares: list[Prepare] = []
+        self._prepares: list[tuple[Prepare, frozenset[str]]] = []
         self.guard = Guard(clock=machine_clock)
         self._checks = Checks(roster=roster, machine_clock=machine_clock)
         self._turns = Turns()
@@ -136,7 +137,7 @@ class Inbox:
     ) -> None:
         """Add the handlers of statement kinds, one a kind, and what reads ahead for them."""
         if prepare is not None:
-            self._prepares.append(prepare)
+            self._prepares.append((prepare, frozenset(handlers)))
         for kind, handler in handlers.items():
             if kind in self._handlers:
                 raise ValueError(f"two handlers for {kind}")
@@ -159,7 +160,8 @@ class Inbox:
         items: list[_Item] = []
         for envelope in envelopes:
             items.append(self._examined(envelope, peer))
-            await asyncio.sleep(0)  # signatures take their time; the node serves others meanwhile
+            if len(items) % EXAMINED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # signatures take their time; others are served meanwhile
         waiting = [item for item in items if item.place is not None]
         for first in range(0, len(waiting), UNIT_ENVELOPES_MAX):
             async with self._turns.of(peer):
@@ -324,8 +326,10 @@ class Inbox:
             await uow.lock(*{place.lock for _, place in places})
             await uow.prefetch(INBOX, [(place.target, place.digest) for _, place in places])
             sound = [item.delivered for item in items if item.delivered is not None]
-            for prepare in self._prepares:
-                await prepare(uow, sound)
+            for prepare, kinds in self._prepares:
+                own = [item for item in sound if not kinds or item.statement.kind in kinds]
+                if own:
+                    await prepare(uow, own)
             for item, place in places:
                 await self._answer(uow, item, place, now)
                 if len(items) > 1:

@@ -8,12 +8,11 @@ the envelopes of an older one (docs/custody.md#recovery).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.database.table import Table
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import IncarnationStale
 from gateway.kernel.ids import NodeId
+from gateway.kernel.values import dataclass
 
 FIRST = 1
 

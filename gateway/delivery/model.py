@@ -6,12 +6,13 @@ business of the rooms that register a `StatementHandler` for their kinds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from enum import Enum
 
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 ENVELOPES_PER_BATCH_MAX = 100  # one batch must fit a 2 s deadline on a 1 Mbit/s county link
 ENVELOPE_BYTES_MAX = 1_048_576  # four sealed blocks of 256 KiB: a batch stays below 4 MiB
@@ -34,12 +35,17 @@ class SignedBytes:
 
 @dataclass(frozen=True, slots=True)
 class SealedBlock:
-    """Content beside a statement, sealed to its receiver."""
+    """Content beside a statement, sealed to its receiver.
+
+    `opened` is salt and block of what is said between two authorities of this node: it never
+    travels and is never stored.
+    """
 
     kind: str
     ciphertext: bytes = field(repr=False)
     suite: str
     key_id: str
+    opened: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,15 @@ class Delivered:
     digest: bytes
     blocks: tuple[SealedBlock, ...]
     cause: str = ""  # trace context of the step that said it
+    is_returned: bool = False  # a peer returned it after a restore: content may be missing
 
     def block(self, kind: str) -> SealedBlock | None:
         """Return the block of a kind, if it came along."""
         return next((block for block in self.blocks if block.kind == kind), None)
+
+    def has_lost(self, kind: str) -> bool:
+        """Tell whether a block is gone with a disk: the statement came back, and it did not."""
+        return self.is_returned and self.block(kind) is None
 
 
 class Mode(Enum):

@@ -6,12 +6,11 @@ their own; the envelope in the outbox stays as it was posted, or it would be wri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from gateway.database.uow import UnitOfWork
 from gateway.delivery import codec
 from gateway.delivery.store import NUMBERS, OUTBOX, SEQUENCES, NumberRow, OutboxRow, SequenceRow
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

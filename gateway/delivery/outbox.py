@@ -42,6 +42,11 @@ class Outbox:
         self._machine = machine_clock
         self.wake = wake
 
+    def is_here(self, target: AuthorityCode, kind: str) -> bool:
+        """Tell whether a statement to this target is handled in the sender's own step."""
+        entry = self._roster().node_for(target, kind)
+        return entry is not None and entry.id == self._node
+
     def post(
         self,
         uow: UnitOfWork,

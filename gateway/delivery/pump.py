@@ -25,7 +25,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -63,6 +62,7 @@ from gateway.kernel import crashpoints
 from gateway.kernel.errors import LubiaoError, ResourceExists, StatementMalformed
 from gateway.kernel.ids import NodeId
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import replace
 from gateway.trust.roster import Roster
 
 IDLE_POLL = timedelta(seconds=1)  # finds rows of other processes, and deferred ones

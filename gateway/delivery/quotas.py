@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 from gateway.kernel.errors import QuotaExceeded
 from gateway.kernel.ids import NodeId
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 RETRY_MAX = timedelta(seconds=60)

@@ -6,12 +6,11 @@ receipts that this node gave are in the inbox.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.database.table import Table
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.store import OutboxRow
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
@@ -21,6 +20,7 @@ from gateway.delivery.blobs import Part, Wanted
 from gateway.delivery.ports import REJECTED
 from gateway.kernel.errors import PeerUnreachable
 from gateway.kernel.ids import NodeId
+from gateway.kernel.values import dataclass
 from gateway.trust.certificates import node_host
 from gateway.trust.roster import Roster
 from hotline.peer.v1 import peer_service_pb2 as peer_pb

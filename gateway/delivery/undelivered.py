@@ -14,7 +14,6 @@ It ends by itself when its cause is gone (RESOLVED), or by a person who gives a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.delivery.model import Item, ItemState
 from gateway.delivery.store import OUTBOX, EvidenceRow, OutboxRow
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass, replace
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
 _PENDING = (ItemState.OPEN.value, ItemState.ACKNOWLEDGED.value)

@@ -21,10 +21,18 @@ from gateway.dispatch.codec import (
     referral_to_bytes,
     shown_decision,
 )
+from gateway.dispatch.merging import Merging
+from gateway.dispatch.plans import FALLBACKS, Offering, keep_plan, window_of
 from gateway.dispatch.router import Router
 from gateway.dispatch.sheet import SheetFacts, sheet_text
 from gateway.dispatch.splitting import Splitting
-from gateway.kernel.codes import AssignmentRole, DispatchMode, EmergencyLine, RouteDecisionAction
+from gateway.kernel.codes import (
+    AssignmentRole,
+    DispatchMode,
+    EmergencyLine,
+    InadmissibleReason,
+    RouteDecisionAction,
+)
 from gateway.kernel.errors import (
     CasePending,
     DestinationNotJoined,
@@ -35,6 +43,7 @@ from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.kernel.values import replace
 from gateway.reference.units import desk_id
+from gateway.rehearsal.history import Recorder
 from gateway.routing.model import Decision
 from gateway.tickets import machine
 from gateway.tickets.clocks import clocks_at_dispatch, profile_of
@@ -64,9 +73,11 @@ class Acting:
     ) -> None:
         """Act with these."""
         self._splitting = splitting
+        self._merging = Merging(tickets=tickets, custody=custody, splitting=splitting)
         self._tickets = tickets
         self._custody = custody
         self._router = router
+        self._recorder = Recorder()
 
     async def route(
         self,
@@ -85,7 +96,17 @@ class Acting:
             texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
             content = texts.content
         facts = facts_of(ticket, content)
+        await self._router.rules.ready()
         decision = self._router.decide(ticket.authority, facts, now=now)
+        self._router.rules.hold(uow, decision)
+        self._recorder.record(
+            uow,
+            authority=ticket.authority,
+            ticket=ticket.number,
+            facts=facts,
+            decision=decision,
+            setting=self._router.setting(ticket.authority, now=now),
+        )
         ticket = machine.decided(ticket, shown_decision(decision, now=now))
         act = self.act_of(ticket.authority, _basis(decision), now)
         is_offer = decision.action is _Action.OFFER
@@ -96,15 +117,21 @@ class Acting:
             case _Action.OFFER if bar:
                 saved = self.to_desk(uow, ticket, act, reason=bar)
             case _Action.OFFER if decision.target != f"authorities/{source}":
-                saved = await self._offer(uow, ticket, act, decision)
+                saved = await self.offer(uow, ticket, act, self._offering(decision, now))
             case _Action.REFER:
                 saved = await self._refer(uow, ticket, act, EmergencyLine[decision.target])
             case _Action.EXTERNAL:
                 saved = await self._refer_externally(
                     uow, ticket, act, target=decision.target, content=content
                 )
+            case _Action.MERGE:
+                saved = await self._merge(uow, ticket, act, decision.target)
+            case _Action.LEGAL:
+                saved = self._tell_legal_way(uow, ticket, act, decision)
             case _:
                 saved = self.to_desk(uow, ticket, act, reason=_desk_reason(decision))
+        if not saved.is_final:
+            keep_plan(uow, saved, decision, now=now, calendar=self._router.reference.calendar)
         await self._custody.publish(uow, authority=ticket.authority, ticket=ticket.number, now=now)
         return saved
 
@@ -127,6 +154,7 @@ class Acting:
     ) -> None:
         """Note that a person offered the ticket to another authority."""
         act = Act(event.actor, "dispatcher", "transfer by a person", now)
+        uow.delete(FALLBACKS, ticket.authority, ticket.number)  # a rule asks nobody after a person
         clocks = self._clocks(ticket, now, cross_region=True)
         change = machine.offer(
             ticket, act, target=event.target, epoch=str(event.epoch), clocks=clocks
@@ -172,18 +200,19 @@ class Acting:
         lead: str,
         assisting: tuple[str, ...],
         mode: DispatchMode,
+        told: tuple[str, ...] = (),
     ) -> Ticket:
-        """Assign to a lead unit and assisting ones; the change of lead is an exclusive act."""
+        """Assign to a lead unit and assisting ones; the change of lead is an exclusive act.
+
+        Units that are `told` read along (阅知) and hold nothing.
+        """
         units = (lead, *assisting)
+        roles = {lead: AssignmentRole.LEAD}
+        for role, named in ((AssignmentRole.ASSIST, assisting), (AssignmentRole.READ, told)):
+            roles |= {unit: role for unit in named if unit not in roles}
         commissions = tuple(
-            self.commission_of(
-                ticket,
-                unit,
-                role=AssignmentRole.ASSIST if position else AssignmentRole.LEAD,
-                mode=mode,
-                now=act.now,
-            )
-            for position, unit in enumerate(units)
+            self.commission_of(ticket, unit, role=role, mode=mode, now=act.now)
+            for unit, role in roles.items()
         )
         change = machine.assign(
             ticket,
@@ -205,6 +234,8 @@ class Acting:
         self, ticket: Ticket, unit: str, *, role: AssignmentRole, mode: DispatchMode, now: Instant
     ) -> Commission:
         """Return the assignment to make for a unit, with its limits from now on."""
+        if role is AssignmentRole.READ:
+            return Commission(place=self._place(unit), role=role, mode=mode)
         reference = self._router.reference
         profile = profile_of(
             ticket, reference, region=ticket.authority, cross_region=self._is_abroad(ticket)
@@ -248,23 +279,56 @@ class Acting:
             lead=decision.target,
             assisting=decision.assisting,
             mode=DispatchMode.RULE,
+            told=decision.notify,
         )
-        if not decision.help_regions or saved.parent is not None:
+        if saved.parent is not None or not (decision.help_regions or decision.split_matters):
             return saved
-        _, born = await self._splitting.ask_help(uow, saved, act, decision.help_regions)
-        for child in born:
+        parent, helpers = await self._splitting.ask_help(uow, saved, act, decision.help_regions)
+        _, issues = await self._splitting.split_issues(uow, parent, act, decision.split_matters)
+        for child in (*helpers, *issues):
             await self.route(uow, child, source=None, now=act.now)
         return await self._tickets.get(uow, saved.authority, saved.number)
 
-    async def _offer(self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision) -> Ticket:
-        target = AuthorityCode(decision.target.removeprefix("authorities/"))
-        reason = OfferReason(int(decision.offer_reason))
+    async def _merge(self, uow: UnitOfWork, ticket: Ticket, act: Act, target: str) -> Ticket:
+        merged = await self._merging.merge(uow, ticket, act, target)
+        if isinstance(merged, str):
+            return self.to_desk(uow, ticket, act, reason=merged)
+        return merged
+
+    def _tell_legal_way(
+        self, uow: UnitOfWork, ticket: Ticket, act: Act, decision: Decision
+    ) -> Ticket:
+        """Have a person tell the citizen why it is not accepted, and which way is open instead.
+
+        No rule turns anybody away: the desk answers for it, and resolves the ticket with its name.
+        """
+        reason = InadmissibleReason[decision.target]
+        noted = self._tickets.save(
+            uow, machine.note(ticket, act, "ticket.not_accepted", ("reason", reason.name))
+        )
+        text = f"不予受理（{reason.zh}）：请向来话人说明理由并告知法定途径后办结"
+        return self.to_desk(uow, noted, act, reason=text)
+
+    def _offering(self, decision: Decision, now: Instant) -> Offering:
+        plan, calendar = decision.fallback, self._router.reference.calendar
+        return Offering(
+            target=AuthorityCode(decision.target.removeprefix("authorities/")),
+            reason=OfferReason(int(decision.offer_reason)),
+            rule=_basis(decision),
+            trace_digest=decision.trace_digest,
+            window_end=window_of(plan, now, calendar) if plan else None,
+        )
+
+    async def offer(self, uow: UnitOfWork, ticket: Ticket, act: Act, offering: Offering) -> Ticket:
+        """Offer custody as a rule says; what custody refuses goes to the desk or makes a case."""
+        target, reason = offering.target, offering.reason
         cross = reason is OfferReason.OUTBOUND or province_of(target) != province_of(
             ticket.authority
         )
         clocks = self._clocks(ticket, act.now, cross_region=cross or self._is_abroad(ticket))
         # The header of the offer carries the due time that this first dispatch fixes.
         self._tickets.save(uow, machine.started(ticket, act, clocks=clocks))
+        window = offering.window_end or self._answer_due(ticket, act.now, cross_region=cross)
         try:
             await self._splitting.require_done(uow, ticket, "offer")
             outcome = await self._custody.offer(
@@ -273,9 +337,9 @@ class Acting:
                 ticket=ticket.number,
                 target=target,
                 reason=reason,
-                rule=f"{decision.pack}#{decision.rule}"[:RULE_LENGTH_MAX],
-                trace_digest=decision.trace_digest,
-                window_end=self._answer_due(ticket, act.now, cross_region=cross),
+                rule=offering.rule,
+                trace_digest=offering.trace_digest,
+                window_end=window,
                 now=act.now,
             )
         except (CasePending, DestinationNotJoined, FieldInvalid, TransitionNotAllowed) as error:
@@ -333,7 +397,7 @@ class Acting:
         """Tell whether a rule may assign: the matter is known, and the desk keeps room."""
         units_max = ASSIGNMENTS_MAX - len(ticket.assignments) - 1
         is_known = ticket.matter in self._router.reference.matters
-        return is_known and 1 + len(decision.assisting) <= units_max
+        return is_known and 1 + len(decision.assisting) + len(decision.notify) <= units_max
 
     # --- parts --------------------------------------------------------------------------------
 

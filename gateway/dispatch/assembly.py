@@ -7,7 +7,6 @@ Custody needs the content of tickets, and dispatch needs custody; so the tickets
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from gateway.audit.service import AuditLog
 from gateway.custody.service import CustodyService
@@ -20,10 +19,14 @@ from gateway.dispatch.attaching import Attaching
 from gateway.dispatch.citizen import CitizenDesk
 from gateway.dispatch.citizen_servicer import CitizenRoom
 from gateway.dispatch.correspondence import Correspondence
+from gateway.dispatch.destination_servicer import DestinationServicer
+from gateway.dispatch.destinations import Destinations
 from gateway.dispatch.extending import Extending
+from gateway.dispatch.fallbacks import Fallbacks
 from gateway.dispatch.handling import Handling
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.numbers import NumberMint
+from gateway.dispatch.plans import FALLBACK_TIMER
 from gateway.dispatch.reactions import Reactions
 from gateway.dispatch.recomputing import RECOMPUTE_TIMER, Recompute
 from gateway.dispatch.rendering import Render
@@ -35,8 +38,11 @@ from gateway.dispatch.split_desk import SplitDesk
 from gateway.dispatch.splitting import Splitting
 from gateway.kernel.ids import Ids
 from gateway.kernel.time import Clock
+from gateway.kernel.values import dataclass
 from gateway.privacy.vault import ContentVault
+from gateway.publishing.ports import Rules
 from gateway.reference.data import ReferenceData
+from gateway.routing.failures import Failures
 from gateway.routing.packs import PackSet
 from gateway.tickets.attachments import Attachments
 from gateway.tickets.blocks import TicketBlocks
@@ -58,6 +64,14 @@ class TicketRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """How destinations stand: run `destinations`, serve `servicer`."""
+
+    destinations: Destinations
+    servicer: DestinationServicer
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchRoom:
     """The dispatch side: register `reactions.handlers()` with the inbox, serve `servicer`.
 
@@ -75,6 +89,8 @@ class DispatchRoom:
     attachments: Attachments
     attaching: Attaching
     recompute: Recompute
+    failures: Failures
+    board: Board
     timers: Mapping[str, TimerHandler]
 
 
@@ -99,30 +115,24 @@ def build_dispatch(
     hosted: Callable[[], frozenset[str]],
     joined: Callable[[], frozenset[str]],
     principal_of: PrincipalOf,
+    rules: Rules | None = None,
 ) -> DispatchRoom:
     """Return the dispatch side of one node.
 
     `hosted` are the authorities that live here, `joined` all of the roster that can take an offer.
+    Without `rules` the packs are those of `packs`, which nobody publishes.
     """
     tickets = room.tickets
-    router = Router(reference=reference, packs=packs, hosted=hosted, joined=joined)
+    router = Router(reference=reference, packs=packs, hosted=hosted, joined=joined, rules=rules)
     attachments = Attachments(database=database, tickets=tickets, audit=audit, clock=business_clock)
     deciding = _deciding(
         tickets=tickets, custody=custody, router=router, attachments=attachments, audit=audit
     )
     acting, reactions = deciding.acting, deciding.reactions
     once = Once(database=database, clock=business_clock, key=room.token_key)
-    attaching = Attaching(
-        database=database,
-        tickets=tickets,
-        attachments=attachments,
-        custody=custody,
-        audit=audit,
-        once=once,
-        clock=business_clock,
-    )
     render = Render(tickets=tickets, custody=custody)
     handed = _Handed(tickets, custody, router, audit, once, render)
+    attaching = _attaching(handed, attachments, database=database, clock=business_clock)
     intake, handling = _intake(deciding, handed, ids=ids), _handling(deciding, handed)
     citizens = _citizens(deciding, tickets=tickets, custody=custody, handling=handling)
     units = _units(handed, acting=acting, handling=handling, principal_of=principal_of)
@@ -150,9 +160,12 @@ def build_dispatch(
         attachments=attachments,
         attaching=attaching,
         recompute=recompute,
+        failures=router.failures,
+        board=_board(handed, database=database, clock=business_clock, principal_of=principal_of),
         timers={
             RETURN_TIMER: ReturnAlarm(tickets=tickets, acting=acting, audit=audit),
             RECOMPUTE_TIMER: recompute,
+            FALLBACK_TIMER: deciding.fallbacks,
         },
     )
 
@@ -166,6 +179,7 @@ class _Deciding:
     acting: Acting
     correspondence: Correspondence
     reactions: Reactions
+    fallbacks: Fallbacks
 
 
 def _deciding(
@@ -182,7 +196,9 @@ def _deciding(
     correspondence = Correspondence(
         tickets=tickets, custody=custody, acting=acting, splitting=splitting
     )
+    fallbacks = Fallbacks(tickets=tickets, custody=custody, acting=acting, router=router)
     reactions = Reactions(
+        fallbacks=fallbacks,
         tickets=tickets,
         attachments=attachments,
         custody=custody,
@@ -192,7 +208,7 @@ def _deciding(
         router=router,
         audit=audit,
     )
-    return _Deciding(mint, splitting, acting, correspondence, reactions)
+    return _Deciding(mint, splitting, acting, correspondence, reactions, fallbacks)
 
 
 def _citizens(
@@ -242,6 +258,32 @@ class _Handed:
     audit: AuditLog
     once: Once
     render: Render
+
+
+def _attaching(
+    handed: _Handed, attachments: Attachments, *, database: Database, clock: Clock
+) -> Attaching:
+    return Attaching(
+        database=database,
+        tickets=handed.tickets,
+        attachments=attachments,
+        custody=handed.custody,
+        audit=handed.audit,
+        once=handed.once,
+        clock=clock,
+    )
+
+
+def _board(
+    handed: _Handed, *, database: Database, clock: Clock, principal_of: PrincipalOf
+) -> Board:
+    router = handed.router
+    destinations = Destinations(database=database, router=router, audit=handed.audit, clock=clock)
+    router.states = destinations.states
+    servicer = DestinationServicer(
+        destinations=destinations, once=handed.once, principal_of=principal_of
+    )
+    return Board(destinations, servicer)
 
 
 def _intake(deciding: _Deciding, handed: _Handed, *, ids: Ids) -> Intake:

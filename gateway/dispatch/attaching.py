@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
@@ -33,6 +32,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 from gateway.privacy.visibility import may_see_citizen
 from gateway.tickets import machine
 from gateway.tickets.attachment_codec import File, files_of, with_file

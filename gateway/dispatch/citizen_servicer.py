@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -14,6 +13,7 @@ from gateway.dispatch.handling import Target
 from gateway.dispatch.split_desk import SplitDesk
 from gateway.kernel.codes import CitizenActKind, TicketPurpose
 from gateway.kernel.validation import validate
+from gateway.kernel.values import dataclass
 from gateway.tickets.children import Wanted
 from gateway.tickets.servicer import PrincipalOf, number_of
 from gateway.trust.call import Call

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from google.protobuf.message import Message
 
 from gateway.delivery.codec import instant_from_pb, instant_of_field, instant_to_pb
@@ -19,6 +17,7 @@ from gateway.kernel.codes import (
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 from gateway.routing.model import Decision, RoutingFacts
 from gateway.tickets.attachment_codec import declared
 from gateway.tickets.model import RouteDecision, Ticket
@@ -203,6 +202,8 @@ def facts_of(ticket: Ticket, content: bytes) -> RoutingFacts:
         at_night=message.facts.at_night,
         owner_unknown=message.facts.owner_unknown,
         parent=ticket.parent is not None,
+        duplicate_of=message.facts.duplicate_of,
+        other_matters=tuple(message.facts.other_matters),
     )
 
 

@@ -8,8 +8,6 @@ parent, so its time is extended only where the parent's copy is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
 from gateway.dispatch.handling import Handling, Target, assignment_of
@@ -18,7 +16,7 @@ from gateway.dispatch.router import Router
 from gateway.kernel.codes import ExtensionReason
 from gateway.kernel.errors import TransitionNotAllowed
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.tickets import extensions
 from gateway.tickets.clocks import profile_of
 from gateway.tickets.model import Act, Ticket

@@ -8,7 +8,6 @@ What only the custodian may do goes through custody first, which refuses it ever
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
@@ -31,7 +30,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.telemetry.traces import ticket_span
 from gateway.tickets import machine
 from gateway.tickets.children import CLOSED_BASIS
@@ -295,7 +294,9 @@ class Handling:
             )
         texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
         facts = facts_of(ticket, texts.content)
+        await self._router.rules.ready()
         guard = self._router.find_objection(ticket.authority, facts, unit, now=now)
+        self._router.rules.hold(uow)
         if guard is not None:
             raise GuardViolated(
                 guard=guard.id, unit=name, ticket=ticket.number, hint=guard.explanation

@@ -50,6 +50,7 @@ from gateway.dispatch.codec import (
     header_of_offer,
 )
 from gateway.dispatch.correspondence import Correspondence
+from gateway.dispatch.fallbacks import Fallbacks
 from gateway.dispatch.router import Router
 from gateway.dispatch.ruled import Ruled, basis_of_release, is_by_ruling
 from gateway.dispatch.splitting import Splitting
@@ -80,9 +81,11 @@ class Reactions:
         correspondence: Correspondence,
         splitting: Splitting,
         router: Router,
+        fallbacks: Fallbacks,
         audit: AuditLog,
     ) -> None:
         """React with these."""
+        self._fallbacks = fallbacks
         self._correspondence = correspondence
         self._splitting = splitting
         self._audit = audit
@@ -307,8 +310,9 @@ class Reactions:
         )
         ticket = self._tickets.save(uow, machine.note(ticket, act, "transfer.returned", *facts))
         ticket = await self._correspondence.catch_up(uow, ticket, act)
+        asked = await self._fallbacks.came_back(uow, ticket, now=now)
         reason = f"移交 {event.target} 未被接收（{event.verdict.value}）"
-        ticket = self._acting.to_desk(uow, ticket, act, reason=reason)
+        ticket = asked or self._acting.to_desk(uow, ticket, act, reason=reason)
         await self._publish(uow, ticket, now)
 
     async def _case_opened(self, uow: UnitOfWork, event: CaseOpened, now: Instant) -> None:

@@ -9,8 +9,6 @@ an audit row, and moves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import structlog
 
 from gateway.audit.model import AuditEntry
@@ -24,7 +22,7 @@ from gateway.kernel.codes import DispatchMode, ReturnReason
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.reference.regions import Level
 from gateway.tickets import changes, machine, returns
 from gateway.tickets.machine import Commission

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -14,6 +13,7 @@ from gateway.dispatch.handling import Target
 from gateway.dispatch.returning import Plea, Returning
 from gateway.kernel.codes import ExtensionReason, ReturnReason
 from gateway.kernel.validation import validate
+from gateway.kernel.values import dataclass
 from gateway.tickets.servicer import PrincipalOf, number_of
 from gateway.trust.call import Call
 from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc

@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from gateway.kernel.ids import NATION, AuthorityCode
 from gateway.kernel.time import Instant
+from gateway.publishing.ports import Rules, Unchanging
 from gateway.reference.data import ReferenceData
 from gateway.reference.units import Unit
+from gateway.rehearsal.model import Setting
 from gateway.routing.evaluate import decide, find_guard
-from gateway.routing.model import Decision, Guard, RoutingFacts
+from gateway.routing.failures import Failures
+from gateway.routing.model import Decision, Guard, RoutingFacts, States
 from gateway.routing.packs import PackSet
 
 
@@ -23,10 +26,16 @@ class Router:
         packs: Callable[[], PackSet],
         hosted: Callable[[], frozenset[str]],
         joined: Callable[[], frozenset[str]],
+        rules: Rules | None = None,
     ) -> None:
-        """`hosted` are the authorities of this node, `joined` all that can take an offer."""
+        """`hosted` are the authorities of this node, `joined` all that can take an offer.
+
+        Without `rules` the packs are those of `packs`, which nobody publishes.
+        """
         self._reference = reference
-        self._packs = packs
+        self.rules: Rules = rules if rules is not None else Unchanging(packs)
+        self.states: Callable[[str], States] = _nothing_declared
+        self.failures = Failures()  # of conditions, until their owners are told
         self._hosted = hosted
         self._joined = joined
 
@@ -45,16 +54,29 @@ class Router:
         return authority in self._joined()
 
     def decide(self, authority: AuthorityCode, facts: RoutingFacts, *, now: Instant) -> Decision:
-        """Return where the ticket goes from `authority`."""
-        return decide(
+        """Return where the ticket goes from `authority`.
+
+        Whoever acts on it waits for `rules.ready` before and calls `rules.hold` after.
+        """
+        decision = decide(
             facts,
             authority=authority,
             hosted=self._hosted(),
             joined=self._joined(),
-            packs=self._packs(),
+            packs=self.rules.at(now),
             reference=self.reference,
             now=now,
+            states=self.states(authority),
         )
+        self.failures.report(decision.failures)
+        return decision
+
+    def setting(self, authority: AuthorityCode, *, now: Instant) -> Setting:
+        """Return what decisions of an authority have in common now, besides their facts."""
+        packs, hosted = self.rules.at(now), self._hosted()
+        owners = packs.owners(authority=authority, hosted=hosted, regions=self.reference.regions)
+        versions = tuple(f"{pack.pack}@{pack.version}" for pack in packs.of(owners))
+        return Setting(hosted, self._joined(), versions, self.reference.version)
 
     def find_objection(
         self, authority: AuthorityCode, facts: RoutingFacts, unit: Unit, *, now: Instant
@@ -64,5 +86,10 @@ class Router:
         above = reference.regions.path(authority)
         owners = tuple(code for code in above if code == NATION or code in hosted)
         return find_guard(
-            facts, unit, owners=owners, packs=self._packs(), reference=reference, now=now
+            facts, unit, owners=owners, packs=self.rules.at(now), reference=reference, now=now
         )
+
+
+def _nothing_declared(_authority: str) -> States:
+    """Know of no destination: all of them are normal."""
+    return {}

@@ -71,7 +71,7 @@ class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
         self.citizens_principal_of = principal_of
         self._reading = reading
         self._principal_of = principal_of
-        self.streaming = StreamingRoom(self._create, attaching, principal_of)
+        self.streaming = StreamingRoom(self._created, attaching, principal_of)
 
     # --- intake -------------------------------------------------------------------------------
 
@@ -79,8 +79,10 @@ class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
         self, request: ticket_service_pb2.CreateTicketRequest, context: Context
     ) -> ticket_service_pb2.CreateTicketResponse:
         """Take one message."""
-        ticket = await self._create(request, self._principal_of(context))
-        return _pb.CreateTicketResponse(ticket=ticket)
+        response = _pb.CreateTicketResponse()
+        # Read in place: a message that is given to another one is copied.
+        response.ticket.MergeFromString(await self._create(request, self._principal_of(context)))
+        return response
 
     async def BatchCreateTickets(
         self, request: ticket_service_pb2.BatchCreateTicketsRequest, context: Context
@@ -96,13 +98,21 @@ class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
             tasks = [
                 group.create_task(self._create_alone(item, principal)) for item in request.requests
             ]
-        return _pb.BatchCreateTicketsResponse(results=[task.result() for task in tasks])
+        response = _pb.BatchCreateTicketsResponse()
+        for task in tasks:
+            result, outcome = response.results.add(), task.result()
+            if isinstance(outcome, bytes):
+                result.ticket.MergeFromString(outcome)
+            else:
+                result.error.CopyFrom(outcome)
+        return response
 
     async def _create_alone(
         self, request: ticket_service_pb2.CreateTicketRequest, principal: Principal
-    ) -> ticket_service_pb2.BatchCreateTicketsResult:
+    ) -> bytes | status_pb2.Status:
+        """Return the serialised ticket, or why the message was refused."""
         try:
-            ticket = await self._create(request, principal)
+            return await self._create(request, principal)
         except LubiaoError as error:
             refusal = error
         except Exception as error:  # a defect of ours must not hold up the other messages
@@ -110,17 +120,20 @@ class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
             refusal = InvariantViolated(
                 invariant="a message is taken or refused", got=type(error).__name__
             )
-        else:
-            return _pb.BatchCreateTicketsResult(ticket=ticket)
         status: status_pb2.Status = error_to_status(refusal)
-        return _pb.BatchCreateTicketsResult(error=status)
+        return status
 
     async def _create(
         self, request: ticket_service_pb2.CreateTicketRequest, principal: Principal
-    ) -> ticket_pb2.Ticket:
+    ) -> bytes:
         validate(request)
         call = _call("CreateTicket", request, principal)
-        return _ticket(await self._intake.create(call, submission_from_pb(request.ticket)))
+        return await self._intake.create(call, submission_from_pb(request.ticket))
+
+    async def _created(
+        self, request: ticket_service_pb2.CreateTicketRequest, principal: Principal
+    ) -> ticket_pb2.Ticket:
+        return _ticket(await self._create(request, principal))
 
     # --- acts ---------------------------------------------------------------------------------
 

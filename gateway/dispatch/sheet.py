@@ -6,10 +6,9 @@ the receiving authority when it has to reach the citizen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.kernel.codes import TicketType, Urgency
 from gateway.kernel.time import SHANGHAI, Instant
+from gateway.kernel.values import dataclass
 from gateway.tickets.model import Ticket
 
 WIDTH = 40

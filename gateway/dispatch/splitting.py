@@ -14,7 +14,7 @@ from gateway.custody.service import CustodyService
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.numbers import NumberMint
 from gateway.dispatch.router import Router
-from gateway.dispatch.texts import assist_texts, child_content
+from gateway.dispatch.texts import assist_texts, child_content, issue_texts
 from gateway.kernel.codes import TicketPurpose
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import AuthorityCode, TicketNumber
@@ -70,6 +70,42 @@ class Splitting:
             )
             for region in new
         ]
+        return await self.split(uow, parent, act, wanted)
+
+    async def split_issues(
+        self, uow: UnitOfWork, parent: Ticket, act: Act, matters: Sequence[str]
+    ) -> tuple[Ticket, tuple[Ticket, ...]]:
+        """Make a child of each further matter of the message; return parent and new children.
+
+        What is no matter of the catalogue, or was split off before, is left out.
+        """
+        reference = self._router.reference
+        if not matters or parent.parent is not None or parent.region not in reference.regions:
+            return parent, ()
+        known = await self._tickets.child_copies(uow, parent.authority, parent.number)
+        taken = {each.matter for each in known if each.purpose is TicketPurpose.ISSUE}
+        new = [
+            matter
+            for matter in dict.fromkeys(matters)
+            if matter in reference.matters and matter not in taken and matter != parent.matter
+        ]
+        new = new[: CHILDREN_MAX - len(known)]
+        if not new:
+            return parent, ()
+        texts = await self._tickets.texts(uow, parent.authority, parent.number)
+        wanted = []
+        for matter in new:
+            named = reference.matters.nearest(matter)
+            title, content = issue_texts(texts.content, matter=named.name if named else matter)
+            wanted.append(
+                Wanted(
+                    purpose=TicketPurpose.ISSUE,
+                    region=parent.region,
+                    matter=matter,
+                    title=title,
+                    content=content,
+                )
+            )
         return await self.split(uow, parent, act, wanted)
 
     async def split(

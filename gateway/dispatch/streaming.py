@@ -19,11 +19,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.values import dataclass
 
 WINDOW = 256  # messages read and not acknowledged, of one stream
 UNITS_AT_ONCE = 128  # messages worked on; they share units of work (`database/grouping.py`)

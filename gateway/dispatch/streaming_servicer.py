@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,6 +16,7 @@ from gateway.dispatch.streaming import Numbered, SubmissionStream
 from gateway.kernel.errors import BatchTooLarge, FieldInvalid, InvariantViolated, LubiaoError
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.validation import validate
+from gateway.kernel.values import dataclass
 from gateway.tickets.attachment_codec import file_from_pb, file_to_pb
 from gateway.tickets.attachments import Place
 from gateway.tickets.servicer import PrincipalOf

@@ -41,6 +41,12 @@ def assist_texts(content: bytes, citizen: bytes | None, *, asking: str) -> tuple
     return title[:TITLE_LENGTH_MAX], text[:TEXT_LENGTH_MAX]
 
 
+def issue_texts(content: bytes, *, matter: str) -> tuple[str, str]:
+    """Return title and text of a child for a further matter: the citizen's own words."""
+    message = ticket_pb2.TicketContent.FromString(content)
+    return f"{matter}：{message.title}"[:TITLE_LENGTH_MAX], message.content[:TEXT_LENGTH_MAX]
+
+
 def child_content(parent: bytes, *, title: str, text: str, region: str, is_help: bool) -> bytes:
     """Serialise the content of a child; one that helps also gets the reported parties and facts."""
     message = ticket_pb2.TicketContent(

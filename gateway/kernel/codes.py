@@ -99,6 +99,20 @@ class BudgetEntryOutcome(Code):
 
 
 @unique
+class CaseEntryKind(Code):
+    """What it is.
+
+    Enum `hotline.arbitration.v1alpha1.CaseEntry.Kind`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    POSITION = 1, "陈述意见"
+    MINUTES = 2, "会商纪要"
+    OBJECTION = 3, "异议"
+    ANSWER = 4, "异议答复"
+
+
+@unique
 class CaseGround(Code):
     """What the parties differ about (code DG).
 
@@ -237,6 +251,19 @@ class DataClass(Code):
 
 
 @unique
+class DestinationCondition(Code):
+    """Whether a destination takes what is sent to it, as it declares itself.
+
+    Enum `hotline.ticket.v1.DestinationCondition`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    NORMAL = 1, "正常"
+    OVERLOADED = 2, "超负荷"
+    CLOSED = 3, "关闭"
+
+
+@unique
 class DigestAlgorithm(Code):
     """Hash algorithms of the standard.
 
@@ -322,6 +349,8 @@ class ErrorReason(Code):
     INVARIANT_VIOLATED = 32, "内部错误"
     NODE_RECOVERING = 33, "节点恢复中"
     INCARNATION_STALE = 34, "化身号过旧"
+    RULES_CHANGED = 35, "规则已变更"
+    RULES_UNKNOWN = 36, "规则未同步"
 
 
 @unique
@@ -377,6 +406,31 @@ class FindingCode(Code):
 
 
 @unique
+class InadmissibleReason(Code):
+    """Why a message is not accepted and which way is told instead (code NA).
+
+    Enum `hotline.ticket.v1.InadmissibleReason`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    OTHER_REGION = 1, "不属本行政区域"
+    OTHER_POWER = 2, "党委、人大、政协、法院、检察、军队职责"
+    LITIGATION = 3, "诉讼"
+    ARBITRATION = 4, "仲裁"
+    ADMINISTRATIVE_REVIEW = 5, "行政复议"
+    DISCIPLINE = 6, "纪检监察"
+    INFORMATION_DISCLOSURE = 7, "政府信息公开"
+    PETITION = 8, "已进入信访"
+    EMERGENCY = 9, "紧急警情"
+    SECRET = 10, "国家秘密、商业秘密、个人隐私"
+    UNLAWFUL = 11, "违反法律、公序良俗或恶意骚扰"
+    SETTLED = 12, "同一事项已办结无新理由"
+    IN_HAND = 13, "办理中重复"
+    NO_SUBSTANCE = 14, "无实质内容"
+    CIVIL_DISPUTE = 15, "民事纠纷"
+
+
+@unique
 class KeyPurpose(Code):
     """What a key is for; five purposes, never shared.
 
@@ -386,6 +440,53 @@ class KeyPurpose(Code):
     UNSPECIFIED = 0, "未指定"
     STATEMENT = 1, "声明签名"
     SEALING = 2, "内容解封"
+
+
+@unique
+class MisrouteReason(Code):
+    """Why a receiver says that a ticket came to it wrongly.
+
+    Enum `hotline.routing.v1.MisrouteReason`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    GAP = 1, "规则缺口"
+    OVERLAP = 2, "规则重叠"
+    CONFLICTING_RULE = 3, "规则冲突"
+    LOOP = 4, "循环派单"
+    STALE_UNIT = 5, "单位已变更"
+    STALE_REGION = 6, "区划已变更"
+    OTHER = 7, "其他"
+    CONDITION_FAILED = 8, "条件求值失败"
+
+
+@unique
+class MisrouteResolution(Code):
+    """What the owner of the rule did about it.
+
+    Enum `hotline.routing.v1.MisrouteResolution`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    RULE_CHANGED = 1, "已修改规则"
+    RULE_ADDED = 2, "已新增规则"
+    NO_DISCREPANCY = 3, "无差错"
+    PER_POLICY = 4, "按既定政策"
+    DATA_CORRECTED = 5, "已更正数据"
+    DUPLICATE = 6, "重复报告"
+    OTHER = 7, "其他"
+
+
+@unique
+class MisrouteState(Code):
+    """Where a report is.
+
+    Enum `hotline.routing.v1.MisrouteState`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    OPEN = 1, "待处理"
+    ANSWERED = 2, "已答复"
 
 
 @unique
@@ -517,6 +618,19 @@ class PrivacyUnit(Code):
 
 
 @unique
+class PublicationKind(Code):
+    """What a publication does.
+
+    Enum `hotline.routing.v1.PublicationKind`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    PUBLISH = 1, "发布"
+    ROLLBACK = 2, "回滚"
+    RETIRE = 3, "退役"
+
+
+@unique
 class ReturnReason(Code):
     """Why an offer or assignment is declined (code RR).
 
@@ -591,6 +705,25 @@ class RouteDecisionAction(Code):
     REFER = 3, "即时转接紧急热线"
     EXTERNAL = 4, "外部转送"
     TRIAGE = 5, "研判"
+    MERGE = 6, "并入既有工单"
+    LEGAL = 7, "不予受理并告知途径"
+
+
+@unique
+class RulePackState(Code):
+    """Where a version of a pack is in its life.
+
+    Enum `hotline.routing.v1.RulePackState`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    DRAFT = 1, "草稿"
+    CHECKED = 2, "已检查"
+    APPROVED = 3, "已审核"
+    SIGNED = 4, "已签发"
+    SCHEDULED = 5, "待生效"
+    ACTIVE = 6, "生效中"
+    RETIRED = 7, "已退役"
 
 
 @unique

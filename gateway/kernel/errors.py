@@ -177,6 +177,15 @@ class EpochStale(LubiaoError):
     chinese = "工单 {ticket}：保管纪元 {got} 已过期，当前为 {expected}。请重新读取工单。"
 
 
+class RulesChanged(LubiaoError):
+    """The rules changed between a decision and its commit; the step is done again."""
+
+    reason, code = "RULES_CHANGED", GrpcCode.ABORTED
+    english = "Rules changed while this was decided: used {got}, in force {expected}. Try again."
+    chinese = "决定期间规则已变更：所用代次 {got}，当前代次 {expected}。请重试。"
+    retry_delay = timedelta(milliseconds=100)
+
+
 # --- FAILED_PRECONDITION -----------------------------------------------------------------------
 
 
@@ -345,6 +354,17 @@ class NodeRecovering(LubiaoError):
         "again later."
     )
     chinese = "节点 {node} 由备份恢复，正在向各方核对。数据未丢失，请稍后重试。"
+
+
+class RulesUnknown(LubiaoError):
+    """This process does not know which rules are in force, so it decides nothing."""
+
+    reason, code = "RULES_UNKNOWN", GrpcCode.UNAVAILABLE
+    english = (
+        "Rules in force are not known here now: {got}. Nothing is lost; try again in a moment."
+    )
+    chinese = "当前进程暂不掌握现行规则：{got}。数据未丢失，请稍后重试。"
+    retry_delay = timedelta(milliseconds=500)
 
 
 class VersionTooNew(RemoteProtocolError):

@@ -1,4 +1,4 @@
-"""Conditions in CEL: text → a type-checked, cost-bounded program over one protobuf message.
+"""Conditions in CEL: text → a type-checked, cost-bounded program over protobuf messages.
 
 The only file that knows the CEL library. What it promises:
 
@@ -19,8 +19,8 @@ declares the few messages needed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from enum import Enum
 from functools import cache
 from math import prod
@@ -29,9 +29,13 @@ from typing import Any
 from cel_expr_python import cel  # type: ignore[import-untyped] # stubs without a marker
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import Default as default_pool  # noqa: N813 (a function)
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+
+from gateway.kernel.comparisons import Test, comparison
+from gateway.kernel.values import dataclass
 
 LENGTH_MAX = 500  # characters; what a person can review
 DEPTH_MAX = 24  # of the syntax tree; people write fewer than ten
@@ -90,18 +94,24 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A message as programs look at it; made once for all programs."""
+    """Messages as programs look at them; made once for all programs."""
 
     activation: cel.Activation
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled condition; equal when the texts are."""
+    """A compiled condition; equal when the texts are. `names` are the variables it looks at.
+
+    `plain` gives the same answer over any value with the fields of the message, and needs no
+    `Bound`; None when the condition does more than compare fields.
+    """
 
     text: str
     cost: int = field(compare=False)
+    names: frozenset[str] = field(compare=False)
     _expression: cel.Expression = field(compare=False, repr=False)
+    plain: Test | None = field(default=None, compare=False, repr=False)
 
     def evaluate(self, bound: Bound) -> Outcome:
         """Return what the condition comes to; never raises."""
@@ -115,23 +125,43 @@ class Program:
 
 
 class Language:
-    """Conditions over one message, which they call `variable`.
+    """Conditions over one message, which they call `variable`, and those `beside` it.
 
     Enums of the package `container` are named without it: `NoiseSource.NOISE_SOURCE_TRAFFIC`.
     """
 
-    def __init__(self, message: type[Message], *, variable: str, container: str = "") -> None:
-        """Declare the variable; its type is the message's."""
+    def __init__(
+        self,
+        message: type[Message],
+        *,
+        variable: str,
+        beside: Mapping[str, type[Message]] | None = None,
+        container: str = "",
+    ) -> None:
+        """Declare the variables; their types are the messages'. Only the first has lists."""
         self._variable = variable
         descriptor = message.DESCRIPTOR
         self._lists = frozenset(each.name for each in descriptor.fields if each.is_repeated)
+        self._scalars = {
+            each.name: _SCALARS[each.type]
+            for each in descriptor.fields
+            if not each.is_repeated and each.type in _SCALARS
+        }
+        messages = {variable: message, **(beside or {})}
+        self._names = frozenset(messages)
         self._env = cel.NewEnv(
-            variables={variable: cel.Type(descriptor.full_name)}, container=container
+            variables={
+                name: cel.Type(each.DESCRIPTOR.full_name) for name, each in messages.items()
+            },
+            container=container,
         )
 
-    def bind(self, message: Message) -> Bound:
-        """Return the message as programs of this language look at it."""
-        return Bound(self._env.Activation({self._variable: message}))
+    def bind(self, message: Message, **beside: Message) -> Bound:
+        """Return the messages as programs of this language look at them.
+
+        A program that names a variable that is not given comes to an error.
+        """
+        return Bound(self._env.Activation({self._variable: message, **beside}))
 
     def compile(self, text: str) -> Program | Fault:
         """Return the program of a text, or the first thing that is wrong with it."""
@@ -147,7 +177,7 @@ class Language:
         if expression.return_type() != cel.Type.BOOL:
             problem = f"it gives {expression.return_type().name().lower()}, not bool"
             return Fault(1, 1, problem, "Write a comparison, like facts.zone == 'x'")
-        walk = _Walk(self._variable, self._lists)
+        walk = _Walk(self._variable, self._lists, self._names)
         try:
             cost = walk.cost(tree, depth=1)
         except _Refused as refused:
@@ -155,7 +185,10 @@ class Language:
         if cost > COST_MAX:
             problem = f"it may take {cost} steps"
             return Fault(1, 1, problem, f"Stay within {COST_MAX}: fewer loops and shorter patterns")
-        return Program(text, cost, expression)
+        plain = comparison(
+            tree, variable=self._variable, kinds=self._scalars, numbers=_number_of_enum
+        )
+        return Program(text, cost, frozenset(walk.seen), expression, plain)
 
 
 class _Refused(Exception):
@@ -170,6 +203,8 @@ class _Walk:
 
     variable: str
     lists: frozenset[str]
+    names: frozenset[str]  # of all variables
+    seen: set[str] = field(default_factory=set)  # those that the tree looks at
 
     def cost(self, node: Any, *, depth: int) -> int:
         """Return the steps that a node may take at most."""
@@ -181,6 +216,8 @@ class _Walk:
         if kind == "comprehension":
             return self._loop_cost(node.comprehension, depth)
         own = 1
+        if kind == "ident" and node.ident.name in self.names:
+            self.seen.add(node.ident.name)
         if kind == "call":
             own = self._call_cost(node.call)
         return own + sum(self.cost(child, depth=depth + 1) for child in _children(node, kind))
@@ -191,6 +228,8 @@ class _Walk:
         return _pattern_cost(call.args[-1]) if call.function == "matches" and call.args else 1
 
     def _loop_cost(self, loop: Any, depth: int) -> int:
+        if loop.iter_var in self.names:
+            raise _Refused(f"it names a loop {loop.iter_var}", "Give the loop another name")
         times = self._bound(loop.iter_range)
         inside = (loop.loop_condition, loop.loop_step)
         once = (loop.iter_range, loop.accu_init, loop.result)
@@ -272,6 +311,23 @@ def _too_deep() -> Fault:
     return Fault(1, 1, *_DEPTH_PROBLEM)
 
 
+_SCALARS: dict[int, str] = {
+    FieldDescriptorProto.TYPE_BOOL: "bool",
+    FieldDescriptorProto.TYPE_STRING: "string",
+    FieldDescriptorProto.TYPE_ENUM: "enum",
+}
+
+
+def _number_of_enum(name: str) -> int | None:
+    """Return the number of an enum value by its full name, None when there is none."""
+    enum, _, value = name.rpartition(".")
+    try:
+        found: int = default_pool().FindEnumTypeByName(enum).values_by_name[value].number
+    except KeyError:
+        return None
+    return found
+
+
 def _parse_tree(serialized: bytes) -> Any:
     checked = _tree_class()()
     checked.ParseFromString(AnyMessage.FromString(serialized).value)
@@ -293,6 +349,7 @@ def _tree_class() -> type[Any]:
         "List": {"elements": (1, "Expr*")},
         "Struct": {},
         "Comprehension": {
+            "iter_var": (1, ""),
             "iter_range": (2, "Expr"),
             "accu_init": (4, "Expr"),
             "loop_condition": (5, "Expr"),

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 import secrets
-import uuid
-from dataclasses import dataclass
 from datetime import date
 from typing import NewType, Protocol
 
 from gateway.kernel.time import Instant, to_microseconds
+from gateway.kernel.values import dataclass
 
 AuthorityCode = NewType("AuthorityCode", str)
 """Six-digit region code of a hotline body: nation `100000`, province `370000`, city `370100`."""
@@ -62,7 +61,8 @@ def uuid7(now: Instant, entropy: bytes) -> str:
     raw = bytearray(milliseconds.to_bytes(6, "big") + entropy)
     raw[6] = (raw[6] & 0x0F) | 0x70
     raw[8] = (raw[8] & 0x3F) | 0x80
-    return str(uuid.UUID(bytes=bytes(raw)))
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def mod_11_2(digits: str) -> str:
@@ -81,7 +81,7 @@ def mint_ticket_number(region: AuthorityCode, day: date, sequence: int) -> Ticke
     """Compose the ticket number of `region`, an Asia/Shanghai `day` and a sequence number."""
     if not 0 <= sequence <= TICKET_SEQUENCE_MAX:
         raise ValueError(f"ticket sequence must be 0..{TICKET_SEQUENCE_MAX}, got {sequence}")
-    body = f"{region}{day:%Y%m%d}{sequence:08d}"
+    body = f"{region}{day.year:04d}{day.month:02d}{day.day:02d}{sequence:08d}"
     return TicketNumber(body + mod_11_2(body))
 
 

@@ -8,9 +8,10 @@ Nothing else in the gateway reads a clock, so the simulation can replace both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Protocol
+
+from gateway.kernel.values import dataclass
 
 Instant = datetime
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 from gateway.kernel.ids import Ids
+from gateway.kernel.values import dataclass
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.storage import (
     DataKey,

@@ -10,8 +10,8 @@ Every such reading by a person or platform needs a purpose and leaves an audit r
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
+from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal, PrincipalKind, Role
 
 STAFF_ROLES = (Role.DISPATCHER, Role.CLERK, Role.HANDLER)

@@ -14,12 +14,13 @@ results UTC. See docs/reference.md#calendar.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
 from gateway.kernel.errors import InvariantViolated
 from gateway.kernel.time import SHANGHAI, Instant, day_of
+from gateway.kernel.values import dataclass
 from gateway.reference.tables import Findings, Shape
 
 ENDS_MAX = 10_000  # ends remembered: each day with each number of days that a limit names

@@ -8,11 +8,11 @@ that competes with another. Checks only add findings; they never change or refus
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
 from gateway.kernel.ids import NATION
+from gateway.kernel.values import dataclass
 from gateway.reference.matters import Matters
 from gateway.reference.regions import Level, Regions
 from gateway.reference.responsibility import Entry

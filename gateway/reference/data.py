@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import chinese_calendar.constants  # type: ignore[import-untyped] # the package 
 import yaml
 
 from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.values import dataclass
 from gateway.reference import matters as matter_tables
 from gateway.reference import regions as region_tables
 from gateway.reference import zones as zone_tables
@@ -72,17 +72,22 @@ class ReferenceData:
     @classmethod
     def load(cls, directory: Path) -> ReferenceData:
         """Load a directory of reference files; raise `FieldInvalid` naming every problem."""
+        return cls.of_files(_files(directory), name=directory.name)
+
+    @classmethod
+    def of_files(cls, files: Mapping[str, bytes], *, name: str) -> ReferenceData:
+        """Return the data of files by their path; raise `FieldInvalid` naming every problem."""
         findings = Findings()
-        data, _ = _read(directory, findings)
+        data, _ = _read(files, name, findings)
         if data is None or findings.items:
-            raise _refusal(directory, findings)
+            raise _refusal(name, findings)
         return data
 
 
 def check(directory: Path) -> tuple[Finding, ...]:
     """Return every problem of a directory: what does not parse and what does not fit together."""
     findings = Findings()
-    data, parts = _read(directory, findings)
+    data, parts = _read(_files(directory), directory.name, findings)
     if data is not None and parts is not None:
         check_parts(parts, findings)
     return tuple(findings.items)
@@ -100,7 +105,7 @@ def demo_unit_files(directory: Path) -> dict[str, str]:
         findings=findings,
     )
     if findings.items:
-        raise _refusal(directory, findings)
+        raise _refusal(directory.name, findings)
     return render_units(generate_units(declaration, regions), regions)
 
 
@@ -113,7 +118,7 @@ def published_days() -> PublishedDays:
     return PublishedDays(years=years, days_off=days_off, make_up_days=make_up_days)
 
 
-def _refusal(directory: Path, findings: Findings) -> FieldInvalid:
+def _refusal(name: str, findings: Findings) -> FieldInvalid:
     """Return the error that names every file with its first problems."""
     by_file: dict[str, list[str]] = {}
     for finding in findings.items:
@@ -126,7 +131,7 @@ def _refusal(directory: Path, findings: Findings) -> FieldInvalid:
             lines.append(f"{file}: and {hidden} more")
     return FieldInvalid(
         field="reference",
-        got=f"{len(findings.items)} problems in {directory.name}",
+        got=f"{len(findings.items)} problems in {name}",
         expected="files that parse",
         hint=" | ".join([*lines, "see all with `lubiao reference check`"]),
     )
@@ -181,12 +186,13 @@ def _yaml(files: Mapping[str, bytes], file: str, findings: Findings) -> object:
         return {}
 
 
-def _read(directory: Path, findings: Findings) -> tuple[ReferenceData | None, Parts | None]:
+def _read(
+    files: Mapping[str, bytes], name: str, findings: Findings
+) -> tuple[ReferenceData | None, Parts | None]:
     """Return the data and its parts as far as they can be read; None without any file."""
-    files = _files(directory)
     if not files:
         findings.note(
-            location=directory.name,
+            location=name,
             problem="there is no reference file here",
             advice="Point at a directory like routing_rules/reference",
         )

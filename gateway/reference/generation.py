@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from io import StringIO
 
 from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.values import dataclass
 from gateway.reference.regions import Level, Regions
 from gateway.reference.tables import Findings, Row
 from gateway.reference.units import DESK_KIND, UNIT_COLUMNS, Unit, desk_id, parse_unit_ref

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from gateway.kernel.values import dataclass
 from gateway.reference.tables import Findings, Row
 
 MATTER_COLUMNS = (
@@ -36,6 +36,8 @@ _KIND_CODE = re.compile(r"[A-Z]+(?:_[A-Z]+)*")
 
 class Management(Enum):
     """Who can give a kind of body orders; the value is the text of `org_kinds.csv`."""
+
+    __hash__ = object.__hash__  # there is one of each; the library's is slower
 
     LOCAL_GOVERNMENT = "地方政府部门"
     VERTICAL = "国家/省垂直管理"  # an arbiter of the local government cannot bind it

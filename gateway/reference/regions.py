@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.kernel.errors import ResourceNotFound
 from gateway.kernel.ids import NATION
+from gateway.kernel.values import dataclass
 from gateway.reference.tables import Findings, Row
 
 COLUMNS = (
@@ -123,6 +123,7 @@ class Regions:
         self._lives = {code: tuple(held) for code, held in lives.items()}
         self._below = {code: tuple(sorted(codes)) for code, codes in below.items()}
         self._ancestors = {code: self._climb(code) for code in self._lives}
+        self._paths = {code: (code, *above) for code, above in self._ancestors.items()}
 
     def __contains__(self, code: object) -> bool:
         """Tell whether the code is or ever was assigned."""
@@ -183,8 +184,10 @@ class Regions:
         return self._ancestors[code]
 
     def path(self, code: str) -> tuple[str, ...]:
-        """Return the code itself and its ancestors."""
-        return (code, *self.ancestors(code))
+        """Return the code itself and its ancestors; for one code always the same object."""
+        if (path := self._paths.get(code)) is None:
+            raise ResourceNotFound(kind="region", name=code)
+        return path
 
     def children(self, code: str) -> tuple[str, ...]:
         """Return the regions in use directly below."""

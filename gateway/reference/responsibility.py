@@ -19,10 +19,10 @@ See docs/reference.md#responsibility.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from gateway.kernel.values import dataclass
 from gateway.reference.matters import Kind, Management, Matter, Matters, matter_path
 from gateway.reference.regions import Level, Regions
 from gateway.reference.tables import Findings, Row, parse_day

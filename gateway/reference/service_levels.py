@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from enum import Enum
 from typing import NamedTuple, assert_never
 
 from gateway.kernel.ids import NATION
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.reference.calendar import Calendar, Due
 from gateway.reference.matters import matter_path
 from gateway.reference.regions import Regions

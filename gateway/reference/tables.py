@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from io import StringIO
+
+from gateway.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from gateway.kernel.errors import ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, UnitId
+from gateway.kernel.values import dataclass
 from gateway.reference.matters import Kind
 from gateway.reference.regions import Level, Regions
 from gateway.reference.tables import Findings, Row

@@ -8,8 +8,8 @@ place in another district stays there. See docs/reference.md#zones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from gateway.kernel.values import dataclass
 from gateway.reference.regions import Regions
 from gateway.reference.tables import Findings, Row
 

@@ -16,34 +16,52 @@ from typing import Any
 
 from yaml.nodes import Node
 
-from gateway.kernel.codes import Code, OfferReason
+from gateway.kernel.codes import (
+    Channel,
+    Code,
+    DestinationCondition,
+    NoiseSource,
+    OfferReason,
+    RiskTag,
+    SubjectKind,
+    TicketType,
+    Urgency,
+)
 from gateway.kernel.ids import AuthorityCode, UnitId
-from gateway.kernel.time import Instant, day_of
+from gateway.kernel.time import Instant
 from gateway.reference.units import Unit
 from gateway.routing.evaluate import decide
 from gateway.routing.guards import Watch
 from gateway.routing.model import (
     Action,
     Decision,
+    DestinationState,
+    FallbackPlan,
     Finding,
     Outcome,
     Reference,
     RoutingFacts,
+    States,
     UnitKey,
 )
+from gateway.routing.moment import moment_of
 from gateway.routing.nodes import Reader, line_of, shown
 from gateway.routing.packs import PackSet
-from gateway.routing.parse import (
-    CHANNELS,
-    NOISE_SOURCES,
-    RISK_TAGS,
-    SUBJECT_KINDS,
-    TYPES,
-    URGENCIES,
-)
 
 CASES_MAX = 5_000  # per file
-CASE_KEYS = ("name", "covers", "authority", "hosted", "joined", "now", "facts", "asks", "expect")
+CASE_KEYS = (
+    "name",
+    "covers",
+    "authority",
+    "hosted",
+    "joined",
+    "now",
+    "facts",
+    "states",
+    "asks",
+    "expect",
+)
+STATE_KEYS = ("target", "state", "open_load", "overdue_share", "lease_until")
 FACT_KEYS = (
     "region",
     "matter",
@@ -68,6 +86,8 @@ FACT_KEYS = (
     "at_night",
     "owner_unknown",
     "parent",
+    "duplicate_of",
+    "other_matters",
 )
 TEXT_FACTS = (
     "matter",
@@ -79,15 +99,16 @@ TEXT_FACTS = (
     "receiving_region",
     "agency_region",
     "industry",
+    "duplicate_of",
 )
-LIST_FACTS = ("reported_units", "passing_regions")
+LIST_FACTS = ("reported_units", "passing_regions", "other_matters")
 FLAG_FACTS = ("on_boundary", "secrecy_required", "at_night", "owner_unknown", "parent")
-CODE_FACTS: Mapping[str, Mapping[str, Code]] = {
-    "type": TYPES,
-    "urgency": URGENCIES,
-    "channel": CHANNELS,
-    "subject_kind": SUBJECT_KINDS,
-    "noise_source": NOISE_SOURCES,
+CODE_FACTS: Mapping[str, type[Code]] = {
+    "type": TicketType,
+    "urgency": Urgency,
+    "channel": Channel,
+    "subject_kind": SubjectKind,
+    "noise_source": NoiseSource,
 }
 EXPECT_KEYS = (
     "action",
@@ -100,9 +121,30 @@ EXPECT_KEYS = (
     "leading_region",
     "lead_rule",
     "help_regions",
+    "split_matters",
+    "notify",
+    "fallback",
+    "diverted_from",
+    "identity_withheld",
+    "requestable",
 )
-EXPECT_LISTS = ("assisting", "help_regions")
-EXPECT_EMPTY = ("forbidden_by", "help_regions", "leading_region", "lead_rule")
+EXPECT_LISTS = (
+    "assisting",
+    "help_regions",
+    "split_matters",
+    "notify",
+    "identity_withheld",
+    "requestable",
+)
+EXPECT_EMPTY = (
+    "forbidden_by",
+    "help_regions",
+    "leading_region",
+    "lead_rule",
+    "fallback",
+    "diverted_from",
+    "notify",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +160,10 @@ class Case:
     joined: frozenset[str]
     now: Instant
     facts: RoutingFacts
+    states: States
     asked_unit: str
     asked_mandate: str
+    asked_request: bool
     expected: Mapping[str, str]
 
 
@@ -198,6 +242,7 @@ def _decide(case: Case, packs: PackSet, reference: Reference) -> CaseResult:
         packs=packs,
         reference=reference,
         now=case.now,
+        states=case.states,
     )
     guarded = {step.rule for step in decision.trace if step.outcome is Outcome.GUARDED}
     expected_guarded = case.expected.get("guarded", "")
@@ -211,12 +256,19 @@ def _decide(case: Case, packs: PackSet, reference: Reference) -> CaseResult:
         "leading_region": decision.leading_region,
         "lead_rule": decision.lead_rule,
         "help_regions": ",".join(decision.help_regions),
+        "split_matters": ",".join(decision.split_matters),
+        "notify": ",".join(decision.notify),
+        "fallback": _plan_text(decision.fallback),
+        "diverted_from": decision.diverted_from,
+        "identity_withheld": ",".join(decision.identity_withheld),
+        "requestable": ",".join(decision.requestable),
     }
     covered = frozenset(
         {
             decision.rule,
             decision.lead_rule,
             *decision.help_rules,
+            *decision.split_rules,
             *decision.objections,
             *guarded,
         }
@@ -226,8 +278,10 @@ def _decide(case: Case, packs: PackSet, reference: Reference) -> CaseResult:
 
 def _ask_guards(case: Case, packs: PackSet, reference: Reference) -> CaseResult:
     owners = packs.owners(authority=case.authority, hosted=case.hosted, regions=reference.regions)
-    guards = packs.guards(owners=owners, on=day_of(case.now))
-    watch = Watch.over(guards, case.facts, reference)
+    regions, region = reference.regions, case.facts.region
+    moment = moment_of(case.now, reference)
+    guards = packs.guards(case.facts, owners=owners, region=region, regions=regions, moment=moment)
+    watch = Watch(guards, case.facts, reference)
     key = UnitKey.parse(case.asked_unit)
     objection = None
     if key is not None:
@@ -240,11 +294,20 @@ def _ask_guards(case: Case, packs: PackSet, reference: Reference) -> CaseResult:
             platform=None,
             authority=AuthorityCode(case.authority),
         )
-        objection = watch.find_objection(unit, mandate=case.asked_mandate)
+        objection = watch.find_objection(
+            unit, mandate=case.asked_mandate, is_request=case.asked_request
+        )
     name = objection.id if objection else ""
     return CaseResult(
         case=case, got={"forbidden_by": name}, covered=frozenset({name}), decision=None
     )
+
+
+def _plan_text(plan: FallbackPlan | None) -> str:
+    """Return a plan as cases write it: `4wh:units/…,authorities/…` (working hours), `24h:…`."""
+    if plan is None:
+        return ""
+    return f"{plan.hours}{'wh' if plan.is_working else 'h'}:{','.join(plan.targets)}"
 
 
 def _word(code: Code) -> str:
@@ -263,7 +326,7 @@ class _CaseParser:
             node, known=CASE_KEYS, required=("name", "authority", "facts", "expect")
         )
         merged = {**self.defaults, **values}
-        asks = reader.mapping(values.get("asks"), known=("unit", "mandate"))
+        asks = reader.mapping(values.get("asks"), known=("unit", "mandate", "request"))
         asked_unit = reader.text(asks.get("unit"))
         if asked_unit and UnitKey.parse(asked_unit) is None:
             reader.note(line_of(asks["unit"]), shown(asked_unit), "Write a unit: 120101-JJ-1")
@@ -277,11 +340,35 @@ class _CaseParser:
             joined=frozenset(code for code, _ in reader.texts(merged.get("joined"))),
             now=self._now(node, merged.get("now")),
             facts=self._facts(values.get("facts")),
+            states=self._states(values.get("states")),
             asked_unit=asked_unit,
             asked_mandate=reader.text(asks.get("mandate")),
+            asked_request=bool(reader.flag(asks.get("request"))),
             expected=self._expected(values.get("expect")),
         )
         return case if len(reader.findings) == before else None
+
+    def _states(self, node: Node | None) -> States:
+        reader = self.reader
+        found: dict[str, DestinationState] = {}
+        for entry in reader.sequence(node):
+            values = reader.mapping(entry, known=STATE_KEYS, required=("target", "state"))
+            lease = values.get("lease_until")
+            state = DestinationState(
+                target=reader.text(values.get("target")),
+                state=DestinationCondition(self._code(values.get("state"), DestinationCondition)),
+                open_load=self._number(values.get("open_load")),
+                overdue_share=self._number(values.get("overdue_share")) / 100,
+                lease_until=self._now(entry, lease) if lease is not None else None,
+            )
+            found[state.target] = state
+        return found
+
+    def _number(self, node: Node | None) -> int:
+        text = self.reader.text(node)
+        if node is not None and not text.isdecimal():
+            self.reader.note(line_of(node), shown(text), "Write a whole number (shares in percent)")
+        return int(text) if text.isdecimal() else 0
 
     def _now(self, case: Node, node: Node | None) -> Instant:
         text = self.reader.text(node)
@@ -310,14 +397,14 @@ class _CaseParser:
             given[key] = tuple(text for text, _ in reader.texts(values.get(key)))
         region = values.get("region")
         given["region"] = "" if region is None or region.value == "" else reader.text(region)
-        given["risk_tags"] = tuple(sorted(reader.among(values.get("risk_tags"), RISK_TAGS)))
+        given["risk_tags"] = tuple(sorted(reader.among(values.get("risk_tags"), _members(RiskTag))))
         return RoutingFacts(**given)
 
-    def _code(self, node: Node | None, table: Mapping[str, Code]) -> int:
+    def _code(self, node: Node | None, table: type[Code]) -> int:
         text = self.reader.text(node)
-        if node is None or not text or not self.reader.choice(text, line_of(node), table):
+        if node is None or not text or not self.reader.choice(text, line_of(node), _words(table)):
             return 0
-        return int(table[text])
+        return int(table[text.upper()])
 
     def _expected(self, node: Node | None) -> dict[str, str]:
         reader = self.reader
@@ -343,6 +430,10 @@ class _CaseParser:
 
 def _has_offset(text: str) -> bool:
     return datetime.fromisoformat(text).tzinfo is not None
+
+
+def _members(table: type[Code]) -> dict[str, Code]:
+    return {member.name.lower(): member for member in table if member}
 
 
 def _words(table: type[Code]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.routing.model import Decision, Pack, RoutingFacts, TraceStep
+from gateway.routing.facts import DestinationState, RoutingFacts
+from gateway.routing.model import Decision, FallbackPlan, Pack, TraceStep
 from hotline.routing.v1 import routing_service_pb2 as routing_pb
 from hotline.ticket.v1 import codes_pb2 as codes_pb
 from hotline.ticket.v1 import ticket_pb2 as ticket_pb
@@ -39,6 +40,8 @@ def facts_from_pb(message: routing_pb.RoutingFacts) -> RoutingFacts:
         at_night=message.at_night,
         owner_unknown=message.owner_unknown,
         parent=message.parent,
+        duplicate_of=message.duplicate_of,
+        other_matters=tuple(message.other_matters),
     )
 
 
@@ -68,6 +71,19 @@ def facts_to_pb(facts: RoutingFacts) -> routing_pb.RoutingFacts:
         at_night=facts.at_night,
         owner_unknown=facts.owner_unknown,
         parent=facts.parent,
+        duplicate_of=facts.duplicate_of,
+        other_matters=facts.other_matters,
+    )
+
+
+def destination_to_pb(destination: DestinationState) -> routing_pb.DestinationState:
+    """Return the message of a destination's state: what conditions of diversions look at."""
+    return routing_pb.DestinationState(
+        target=destination.target,
+        state=codes_pb.DestinationCondition.ValueType(destination.state),
+        open_load=destination.open_load,
+        overdue_share=destination.overdue_share,
+        normal_next_hop=destination.normal_next_hop,
     )
 
 
@@ -91,6 +107,18 @@ def decision_to_pb(decision: Decision) -> ticket_pb.RouteDecision:
         help_regions=decision.help_regions,
         offer_reason=decision.offer_reason.name.lower() if decision.offer_reason else "",
         assisting=decision.assisting,
+        notify=decision.notify,
+        split_matters=decision.split_matters,
+        fallback=_fallback_to_pb(decision.fallback) if decision.fallback else None,
+        diverted_from=decision.diverted_from,
+        identity_withheld=decision.identity_withheld,
+        requestable=decision.requestable,
+    )
+
+
+def _fallback_to_pb(plan: FallbackPlan) -> ticket_pb.RouteDecision.Fallback:
+    return ticket_pb.RouteDecision.Fallback(
+        hours=plan.hours, working=plan.is_working, targets=plan.targets
     )
 
 

@@ -1,33 +1,49 @@
 """Conditions of rules: CEL over `hotline.routing.v1.RoutingFacts`, which has no personal field.
 
-The variable is `facts`; enums are named without their package (`TicketType.TICKET_TYPE_COMPLAINT`).
-A message is made of the facts once per ticket, and only when a rule with a condition selects it.
+The variable is `facts`, beside it `destination` (`DestinationState`) in a diversion; enums are
+named without their package (`TicketType.TICKET_TYPE_COMPLAINT`). A message is made of the facts
+once per ticket, and only when a rule with a condition selects it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from gateway.kernel.errors import InvariantViolated
 from gateway.kernel.expressions import Bound, Fault, Language, Outcome, Program
-from gateway.routing.codec import facts_to_pb
-from gateway.routing.model import Condition, ConditionFault, RoutingFacts, Verdict
+from gateway.routing.codec import destination_to_pb, facts_to_pb
+from gateway.routing.facts import (
+    Condition,
+    ConditionFault,
+    DestinationState,
+    RoutingFacts,
+    Verdict,
+)
 from hotline.routing.v1 import routing_service_pb2 as routing_pb
 
 VARIABLE = "facts"
+DESTINATION = "destination"
 CONTAINER = "hotline.ticket.v1"
 _VERDICTS = {
     outcome: Verdict(holds=outcome is Outcome.TRUE, error=outcome.value if outcome.is_error else "")
     for outcome in Outcome
 }
+_TRUE, _FALSE = _VERDICTS[Outcome.TRUE], _VERDICTS[Outcome.FALSE]
 
 
 class CelConditions:
     """Compiles conditions; `routing.model.Conditions`."""
 
     def __init__(self) -> None:
-        """Declare the variable `facts`."""
-        self._language = Language(routing_pb.RoutingFacts, variable=VARIABLE, container=CONTAINER)
+        """Declare the variables."""
+        self._language = Language(
+            routing_pb.RoutingFacts,
+            variable=VARIABLE,
+            beside={DESTINATION: routing_pb.DestinationState},
+            container=CONTAINER,
+        )
         # The ticket looked at last: one decision asks many conditions about the same facts.
         self._last: tuple[RoutingFacts, Bound] | None = None
 
@@ -38,6 +54,10 @@ class CelConditions:
                 return ConditionFault(line, column, problem, advice)
             case Program() as program:
                 return _CelCondition(program, self)
+
+    def bind_diversion(self, facts: RoutingFacts, destination: DestinationState) -> Bound:
+        """Return the facts and the destination as programs look at them; seldom asked for."""
+        return self._language.bind(facts_to_pb(facts), destination=destination_to_pb(destination))
 
     def bind(self, facts: RoutingFacts) -> Bound:
         """Return the facts as programs look at them."""
@@ -57,8 +77,22 @@ class _CelCondition:
     def text(self) -> str:
         return self.program.text
 
-    def test(self, facts: RoutingFacts) -> Verdict:
-        return _VERDICTS[self.program.evaluate(self.owner.bind(facts))]
+    @property
+    def names_destination(self) -> bool:
+        return DESTINATION in self.program.names
+
+    def test(self, facts: RoutingFacts, destination: DestinationState | None = None) -> Verdict:
+        if (plain := self.program.plain) is not None:
+            return _TRUE if plain(facts) else _FALSE
+        if not self.names_destination:
+            return _VERDICTS[self.program.evaluate(self.owner.bind(facts))]
+        if destination is None:
+            return _FALSE  # there is no normal answer to divert
+        bound = self.owner.bind_diversion(facts, destination)
+        return _VERDICTS[self.program.evaluate(bound)]
+
+    def __reduce__(self) -> tuple[Callable[[str], Condition], tuple[str]]:
+        return _again, (self.text,)  # compiled anew where it arrives
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _CelCondition) and other.text == self.text
@@ -71,3 +105,13 @@ class _CelCondition:
 def cel_conditions() -> CelConditions:
     """Return the conditions of this process; declaring the language takes milliseconds."""
     return CelConditions()
+
+
+def _again(text: str) -> Condition:
+    """Return a condition that another process of this version has compiled."""
+    found = cel_conditions().compile(text)
+    if isinstance(found, ConditionFault):
+        raise InvariantViolated(
+            invariant="a condition compiles in every process alike", got=found.problem
+        )
+    return found

@@ -2,19 +2,19 @@
 
 A guard is asked about one unit that is about to get a ticket (as lead or as assisting). It forbids
 the unit when the unit is complained about, or is of a forbidden kind or management, unless an
-exception that the guard itself names holds. Which guards exist is data (`guards:` of the national
-and provincial packs); this file only says what their words mean. See docs/routing.md#guards.
+exception that the guard itself names holds. A unit that is complained about is not even told. From
+whom a guard withholds who calls is beside.py's. Which guards exist is data (`guards:` of the
+national and provincial packs); this file only says what their words mean. See
+docs/routing.md#guards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.reference.regions import Regions
 from gateway.reference.units import Unit
 from gateway.routing.model import Guard, Reference, RoutingFacts, UnitKey, Unless
-from gateway.routing.selecting import selects
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +25,38 @@ class Watch:
     facts: RoutingFacts
     reference: Reference
 
-    @classmethod
-    def over(cls, guards: Iterable[Guard], facts: RoutingFacts, reference: Reference) -> Watch:
-        """Return the guards whose selectors select the ticket."""
-        regions = reference.regions
-        fitting = tuple(guard for guard in guards if selects(guard.selectors, facts, regions))
-        return cls(fitting, facts, reference)
-
-    def find_objection(self, unit: Unit, *, mandate: str) -> Guard | None:
+    def find_objection(self, unit: Unit, *, mandate: str, is_request: bool = False) -> Guard | None:
         """Return the first guard that forbids the unit, or None when it may get the ticket."""
-        return next((guard for guard in self.guards if self._forbids(guard, unit, mandate)), None)
+        return next(
+            (guard for guard in self.guards if self._forbids(guard, unit, mandate, is_request)),
+            None,
+        )
 
-    def _forbids(self, guard: Guard, unit: Unit, mandate: str) -> bool:
+    def find_objection_to_telling(self, unit: Unit) -> Guard | None:
+        """Return the first guard for which the unit may not even be told, or None."""
+        regions = self.reference.regions
+        return next(
+            (
+                guard
+                for guard in self.guards
+                if guard.forbids_reported and is_reported(unit, self.facts, regions)
+            ),
+            None,
+        )
+
+    def _forbids(self, guard: Guard, unit: Unit, mandate: str, is_request: bool) -> bool:
         if guard.forbids_reported and is_reported(unit, self.facts, self.reference.regions):
             return True
         kind = self.reference.kinds.get(unit.kind)
         is_listed = unit.kind in guard.forbidden_kinds or (
             kind is not None and kind.management in guard.forbidden_managements
         )
-        return is_listed and not self._is_excepted(guard, unit, mandate)
+        return is_listed and not self._is_excepted(guard, unit, mandate, is_request)
 
-    def _is_excepted(self, guard: Guard, unit: Unit, mandate: str) -> bool:
+    def _is_excepted(self, guard: Guard, unit: Unit, mandate: str, is_request: bool) -> bool:
         if Unless.MANDATE in guard.unless and mandate:
+            return True
+        if Unless.REQUEST in guard.unless and is_request:
             return True
         if Unless.MATTER_OF_KIND not in guard.unless:
             return False

@@ -1,10 +1,11 @@
-"""The values of routing: what rules look at, what they are, what comes out.
+"""The values of routing: what rules are and what comes out.
 
-A *rule* selects tickets by `Selectors` and says what to do (`Assign`, `Offer`, `Refer`, `External`,
-`Triage`), which region leads (`Lead`) or who is asked for help (`Help`). A *guard* forbids outcomes
+A *rule* selects tickets by `Selectors` and has one action (actions.py). One that looks at the state
+of the destination is a *diversion*: an exception to the normal answer. A *guard* limits outcomes
 and cannot be overridden by any rule. Both belong to a *pack*, an immutable text of one owner whose
 version is the SHA-256 of its bytes. A `Decision` is always made, and its trace says why, with the
-losers. See docs/routing.md.
+losers. What rules look at is in facts.py; both files' values can also be had from here. See
+docs/routing.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Protocol
 
 from gateway.kernel.codes import (
     Channel,
-    EmergencyLine,
+    DestinationCondition,
     OfferReason,
     RiskTag,
     RouteDecisionAction,
@@ -27,11 +28,92 @@ from gateway.kernel.codes import (
     Urgency,
 )
 from gateway.kernel.ids import NATION, AuthorityCode
+from gateway.kernel.time import Instant
+from gateway.reference.calendar import Calendar
 from gateway.reference.matters import Kind, Management, Matters
-from gateway.reference.regions import Level, Regions
+from gateway.reference.regions import Regions
 from gateway.reference.responsibility import Responsibility
 from gateway.reference.units import UnitRef, Units
 from gateway.reference.zones import Zones
+from gateway.routing.actions import (
+    Assign,
+    External,
+    Fallback,
+    Help,
+    Lead,
+    Legal,
+    Merge,
+    Next,
+    Offer,
+    Refer,
+    RuleAction,
+    Split,
+    Triage,
+)
+from gateway.routing.facts import (
+    Condition,
+    ConditionFault,
+    Conditions,
+    DayKind,
+    DestinationState,
+    Hours,
+    Moment,
+    RegionFact,
+    RoutingFacts,
+    States,
+    Verdict,
+)
+
+__all__ = [
+    "DESK",
+    "PLACE",
+    "RESPONSIBILITY_LIST",
+    "Action",
+    "Assign",
+    "Condition",
+    "ConditionFault",
+    "Conditions",
+    "DayKind",
+    "Decision",
+    "DestinationCondition",
+    "DestinationState",
+    "External",
+    "Fallback",
+    "FallbackPlan",
+    "Finding",
+    "Guard",
+    "Help",
+    "Hours",
+    "Lead",
+    "Legal",
+    "Merge",
+    "Moment",
+    "Next",
+    "Offer",
+    "Outcome",
+    "Pack",
+    "Refer",
+    "Reference",
+    "RegionFact",
+    "RoutingFacts",
+    "Rule",
+    "RuleAction",
+    "RuleFailure",
+    "Selectors",
+    "Split",
+    "Stage",
+    "States",
+    "Template",
+    "Told",
+    "TraceStep",
+    "Triage",
+    "UnitKey",
+    "Unless",
+    "Verdict",
+    "Witness",
+    "is_effective",
+    "province_of",
+]
 
 Action = RouteDecisionAction
 VERSION_SHOWN_LENGTH = 12  # enough to tell versions of one pack apart in a trace
@@ -79,72 +161,9 @@ class Reference(Protocol):
         """Functional zones with their hosts."""
         ...
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingFacts:
-    """What rules may look at; there is no personal field. Region empty: not certain."""
-
-    region: str
-    matter: str
-    type: int
-    urgency: int
-    channel: int = 0
-    subject_kind: int = 0
-    risk_tags: tuple[int, ...] = ()
-    reported_units: tuple[str, ...] = ()
-    zone: str = ""
-    on_boundary: bool = False
-    origin: str = ""
-    secrecy_required: bool = False
-    registration_region: str = ""
-    seller_region: str = ""
-    insured_region: str = ""
-    receiving_region: str = ""
-    agency_region: str = ""
-    passing_regions: tuple[str, ...] = ()
-    noise_source: int = 0
-    industry: str = ""
-    at_night: bool = False
-    owner_unknown: bool = False
-    parent: bool = False  # it is itself a child ticket: help for another one
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a condition; `error` says in Chinese why it could not be evaluated."""
-
-    holds: bool
-    error: str = ""
-
-
-class Condition(Protocol):
-    """A compiled condition over the facts; equal when their texts are."""
-
     @property
-    def text(self) -> str:
-        """The expression as written."""
-        ...
-
-    def test(self, facts: RoutingFacts) -> Verdict:
-        """Evaluate it; total: an error is a verdict."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionFault:
-    """Why an expression is no condition; `line` counts from 1 within the expression."""
-
-    line: int
-    column: int
-    problem: str
-    advice: str
-
-
-class Conditions(Protocol):
-    """Compiles the conditions of packs."""
-
-    def compile(self, text: str) -> Condition | ConditionFault:
-        """Return the condition of a text, type-checked and bounded, or what is wrong with it."""
+    def calendar(self) -> Calendar:
+        """Working days."""
         ...
 
 
@@ -179,97 +198,30 @@ class Selectors:
     reported_unit: bool | None = None
     secrecy_required: bool | None = None
     on_boundary: bool | None = None
+    hours: tuple[Hours, ...] = ()
+    day_kinds: frozenset[DayKind] = frozenset()
+    destinations: frozenset[DestinationCondition] = frozenset()
     condition: Condition | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Assign:
-    """Assign to a unit, or to a kind sought from the place upwards.
-
-    With level PROVINCE the province itself keeps the ticket, whichever of its cities the place is
-    in, and a city that decides offers it home. `mandate` names the legal or delegated basis that
-    lets a unit of the grass roots do a functional body's task.
-    """
-
-    lead: UnitRef
-    level: Level | None = None
-    assisting: tuple[UnitRef, ...] = ()
-    mandate: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Offer custody to an authority, or (None) to the authority of the place."""
-
-    authority: AuthorityCode | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refer:
-    """Hand to an emergency line at once."""
-
-    line: EmergencyLine
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    """Refer to a body outside the federation and outside the responsibility list."""
-
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Triage:
-    """Put before a person, with the question that only a person can answer."""
-
-    question: str
-
-
-class RegionFact(Enum):
-    """A fact that names a region; the value is the field's name, with its Chinese name."""
-
-    REGISTRATION = "registration_region", "登记注册地"
-    SELLER = "seller_region", "商家所在地"
-    INSURED = "insured_region", "参保地"
-    RECEIVING = "receiving_region", "转入地"
-    AGENCY = "agency_region", "组团地"
-    PASSING = "passing_regions", "途经地"
-
-    def __init__(self, word: str, zh: str) -> None:
-        """Keep the word of the packs and the Chinese name."""
-        self.word, self.zh = word, zh
-
-    def codes(self, facts: RoutingFacts) -> tuple[str, ...]:
-        """Return the regions that the facts give, as stated."""
-        value: str | tuple[str, ...] = getattr(facts, self.word)
-        given = value if isinstance(value, tuple) else (value,)
-        return tuple(code for code in given if code)
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """The region of a fact leads instead of the place; without that fact the rule says nothing."""
-
-    region: RegionFact
-
-
-@dataclass(frozen=True, slots=True)
-class Help:
-    """Whoever assigns asks the authorities of a fact's regions for help (child tickets)."""
-
-    region: RegionFact
-
-
-RuleAction = Assign | Offer | Refer | External | Triage | Lead | Help
+    @property
+    def names_destination(self) -> bool:
+        """Whether the state of the destination decides: the rule is a diversion."""
+        condition = self.condition
+        return bool(self.destinations) or (condition is not None and condition.names_destination)
 
 
 class Stage(Enum):
     """When a rule is asked; rules of two stages never compete."""
 
+    __hash__ = object.__hash__  # there is one of each; the library's is slower
+
     LEAD = 0  # whose place leads
-    ANYWHERE = 1  # before the question whose place it is
-    HERE = 2
-    HELP = 3  # beside an assignment
+    AT_ONCE = 1  # before everything else: emergency lines
+    ANYWHERE = 2  # before the question whose place it is
+    HERE = 3
+    DIVERT = 4  # after the normal answer, against the state of its destination
+    HELP = 5  # beside an assignment
+    SPLIT = 6  # beside an assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,16 +237,27 @@ class Rule:
     action: RuleAction
     explanation: str
     line: int = 0
+    notify: tuple[UnitRef, ...] = ()  # told of the decision, hold nothing
+    fallback: Fallback | None = None
+    template: str = ""  # that it was made from, with `use`
 
     @property
     def stage(self) -> Stage:
         """When it is asked."""
+        if self.selectors.names_destination:
+            return Stage.DIVERT
         match self.action:
             case Lead():
                 return Stage.LEAD
             case Help():
                 return Stage.HELP
-            case Refer() | Offer(authority=None):
+            case Split():
+                return Stage.SPLIT
+            case Refer():
+                return Stage.AT_ONCE
+            case Merge() | Legal():
+                return Stage.ANYWHERE
+            case Offer() as offer if offer.is_to_place:
                 return Stage.ANYWHERE
             case Assign(level=level) if level is not None:
                 return Stage.ANYWHERE
@@ -305,13 +268,26 @@ class Rule:
 class Unless(Enum):
     """When a guard lets an outcome pass all the same; the value is its word in a pack."""
 
+    __hash__ = object.__hash__  # there is one of each; the library's is slower
+
     MATTER_OF_KIND = "matter-of-kind"  # the catalogue gives the matter to that kind of body
     MANDATE = "mandate"  # the rule names a legal or delegated basis
+    REQUEST = "request"  # a person asks the body, which is free to say no
+
+
+class Told(Enum):
+    """Whom else a decision tells; a guard may withhold from them who calls."""
+
+    __hash__ = object.__hash__  # there is one of each; the library's is slower
+
+    ASSISTING = "assisting"  # units that assist
+    HELPING = "helping"  # authorities that are asked for help
+    NOTIFIED = "notified"  # units that are told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """A filter on outcomes: which units may not get a ticket."""
+    """A filter on outcomes: which units may not get a ticket, and who may not know who calls."""
 
     id: str
     owner: str
@@ -324,6 +300,7 @@ class Guard:
     forbidden_kinds: frozenset[str] = frozenset()
     forbidden_managements: frozenset[Management] = frozenset()
     unless: frozenset[Unless] = frozenset()
+    withholds_identity: frozenset[Told] = frozenset()
     line: int = 0
 
 
@@ -331,6 +308,17 @@ def is_effective(clause: Rule | Guard, on: date) -> bool:
     """Tell whether a rule or guard holds on a day; the last day is the first it no longer does."""
     ends = clause.effective_to
     return clause.effective_from <= on and (ends is None or on < ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A rule with parameters; `rule` are its plain values, in which `$name` may stand for one."""
+
+    id: str
+    title: str
+    parameters: Mapping[str, str]  # with what each means
+    rule: Mapping[str, object]
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +332,7 @@ class Pack:
     source: str = field(repr=False)
     rules: tuple[Rule, ...]
     guards: tuple[Guard, ...]
+    templates: tuple[Template, ...] = ()
 
     @property
     def label(self) -> str:
@@ -375,15 +364,42 @@ class TraceStep:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class FallbackPlan:
+    """Whom to ask, as targets in order, when nobody accepts in time."""
+
+    hours: int
+    is_working: bool
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFailure:
+    """A condition that could not be evaluated for a ticket; the rule's owner is to mend it.
+
+    `error` is in Chinese and names no value of the ticket.
+    """
+
+    pack: str
+    version: str
+    rule: str
+    owner: str
+    error: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Where a ticket goes and why.
 
     `target` is `units/{unit}` (ASSIGN, TRIAGE), `authorities/{code}` (OFFER; EXTERNAL by place), a
-    body's name (EXTERNAL by a rule) or an emergency line's name (REFER). `offer_reason` is
-    UNSPECIFIED unless the action is OFFER. `objections` are the guards that forbade a unit on the
-    way. `leading_region` is the place unless `lead_rule` says otherwise; empty: not certain.
-    `help_regions` are asked for help beside an assignment, by `help_rules`.
+    body's name (EXTERNAL by a rule), an emergency line's name (REFER), `tickets/{number}` (MERGE)
+    or the name of an `InadmissibleReason` (LEGAL). `offer_reason` is UNSPECIFIED unless the action
+    is OFFER. `objections` are the guards that forbade a unit on the way, and `requestable` the
+    units among those that a person may ask by request. `leading_region` is the place unless
+    `lead_rule` says otherwise; empty: not certain. Beside an assignment `help_regions` are asked
+    for help, by `help_rules`, and `split_matters` become child tickets, by `split_rules`. `notify`
+    are told. `identity_withheld` are those of them (`units/…`, `regions/…`) that do not learn who
+    calls. `diverted_from` is the target of the normal answer that its state led away from.
     """
 
     action: Action
@@ -403,6 +419,15 @@ class Decision:
     lead_rule: str = ""
     help_regions: tuple[str, ...] = ()
     help_rules: tuple[str, ...] = ()
+    split_matters: tuple[str, ...] = ()
+    split_rules: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    fallback: FallbackPlan | None = None
+    diverted_from: str = ""
+    identity_withheld: tuple[str, ...] = ()
+    requestable: tuple[str, ...] = ()
+    failures: tuple[RuleFailure, ...] = ()
+    states: tuple[DestinationState, ...] = ()  # of the snapshot, as far as they were looked at
 
 
 def province_of(code: str) -> AuthorityCode | None:
@@ -411,14 +436,32 @@ def province_of(code: str) -> AuthorityCode | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """A ticket, who decides about it and when, that shows what a finding says."""
+
+    facts: RoutingFacts
+    authority: str
+    now: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a check has to say about a pack or its cases, and where."""
+    """One thing a check has to say about a pack or its cases, and where.
+
+    `code` is the kind of finding in kebab-case, `lines` are all lines involved. The Chinese texts
+    are empty where nobody wrote them.
+    """
 
     pack: str
     line: int
     problem: str
     advice: str
     is_error: bool = True
+    code: str = ""
+    lines: tuple[int, ...] = ()
+    witness: Witness | None = None
+    problem_zh: str = ""
+    advice_zh: str = ""
 
     def __str__(self) -> str:
         """Return the finding on one line."""

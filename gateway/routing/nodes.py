@@ -18,9 +18,11 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gateway.routing.model import Finding
 
-BYTES_MAX = 1 << 20  # 2,000 rules of 500 bytes; a bigger pack should be two
-DEPTH_MAX = 8  # the format needs 6
-NODES_MAX = 100_000  # 2,000 rules of 50 values; also bounds the time to parse
+BYTES_MAX = 10 << 20  # 20,000 rules of 500 bytes
+LINE_LENGTH_MAX = 4_000  # what an editor and a diff can show
+DEPTH_MAX = 12  # the format needs 10
+NODES_MAX = 1_000_000  # 20,000 rules of 50 values; also bounds the time to parse
+FINDINGS_MAX = 1_000  # what a person can work on; a wrong file could have as many as values
 LIST_LENGTH_MAX = 200  # codes in one selector
 TEXT_LENGTH_MAX = 400  # a title, a legal basis, an explanation
 Member = TypeVar("Member")
@@ -36,9 +38,31 @@ class Reader:
     file: str
     findings: list[Finding] = field(default_factory=list)
 
-    def note(self, line: int, problem: str, advice: str, *, is_error: bool = True) -> None:
-        """Add a finding."""
-        self.findings.append(Finding(self.file, line, problem, advice, is_error))
+    def note(
+        self,
+        line: int,
+        problem: str,
+        advice: str,
+        *,
+        zh: tuple[str, str] = ("", ""),
+        code: str = "form",
+        is_error: bool = True,
+    ) -> None:
+        """Add a finding, up to a bound; `zh` are problem and advice in Chinese."""
+        if len(self.findings) >= FINDINGS_MAX:
+            return
+        finding = Finding(
+            self.file,
+            line,
+            problem,
+            advice,
+            is_error,
+            code=code,
+            lines=(line,),
+            problem_zh=zh[0],
+            advice_zh=zh[1],
+        )
+        self.findings.append(finding)
 
     def compose(self, source: bytes) -> MappingNode | None:
         """Return the file's top mapping, or None after noting why there is none."""
@@ -49,26 +73,67 @@ class Reader:
             node = yaml.compose(text, Loader=_LOADER) if self._is_bounded(text) else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self.note(line, f"not YAML: {error.problem}", "Correct the syntax")
+            self.note(
+                line,
+                f"not YAML: {error.problem}",
+                "Correct the syntax",
+                zh=("不是合法的 YAML", "改正语法：检查缩进、冒号后的空格和引号"),
+                code="yaml",
+            )
             return None
-        except yaml.YAMLError as error:
-            self.note(1, f"not YAML: {type(error).__name__}", "Remove control characters")
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            self.note(
+                1,
+                f"not YAML: {type(error).__name__}",
+                "Remove control characters",
+                zh=("不是合法的 YAML", "删去控制字符"),
+                code="yaml",
+            )
             return None
         if isinstance(node, MappingNode):
             return node
         if not self.findings:
-            self.note(1, "the file is not a mapping", "Begin with `pack:` or `cases:`")
+            self.note(
+                1,
+                "the file is not a mapping",
+                "Begin with `pack:` or `cases:`",
+                zh=("文件不是键值结构", "以“规则包:”或“pack:”开头"),
+                code="yaml",
+            )
         return None
 
     def _decode(self, source: bytes) -> str | None:
         if len(source) > BYTES_MAX:
-            self.note(1, f"{len(source)} bytes", f"Stay within {BYTES_MAX}; split the pack")
+            self.note(
+                1,
+                f"{len(source)} bytes",
+                f"Stay within {BYTES_MAX}; split the pack",
+                zh=(f"文件有 {len(source)} 字节", f"不超过 {BYTES_MAX} 字节；拆成几个规则包"),
+                code="too-big",
+            )
             return None
         try:
-            return source.decode("utf-8-sig")
+            text = source.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            self.note(1, f"byte {error.start} is not UTF-8", "Save the file as UTF-8 (not GBK)")
+            self.note(
+                1,
+                f"byte {error.start} is not UTF-8",
+                "Save the file as UTF-8 (not GBK)",
+                zh=(f"第 {error.start} 字节不是 UTF-8", "另存为 UTF-8 编码（不是 GBK）"),
+                code="encoding",
+            )
             return None
+        for number, line in enumerate(text.splitlines(), 1):
+            if len(line) > LINE_LENGTH_MAX:
+                self.note(
+                    number,
+                    f"a line of {len(line)} characters",
+                    f"Stay within {LINE_LENGTH_MAX}; begin new lines",
+                    zh=(f"一行有 {len(line)} 个字符", f"每行不超过 {LINE_LENGTH_MAX}，请分行"),
+                    code="too-big",
+                )
+                return None
+        return text
 
     def _is_bounded(self, text: str) -> bool:
         """Tell whether depth, size and use of aliases are within bounds, before composing."""
@@ -76,7 +141,13 @@ class Reader:
         for event in yaml.parse(text, Loader=_LOADER):
             line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, AliasEvent):
-                self.note(line, "an alias (*name)", "Write the value out; aliases are not allowed")
+                self.note(
+                    line,
+                    "an alias (*name)",
+                    "Write the value out; aliases are not allowed",
+                    zh=("使用了别名（*名称）", "把值完整写出；不允许别名"),
+                    code="alias",
+                )
                 return False
             if isinstance(event, CollectionStartEvent):
                 depth += 1
@@ -84,7 +155,13 @@ class Reader:
                 depth -= 1
             nodes += isinstance(event, NodeEvent)
             if depth > DEPTH_MAX or nodes > NODES_MAX:
-                self.note(line, "too deep or too many values", "Follow the form of a pack")
+                self.note(
+                    line,
+                    "too deep or too many values",
+                    "Follow the form of a pack",
+                    zh=("嵌套过深或值过多", "按规则包的格式书写"),
+                    code="too-big",
+                )
                 return False
         return True
 

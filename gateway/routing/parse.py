@@ -1,106 +1,54 @@
 """Pack text → `Pack`: strict, and every problem at once with its line.
 
-Unknown keys, repeated ids, a missing owner, legal basis or date, codes that the reference data does
-not have, a region outside the owner's area, a condition that does not compile: each is a finding,
-and a text with any error gives no pack. Nothing is guessed and nothing is skipped. The format is
-described in docs/routing.md#packs and in routing_rules/schema/pack.schema.json. Keys are English;
-data may be Chinese.
+`document.py` reads the form in either language; here the values are held against the reference data
+(scope.py), conditions are compiled, and rules and guards are made. Each problem is a finding, and a
+text with any error gives no pack. Nothing is guessed and nothing is skipped. What is used of a
+template becomes an ordinary rule after those written out. The format is described in
+docs/routing.md#packs and in routing_rules/schema/pack.schema.json.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
-from yaml.nodes import MappingNode, Node
-
-from gateway.kernel.codes import (
-    Channel,
-    EmergencyLine,
-    NoiseSource,
-    RiskTag,
-    SubjectKind,
-    TicketType,
-    Urgency,
-)
 from gateway.kernel.ids import NATION, AuthorityCode
 from gateway.reference.matters import Management
 from gateway.reference.regions import Level
-from gateway.reference.units import UnitRef, parse_unit_ref
-from gateway.routing.model import (
+from gateway.routing.actions import (
     Assign,
-    Condition,
-    ConditionFault,
-    Conditions,
     External,
-    Finding,
-    Guard,
     Help,
     Lead,
     Offer,
-    Pack,
-    Refer,
-    Reference,
-    RegionFact,
-    Rule,
     RuleAction,
-    Selectors,
+    Split,
     Triage,
+)
+from gateway.routing.document import Document, Part, load_document
+from gateway.routing.facts import Conditions
+from gateway.routing.model import (
+    Finding,
+    Guard,
+    Pack,
+    Reference,
+    Rule,
+    Selectors,
+    Template,
+    Told,
     Unless,
 )
-from gateway.routing.nodes import Reader, is_null, line_of, shown
+from gateway.routing.nodes import Reader, shown
+from gateway.routing.parse_then import action_of, fallback_of, refs_of
+from gateway.routing.parse_when import selectors_of
+from gateway.routing.scope import Scope
+from gateway.routing.templates import example_of, rule_of_use, template_of
 
-RULES_MAX = 2_000  # per pack; a person must be able to review a version
-GUARDS_MAX = 50  # each is asked for each unit
-PAIRS_MAX = 500  # regions x matters of one rule; keeps the index small
-ASSISTING_MAX = 10
-CONDITION_LENGTH_MAX = 500
-PACK_KEYS = ("pack", "owner", "title", "guards", "rules")
-CLAUSE_KEYS = ("id", "owner", "legal_basis", "effective_from", "effective_to", "when")
-CLAUSE_REQUIRED = ("id", "owner", "legal_basis", "effective_from", "effective_to", "explanation")
-RULE_KEYS = (*CLAUSE_KEYS, "then", "explanation")
-GUARD_KEYS = (*CLAUSE_KEYS, "forbid", "unless", "explanation")
-SELECTOR_KEYS = (
-    "regions",
-    "matters",
-    "types",
-    "channels",
-    "urgencies",
-    "subject_kinds",
-    "risk_tags",
-    "zones",
-    "reported_kinds",
-    "reported_unit",
-    "secrecy_required",
-    "on_boundary",
-    "if",
-)
-# A condition may fail to evaluate, and a guard must never let something pass for that.
-GUARD_SELECTOR_KEYS = tuple(key for key in SELECTOR_KEYS if key != "if")
-ACTION_KEYS = ("assign", "offer", "refer", "external", "triage", "lead", "help")
-ASSIGN_KEYS = ("unit", "kind", "level", "assist", "mandate")
-FORBID_KEYS = ("reported", "kinds", "managements")
-LEVELS = {"province": Level.PROVINCE}
-OF_PLACE = "place"
-_PACK_NAME = re.compile(r"[1-9][0-9]{5}\.[a-z0-9.-]{1,53}")
-_CLAUSE_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+")
-_CLAUSE_ID_LENGTH_MAX = 80
-
-
-TYPES = {member.name.lower(): member for member in TicketType if member}
-CHANNELS = {member.name.lower(): member for member in Channel if member}
-URGENCIES = {member.name.lower(): member for member in Urgency if member}
-SUBJECT_KINDS = {member.name.lower(): member for member in SubjectKind if member}
-RISK_TAGS = {member.name.lower(): member for member in RiskTag if member}
-NOISE_SOURCES = {member.name.lower(): member for member in NoiseSource if member}
-LINES = {member.name.lower(): member for member in EmergencyLine if member}
-MANAGEMENTS = {member.name.lower(): member for member in Management}
-UNLESS = {member.value: member for member in Unless}
-HELP_REGIONS = {member.word: member for member in RegionFact}
-LEAD_REGIONS = {word: each for word, each in HELP_REGIONS.items() if each is not RegionFact.PASSING}
+_UNLESS = {member.value: member for member in Unless}
+_TOLD = {member.value: member for member in Told}
+NO_TEMPLATES: Mapping[str, Template] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,69 +65,93 @@ class ParseResult:
 
 
 def parse_pack(
-    source: bytes, *, name: str, reference: Reference, conditions: Conditions
+    source: bytes,
+    *,
+    name: str,
+    reference: Reference,
+    conditions: Conditions,
+    templates: Mapping[str, Template] = NO_TEMPLATES,
 ) -> ParseResult:
-    """Return the pack of a text; `name` is the file's name without its suffix."""
-    reader = Reader(name)
-    top = reader.compose(source)
+    """Return the pack of a text.
+
+    `name` is the file's name without its suffix, `templates` those of the national pack by id.
+    """
+    document = load_document(source, name=name)
+    notes = Reader(name, list(document.findings))
     pack = None
-    if top is not None:
-        pack = _PackParser(reader, reference, conditions).parse(top, name=name, source=source)
-    has_errors = any(finding.is_error for finding in reader.findings)
-    return ParseResult(None if has_errors else pack, tuple(reader.findings))
+    if document.content:
+        scope = Scope(notes, reference, conditions, _owner_of(document, reference, notes))
+        pack = _PackParser(scope, dict(templates)).parse(document, name=name, source=source)
+    findings = tuple(sorted(notes.findings, key=lambda finding: finding.line))
+    has_errors = any(finding.is_error for finding in findings)
+    return ParseResult(None if has_errors else pack, findings)
 
 
-@dataclass(slots=True)
+def _owner_of(document: Document, reference: Reference, notes: Reader) -> str:
+    owner = document.top.text("owner")
+    region = reference.regions.current(owner) if owner else None
+    if owner and (region is None or region.level is Level.COUNTY):
+        notes.note(
+            document.line("owner"),
+            f"owner {shown(owner)} is no authority",
+            "Give a city, province or the nation by its code in use",
+            zh=(f"负责单位 {shown(owner)} 不是热线机构", "用现行的省、市代码，或全国 100000"),
+            code="unknown-authority",
+        )
+        return ""
+    return owner
+
+
+@dataclass(frozen=True, slots=True)
 class _PackParser:
-    reader: Reader
-    reference: Reference
-    conditions: Conditions
-    owner: str = ""
+    scope: Scope
+    templates: dict[str, Template]
+    seen: dict[str, int] = field(default_factory=dict)  # ids with their lines
 
-    def parse(self, top: MappingNode, *, name: str, source: bytes) -> Pack:
-        reader = self.reader
-        values = reader.mapping(top, known=PACK_KEYS, required=("pack", "owner", "title", "rules"))
-        self.owner = self._owner(values.get("owner"))
-        pack = reader.text(values.get("pack"), length_max=60)
-        fits = pack == name and _PACK_NAME.fullmatch(pack) and pack[:6] == self.owner
-        if pack and not fits:
-            reader.note(
-                line_of(values["pack"]),
-                f"pack {shown(pack)} in file {shown(name)} of owner {shown(self.owner)}",
-                "Name both {owner}.{name} in small letters, digits, dots and hyphens",
-            )
-        rules = reader.sequence(values.get("rules"), length_max=RULES_MAX)
-        guards = reader.sequence(values.get("guards"), length_max=GUARDS_MAX)
-        seen: dict[str, int] = {}
+    def parse(self, document: Document, *, name: str, source: bytes) -> Pack:
+        top = document.top
+        self._check_name(top, name)
+        templates = [each for part in top.parts("templates") if (each := self._template(part))]
+        self.templates.update({template.id: template for template in templates})
+        guards = [guard for part in top.parts("guards") if (guard := self._guard(part))]
+        rules = [rule for part in top.parts("rules") if (rule := self._rule(part))]
+        rules += [rule for part in top.parts("use") if (rule := self._used(part))]
         return Pack(
-            pack=pack,
-            owner=AuthorityCode(self.owner),
-            title=reader.text(values.get("title"), length_max=100),
+            pack=top.text("pack"),
+            owner=AuthorityCode(self.scope.owner),
+            title=top.text("title"),
             version=hashlib.sha256(source).hexdigest(),
             source=source.decode("utf-8-sig"),
-            rules=tuple(rule for node in rules if (rule := self._rule(node, seen))),
-            guards=tuple(guard for node in guards if (guard := self._guard(node, seen))),
+            rules=tuple(rules),
+            guards=tuple(guards),
+            templates=tuple(templates),
         )
 
-    def _owner(self, node: Node | None) -> str:
-        owner = self.reader.text(node, length_max=6)
-        region = self.reference.regions.current(owner) if owner else None
-        if node is not None and owner and (region is None or region.level is Level.COUNTY):
-            self.reader.note(
-                line_of(node),
-                f"owner {shown(owner)} is no authority",
-                "Give a city, province or the nation by its code in use",
+    def _check_name(self, top: Part, name: str) -> None:
+        pack, owner = top.text("pack"), self.scope.owner
+        if pack and not (pack == name and pack[:6] == owner):
+            self.scope.note(
+                top.line_of("pack"),
+                f"pack {shown(pack)} in file {shown(name)} of owner {shown(owner)}",
+                "Name both {owner}.{name} in small letters, digits, dots and hyphens",
+                f"规则包 {shown(pack)}、文件 {shown(name)} 与负责单位 {shown(owner)} 不一致|"
+                "两者都写成“负责单位代码.名称”，用小写字母、数字、点和连字符",
+                code="name",
             )
-            return ""
-        return owner
 
-    def _rule(self, node: Node, seen: dict[str, int]) -> Rule | None:
-        required = (*CLAUSE_REQUIRED, "then")
-        values = self.reader.mapping(node, known=RULE_KEYS, required=required)
-        selectors = self._selectors(values.get("when"), known=SELECTOR_KEYS)
-        action = self._action(values.get("then"))
-        clause = self._clause(values, seen)
-        if clause is None or action is None:
+    # --- clauses -------------------------------------------------------------------------------
+
+    def _rule(self, part: Part, *, template: str = "") -> Rule | None:
+        scope = self.scope
+        selectors = selectors_of(part.part("when"), scope)
+        action = action_of(part.part("then"), scope)
+        notify = refs_of(part, "notify", scope)
+        fallback = fallback_of(part.part("unless_accepted_within"), scope)
+        clause = self._clause(part)
+        if action is None:
+            return None
+        self._check_fit(part, selectors, action)
+        if clause is None:
             return None
         return Rule(
             id=clause.id,
@@ -190,21 +162,96 @@ class _PackParser:
             explanation=clause.explanation,
             selectors=selectors,
             action=action,
-            line=line_of(node),
+            notify=notify,
+            fallback=fallback,
+            template=template,
+            line=part.line,
         )
 
-    def _guard(self, node: Node, seen: dict[str, int]) -> Guard | None:
-        reader = self.reader
-        required = (*CLAUSE_REQUIRED, "forbid")
-        values = reader.mapping(node, known=GUARD_KEYS, required=required)
-        selectors = self._selectors(values.get("when"), known=GUARD_SELECTOR_KEYS)
-        forbid = reader.mapping(values.get("forbid"), known=FORBID_KEYS)
-        if "forbid" in values and not forbid:
-            reader.note(line_of(values["forbid"]), "forbids nothing", "Name what it forbids")
-        if self.owner and not _may_guard(self.owner):
-            reader.note(line_of(node), "a guard of a city", "Guards are national or provincial")
-        kinds = self._kinds(forbid.get("kinds"))
-        clause = self._clause(values, seen)
+    def _check_fit(self, part: Part, selectors: Selectors, action: RuleAction) -> None:
+        """Note what an action cannot go with."""
+        line = part.line_of("then")
+        if selectors.names_destination and not isinstance(
+            action, Assign | Offer | External | Triage
+        ):
+            self.scope.note(
+                line,
+                "a diversion that sends nowhere",
+                "With the state of the destination use assign, offer, external or triage",
+                "按去向状态分流的规则没有新的去向|此时只能用派单、移交、外部转送、研判",
+                code="action",
+            )
+        if "notify" in part.values and isinstance(action, Lead | Help | Split):
+            self.scope.note(
+                part.line_of("notify"),
+                "notify beside an action that does not decide",
+                "Put `notify` at the rule that decides",
+                "不决定去向的规则不能带“知会”|写在决定去向的规则上",
+                code="action",
+            )
+        if "unless_accepted_within" in part.values and not isinstance(action, Assign | Offer):
+            self.scope.note(
+                part.line_of("unless_accepted_within"),
+                "nobody is asked to accept",
+                "Use `unless_accepted_within` with assign or offer",
+                "该处理没有接收方|“逾期未接”只用于派单和移交",
+                code="action",
+            )
+
+    def _used(self, part: Part) -> Rule | None:
+        rule = rule_of_use(part, self.templates, self.scope)
+        return self._rule(rule, template=part.text("template")) if rule is not None else None
+
+    def _template(self, part: Part) -> Template | None:
+        scope = self.scope
+        if scope.owner and scope.owner != NATION:
+            scope.note(
+                part.line,
+                "a template outside the national pack",
+                "Write a rule, or ask the nation for a template",
+                "只有国家规则包可以定义模板|写成规则，或向国家规则管理方提出",
+                code="template",
+            )
+        template = template_of(part, scope)
+        if template is None:
+            return None
+        self._claim_id(part)
+        if (example := example_of(template, part, scope)) is not None:
+            aside = _PackParser(scope, {})  # its id is nobody's
+            aside._rule(example)
+        return template
+
+    def _guard(self, part: Part) -> Guard | None:
+        scope = self.scope
+        selectors = selectors_of(part.part("when"), scope)
+        if scope.owner and not _may_guard(scope.owner):
+            scope.note(
+                part.line,
+                "a guard of a city",
+                "Guards are national or provincial",
+                "市级不能设护栏|护栏由国家或省级设定",
+                code="guard",
+            )
+        forbid = part.part("forbid")
+        kinds = (
+            frozenset(scope.kept(forbid.texts("kinds"), scope.is_kind)) if forbid else frozenset()
+        )
+        managements = (
+            frozenset(Management[word.upper()] for word, _ in forbid.texts("managements"))
+            if forbid
+            else frozenset()
+        )
+        reported = bool(forbid and forbid.flag("reported"))
+        withheld = frozenset(_TOLD[word] for word, _ in part.texts("withhold_identity"))
+        if forbid and forbid.values and not (kinds or managements or reported):
+            scope.note(
+                part.line_of("forbid"),
+                "forbids nothing",
+                "Name what it forbids",
+                "没有禁止任何单位|写明禁止谁",
+                code="guard",
+            )
+        clause = self._clause(part)
         if clause is None:
             return None
         return Guard(
@@ -215,256 +262,49 @@ class _PackParser:
             effective_to=clause.effective_to,
             explanation=clause.explanation,
             selectors=selectors,
-            forbids_reported=bool(reader.flag(forbid.get("reported"))),
+            forbids_reported=reported,
             forbidden_kinds=kinds,
-            forbidden_managements=reader.among(forbid.get("managements"), MANAGEMENTS),
-            unless=reader.among(values.get("unless"), UNLESS),
-            line=line_of(node),
+            forbidden_managements=managements,
+            unless=frozenset(_UNLESS[word] for word, _ in part.texts("unless")),
+            withholds_identity=withheld,
+            line=part.line,
         )
 
-    def _clause(self, values: Mapping[str, Node], seen: dict[str, int]) -> _Clause | None:
-        reader = self.reader
-        clause_id = reader.text(values.get("id"), length_max=_CLAUSE_ID_LENGTH_MAX)
-        if clause_id and not _CLAUSE_ID.fullmatch(clause_id):
-            reader.note(
-                line_of(values["id"]),
-                f"id {shown(clause_id)}",
-                "Write kebab-case words joined by dots, like noise.night.construction",
-            )
-        elif clause_id in seen:
-            reader.note(
-                line_of(values["id"]),
-                f"id {clause_id} is also on line {seen[clause_id]}",
-                "Give every rule and guard an id of its own and never reuse one",
-            )
-        elif clause_id:
-            seen[clause_id] = line_of(values["id"])
-        owner = reader.text(values.get("owner"), length_max=100)
-        basis = reader.text(values.get("legal_basis"))
-        explanation = reader.text(values.get("explanation"))
-        starts, ends = self._dates(values)
-        if starts is None:
-            return None
-        return _Clause(clause_id, owner, basis, starts, ends, explanation)
-
-    def _dates(self, values: Mapping[str, Node]) -> tuple[date | None, date | None]:
-        reader = self.reader
-        starts = reader.day(values.get("effective_from"))
-        ends = reader.day(values.get("effective_to"))
-        node = values.get("effective_from")
-        if node is not None and is_null(node):
-            reader.note(line_of(node), "effective_from is empty", "Give the first day it holds")
+    def _clause(self, part: Part) -> _Clause | None:
+        self._claim_id(part)
+        starts, ends = _day(part, "effective_from"), _day(part, "effective_to")
         if starts is not None and ends is not None and ends <= starts:
-            reader.note(
-                line_of(values["effective_to"]),
+            self.scope.note(
+                part.line_of("effective_to"),
                 f"it ends on {ends}, not after it begins",
                 "effective_to is the first day on which it no longer holds, or null",
+                f"失效日期 {ends} 不晚于生效日期|失效日期是不再有效的第一天，长期有效写“无”",
+                code="dates",
             )
-        return starts, ends
-
-    # --- selectors -----------------------------------------------------------------------------
-
-    def _selectors(self, node: Node | None, *, known: tuple[str, ...]) -> Selectors:
-        reader = self.reader
-        values = reader.mapping(node, known=known)
-        regions = tuple(
-            code for code, line in reader.texts(values.get("regions")) if self._area(code, line)
-        )
-        matters = tuple(
-            code for code, line in reader.texts(values.get("matters")) if self._matter(code, line)
-        )
-        if node is not None and len(regions) * len(matters) > PAIRS_MAX:
-            reader.note(
-                line_of(node),
-                f"{len(regions)} regions x {len(matters)} matters",
-                f"Stay within {PAIRS_MAX} pairs; name a region or matter above them",
-            )
-        return Selectors(
-            regions=regions,
-            matters=matters,
-            types=reader.among(values.get("types"), TYPES),
-            channels=reader.among(values.get("channels"), CHANNELS),
-            urgencies=reader.among(values.get("urgencies"), URGENCIES),
-            subject_kinds=reader.among(values.get("subject_kinds"), SUBJECT_KINDS),
-            risk_tags=reader.among(values.get("risk_tags"), RISK_TAGS),
-            zones=frozenset(
-                zone for zone, line in reader.texts(values.get("zones")) if self._zone(zone, line)
-            ),
-            reported_kinds=self._kinds(values.get("reported_kinds")),
-            reported_unit=reader.flag(values.get("reported_unit")),
-            secrecy_required=reader.flag(values.get("secrecy_required")),
-            on_boundary=reader.flag(values.get("on_boundary")),
-            condition=self._condition(values.get("if")),
+        if starts is None:
+            return None
+        return _Clause(
+            part.text("id"),
+            part.text("owner"),
+            part.text("legal_basis"),
+            part.text("explanation"),
+            starts,
+            ends,
         )
 
-    def _condition(self, node: Node | None) -> Condition | None:
-        text = self.reader.text(node, length_max=CONDITION_LENGTH_MAX)
-        if node is None or not text:
-            return None
-        compiled = self.conditions.compile(text)
-        if not isinstance(compiled, ConditionFault):
-            return compiled
-        # A text in quotes begins on the node's line, one after `|` or `>` on the next.
-        first = line_of(node) + (getattr(node, "style", None) in {"|", ">"})
-        place = f"if, character {compiled.column}"
-        if compiled.line > 1:
-            place = f"if, line {compiled.line}, character {compiled.column}"
-        line = first + compiled.line - 1
-        self.reader.note(line, f"{place}: {compiled.problem}", compiled.advice)
-        return None
-
-    def _area(self, code: str, line: int) -> bool:
-        regions = self.reference.regions
-        if regions.current(code) is None:
-            self.reader.note(
-                line,
-                f"region {shown(code)} is not in use",
-                "Give a six-digit code of areacodes.csv that is in use today",
+    def _claim_id(self, part: Part) -> None:
+        """Note an id that is there before."""
+        clause_id = part.text("id")
+        if clause_id in self.seen:
+            self.scope.note(
+                part.line_of("id"),
+                f"id {clause_id} is also on line {self.seen[clause_id]}",
+                "Give every rule and guard an id of its own and never reuse one",
+                f"编号 {clause_id} 在第 {self.seen[clause_id]} 行已用|编号唯一，永不重用",
+                code="repeated-id",
             )
-            return False
-        if self.owner and not regions.is_within(code, self.owner):
-            self.reader.note(
-                line, f"region {code} is outside {self.owner}", "Rule only over the owner's area"
-            )
-            return False
-        return True
-
-    def _matter(self, code: str, line: int) -> bool:
-        if code in self.reference.matters:
-            return True
-        self.reader.note(line, f"matter {shown(code)} is not known", "Use a code of matters.csv")
-        return False
-
-    def _zone(self, zone: str, line: int) -> bool:
-        if zone in self.reference.zones:
-            return True
-        self.reader.note(line, f"zone {shown(zone)} is not known", "Use a zone of zones.csv")
-        return False
-
-    def _kinds(self, node: Node | None) -> frozenset[str]:
-        return frozenset(
-            kind for kind, line in self.reader.texts(node) if self._is_kind(kind, line)
-        )
-
-    def _is_kind(self, kind: str, line: int) -> bool:
-        if kind in self.reference.kinds:
-            return True
-        self.reader.note(line, f"kind {shown(kind)} is not known", "Use a kind of org_kinds.csv")
-        return False
-
-    # --- actions -------------------------------------------------------------------------------
-
-    def _action(self, node: Node | None) -> RuleAction | None:
-        reader = self.reader
-        values = reader.mapping(node, known=ACTION_KEYS)
-        if node is None:
-            return None
-        if len(values) != 1:
-            reader.note(
-                line_of(node),
-                f"{len(values)} actions",
-                f"Give exactly one of {', '.join(ACTION_KEYS)}",
-            )
-            return None
-        ((key, value),) = values.items()
-        match key:
-            case "assign":
-                return self._assign(value)
-            case "offer":
-                return self._offer(value)
-            case "refer":
-                return self._refer(value)
-            case "lead":
-                fact = self._region_fact(value, LEAD_REGIONS)
-                return Lead(fact) if fact else None
-            case "help":
-                fact = self._region_fact(value, HELP_REGIONS)
-                return Help(fact) if fact else None
-            case "external":
-                body = self._only_text(value, "body")
-                return External(body) if body else None
-            case _:
-                question = self._only_text(value, "question")
-                return Triage(question) if question else None
-
-    def _only_text(self, node: Node, key: str) -> str:
-        inner = self.reader.mapping(node, known=(key,), required=(key,))
-        return self.reader.text(inner.get(key))
-
-    def _region_fact(self, node: Node, facts: Mapping[str, RegionFact]) -> RegionFact | None:
-        word = self._only_text(node, "region")
-        if not word or not self.reader.choice(word, line_of(node), facts):
-            return None
-        return facts[word]
-
-    def _refer(self, node: Node) -> Refer | None:
-        inner = self.reader.mapping(node, known=("line",), required=("line",))
-        line = self.reader.text(inner.get("line"))
-        if not line or not self.reader.choice(line, line_of(inner["line"]), LINES):
-            return None
-        return Refer(LINES[line])
-
-    def _offer(self, node: Node) -> Offer | None:
-        inner = self.reader.mapping(node, known=("to",), required=("to",))
-        to = self.reader.text(inner.get("to"))
-        if not to:
-            return None
-        if to == OF_PLACE:
-            return Offer(None)
-        region = self.reference.regions.current(to)
-        if region is None or region.level not in {Level.PROVINCE, Level.CITY}:
-            self.reader.note(
-                line_of(inner["to"]),
-                f"offer to {shown(to)}",
-                "Name `place`, or a province or city by its code in use",
-            )
-            return None
-        return Offer(AuthorityCode(to))
-
-    def _assign(self, node: Node) -> Assign | None:
-        reader = self.reader
-        values = reader.mapping(node, known=ASSIGN_KEYS)
-        targets = [key for key in ("unit", "kind") if key in values]
-        if len(targets) != 1:
-            reader.note(line_of(node), f"{len(targets)} targets", "Give either unit or kind")
-            return None
-        target = values[targets[0]]
-        lead = self._ref(reader.text(target), line_of(target), is_unit=targets == ["unit"])
-        level_text = reader.text(values.get("level"))
-        if level_text:
-            reader.choice(level_text, line_of(values["level"]), LEVELS)
-        assist = reader.sequence(values.get("assist"), length_max=ASSISTING_MAX)
-        helpers = [self._ref(reader.text(each), line_of(each), is_unit=None) for each in assist]
-        mandate = reader.text(values.get("mandate"))
-        if lead is None:
-            return None
-        return Assign(
-            lead=lead,
-            level=LEVELS.get(level_text),
-            assisting=tuple(helper for helper in helpers if helper is not None),
-            mandate=mandate,
-        )
-
-    def _ref(self, text: str, line: int, *, is_unit: bool | None) -> UnitRef | None:
-        if not text:
-            return None
-        ref = parse_unit_ref(text)
-        if ref is None or (is_unit is not None and is_unit is (ref.unit_id is None)):
-            self.reader.note(
-                line, f"{shown(text)} is no unit or kind", "Write 131000-JT-1, JT or GY-2"
-            )
-            return None
-        if ref.unit_id is None:
-            return ref if self._is_kind(ref.kind, line) else None
-        unit = self.reference.units.find(ref.unit_id)
-        if unit is None or not self.reference.regions.is_within(unit.authority, self.owner):
-            self.reader.note(
-                line,
-                f"unit {ref.unit_id} is not one of {shown(self.owner)}",
-                "Use a unit of the owner or of its cities from units/*.csv",
-            )
-            return None
-        return ref
+        elif clause_id:
+            self.seen[clause_id] = part.line_of("id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,9 +314,14 @@ class _Clause:
     id: str
     owner: str
     legal_basis: str
+    explanation: str
     effective_from: date
     effective_to: date | None
-    explanation: str
+
+
+def _day(part: Part, key: str) -> date | None:
+    text = part.text(key)
+    return date.fromisoformat(text) if text else None
 
 
 def _may_guard(owner: str) -> bool:

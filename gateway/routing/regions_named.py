@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from gateway.kernel.ids import NATION
 from gateway.reference.regions import Regions, Resolved
+from gateway.routing.judging import Judge
 from gateway.routing.model import (
     PLACE,
     Help,
@@ -22,11 +23,11 @@ from gateway.routing.model import (
     Reference,
     RegionFact,
     RoutingFacts,
+    Stage,
     province_of,
 )
 from gateway.routing.packs import Candidate
-from gateway.routing.selecting import held, unmet
-from gateway.routing.trace import TraceLog
+from gateway.routing.selecting import held
 
 HELP_REGIONS_MAX = 8  # children of one ticket
 ZONE = "zone"  # rule of what the table of zones says about a place
@@ -51,12 +52,11 @@ class Helpers:
 
 @dataclass(frozen=True, slots=True)
 class NamedRegions:
-    """Answers both questions for one ticket; `year` is that of the decision."""
+    """Answers both questions for one ticket."""
 
     facts: RoutingFacts
     reference: Reference
-    year: int
-    log: TraceLog
+    judge: Judge
     _found: dict[RegionFact, tuple[str, ...]] = field(default_factory=dict)
 
     def place(self) -> str:
@@ -65,13 +65,15 @@ class NamedRegions:
         place = self.reference.zones.locate(facts.zone, facts.region, regions=regions)
         if place != facts.region:
             reason = f"功能区 {facts.zone} 由 {place} 管辖"
-            self.log.note(Outcome.WON, pack=PLACE, rule=ZONE, reason=reason)
+            self.judge.log.note(Outcome.WON, pack=PLACE, rule=ZONE, reason=reason)
         return place
 
     def leading(self, candidates: Iterable[Candidate], *, place: str) -> Leading:
         """Return the region that leads: the place, unless a rule wins that says otherwise."""
         leading = Leading(place)
         for candidate in candidates:
+            if candidate.stage is not Stage.LEAD:
+                continue
             action = candidate.rule.action
             if not isinstance(action, Lead) or not self._selects(candidate):
                 continue
@@ -84,7 +86,7 @@ class NamedRegions:
                 reason = f"主办属地为{action.region.zh} {codes[0]}"
                 self._note(Outcome.WON, candidate, f"{reason}{held(candidate.rule)}")
             else:
-                self._note(Outcome.FAILED, candidate, self._nothing(action.region))
+                self._note(Outcome.FAILED, candidate, self.nothing(action.region))
         return leading
 
     def helpers(self, candidates: Sequence[Candidate], *, authority: str, assigns: bool) -> Helpers:
@@ -92,6 +94,8 @@ class NamedRegions:
         asked: dict[str, None] = {}
         rules: list[str] = []
         for candidate in candidates:
+            if candidate.stage is not Stage.HELP:
+                continue
             action = candidate.rule.action
             if not isinstance(action, Help) or not self._selects(candidate):
                 continue
@@ -102,7 +106,7 @@ class NamedRegions:
             own = province_of(authority)
             abroad = [code for code in codes if province_of(code) != own]
             if not codes:
-                self._note(Outcome.FAILED, candidate, self._nothing(action.region))
+                self._note(Outcome.FAILED, candidate, self.nothing(action.region))
             elif not abroad:
                 self._note(Outcome.FAILED, candidate, f"{action.region.zh}在本省，由本省办理")
             else:
@@ -116,27 +120,29 @@ class NamedRegions:
         if self.facts.parent:
             self._note(Outcome.FAILED, candidate, _CHILD)
             return False
-        if missing := unmet(candidate.rule.selectors, self.facts):
-            self._note(Outcome.FAILED, candidate, f"条件不符：{'、'.join(missing)}")
-            return False
-        return True
+        return self.judge.selects(candidate)
+
+    def region_of(self, fact: RegionFact) -> str:
+        """Return the region of today that a fact certainly means, or an empty text."""
+        return next(iter(self._codes(fact)), "")
 
     def _codes(self, fact: RegionFact) -> tuple[str, ...]:
         """Return the regions of today that a fact certainly means."""
         found = self._found.get(fact)
         if found is None:
-            regions, year = self.reference.regions, self.year
+            regions, year = self.reference.regions, self.judge.moment.day.year
             codes = (_today(code, regions, year) for code in fact.codes(self.facts))
             found = self._found[fact] = tuple(code for code in codes if code)
         return found
 
-    def _nothing(self, fact: RegionFact) -> str:
+    def nothing(self, fact: RegionFact) -> str:
+        """Return why a fact means no region."""
         given = fact.codes(self.facts)
         return f"{fact.zh}不是现行区划或不能确定" if given else f"{fact.zh}未填写"
 
     def _note(self, outcome: Outcome, candidate: Candidate, reason: str) -> None:
         rule, pack = candidate.rule.id, candidate.pack.label
-        self.log.note(outcome, pack=pack, rule=rule, reason=reason)
+        self.judge.log.note(outcome, pack=pack, rule=rule, reason=reason)
 
 
 def _today(code: str, regions: Regions, year: int) -> str:

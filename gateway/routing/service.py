@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from gateway.kernel.errors import FieldInvalid, GuardViolated, PageTokenInvalid
 from gateway.kernel.time import Clock, Instant
-from gateway.routing.evaluate import decide, find_guard
-from gateway.routing.model import Decision, Guard, Pack, Reference, RoutingFacts
+from gateway.routing.evaluate import NO_STATES, decide, find_guard
+from gateway.routing.failures import Failures
+from gateway.routing.model import Decision, Guard, Pack, Reference, RoutingFacts, States
 from gateway.routing.packs import PackSet
 
 PAGE_SIZE_DEFAULT = 50
@@ -34,30 +35,53 @@ class RoutingService:
     def __init__(
         self,
         *,
-        packs: PackSet,
+        packs: PackSet | Callable[[], PackSet],
         reference: Reference,
         hosted: frozenset[str],
         joined: Callable[[], frozenset[str]],
         clock: Clock,
+        failures: Failures | None = None,
+        states: Callable[[str], States] = lambda _authority: NO_STATES,
     ) -> None:
-        """Make the service; `joined` returns the authorities of the current roster."""
-        self._packs, self._reference = packs, reference
+        """Make the service.
+
+        `packs` are those in force, or return them; `joined` returns the authorities of the current
+        roster, `states` how destinations stand for an authority.
+        """
+        self._in_force = packs if callable(packs) else (lambda: packs)
+        self._reference = reference
         self._hosted, self._joined, self._clock = hosted, joined, clock
+        self.failures, self._states = failures or Failures(), states
+
+    @property
+    def _packs(self) -> PackSet:
+        return self._in_force()
 
     def decide(
-        self, facts: RoutingFacts, *, authority: str, now: Instant | None = None
+        self,
+        facts: RoutingFacts,
+        *,
+        authority: str,
+        now: Instant | None = None,
+        packs: PackSet | None = None,
     ) -> Decision:
-        """Return where a ticket of `authority` goes; `now` defaults to the business clock."""
+        """Return where a ticket of `authority` goes.
+
+        `now` defaults to the business clock, `packs` to those in force.
+        """
         self._check_hosted(authority)
-        return decide(
+        decision = decide(
             facts,
             authority=authority,
             hosted=self._hosted,
             joined=self._joined(),
-            packs=self._packs,
+            packs=packs or self._packs,
             reference=self._reference,
             now=now or self._clock.now(),
+            states=self._states(authority),
         )
+        self.failures.report(decision.failures)
+        return decision
 
     def find_objection(
         self, facts: RoutingFacts, *, authority: str, unit: str, mandate: str = ""

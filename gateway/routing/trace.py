@@ -2,7 +2,8 @@
 
 Equal inputs give equal bytes (invariant I8): JSON with sorted keys, no spaces, UTF-8, instants as
 microseconds. The digest covers the facts (no personal field exists among them), the packs with
-their full versions, the version of the reference data, the instant, the outcome and every step.
+their full versions, the version of the reference data, the instant, what was looked at of the
+states of destinations, the outcome and every step.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 from gateway.kernel.time import Instant, to_microseconds
-from gateway.routing.model import Outcome, Pack, RoutingFacts, TraceStep
+from gateway.routing.facts import DestinationState, RoutingFacts
+from gateway.routing.model import Decision, Outcome, Pack, RuleFailure, TraceStep
 
 TRACE_STEPS_MAX = 100  # what a person reads; hundreds of losers are counted, not listed
-TRACE_FORMAT = "lubiao-route-trace-2"
-_FACTS = tuple(each.name for each in fields(RoutingFacts))  # values are plain or tuples of such
+TRACE_FORMAT = "lubiao-route-trace-3"
+_FACTS = tuple(sorted(each.name for each in fields(RoutingFacts)))  # plain, or tuples of plain
+_values = attrgetter(*_FACTS)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -26,6 +31,11 @@ class TraceLog:
 
     steps: list[TraceStep] = field(default_factory=list)
     omitted: int = 0
+    failures: dict[str, RuleFailure] = field(default_factory=dict)  # by rule
+
+    def fail(self, failure: RuleFailure) -> None:
+        """Remember a condition that could not be evaluated; each rule once."""
+        self.failures.setdefault(failure.rule, failure)
 
     def note(self, outcome: Outcome, *, pack: str, rule: str, reason: str) -> None:
         """Add a step, or count it when there are too many."""
@@ -44,31 +54,54 @@ class TraceLog:
 
 
 def canonical_bytes(
+    decision: Decision,
     *,
     facts: RoutingFacts,
     authority: str,
     packs: Iterable[Pack],
-    reference_version: str,
     now: Instant,
-    result: tuple[str, ...],
-    leading: tuple[str, str],
-    help_regions: tuple[str, ...],
-    steps: tuple[TraceStep, ...],
 ) -> bytes:
     """Return the bytes that the trace digest is taken over."""
-    content = {
-        "format": TRACE_FORMAT,
+    plan = decision.fallback
+    content = {  # in the order of the keys, which saves the encoder the sorting
         "authority": authority,
-        "facts": {name: getattr(facts, name) for name in _FACTS},
-        "help": list(help_regions),
-        "leading": list(leading),
+        "facts": dict(zip(_FACTS, _values(facts), strict=True)),
+        "fallback": [plan.hours, plan.is_working, plan.targets] if plan else [],
+        "format": TRACE_FORMAT,
+        "help": decision.help_regions,
+        "leading": [decision.leading_region, decision.lead_rule],
+        "notify": decision.notify,
         "now": to_microseconds(now),
         "packs": [f"{pack.pack}@{pack.version}" for pack in packs],
-        "reference": reference_version,
-        "result": list(result),
-        "steps": [[step.pack, step.rule, step.outcome.value, step.reason] for step in steps],
+        "reference": decision.reference_version,
+        "requestable": decision.requestable,
+        "result": [
+            decision.action.name,
+            decision.target,
+            decision.offer_reason.name,
+            decision.diverted_from,
+            *decision.assisting,
+        ],
+        "split": decision.split_matters,
+        "states": [_plain(state) for state in decision.states],
+        "steps": [
+            [step.pack, step.rule, step.outcome.value, step.reason] for step in decision.trace
+        ],
+        "withheld": decision.identity_withheld,
     }
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _encode(content).encode()
+
+
+def _plain(state: DestinationState) -> list[object]:
+    lease = to_microseconds(state.lease_until) if state.lease_until else 0
+    return [
+        state.target,
+        int(state.state),
+        state.open_load,
+        repr(float(state.overdue_share)),
+        lease,
+        state.normal_next_hop,
+    ]
 
 
 def trace_digest(content: bytes) -> bytes:

@@ -15,11 +15,12 @@ A principal of kind `system` has no certificate and so has no row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 
 from gateway.kernel.errors import PeerNotAllowed, RoleMissing
+from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal, PrincipalKind, Role
 from gateway.trust.roster import NodeRole
 
@@ -29,6 +30,7 @@ NODE, AUDITOR = PrincipalKind.NODE, PrincipalKind.AUDITOR
 TICKETS = "hotline.ticket.v1.TicketService"
 CUSTODY = "hotline.custody.v1.CustodyService"
 ROUTING = "hotline.routing.v1.RoutingService"
+DESTINATIONS = "hotline.routing.v1.DestinationService"
 ARBITRATION = "hotline.arbitration.v1alpha1.ArbitrationService"
 AGGREGATES = "hotline.aggregate.v1alpha1.AggregateService"
 HUB = "hotline.hub.v1alpha1.HubService"
@@ -59,6 +61,7 @@ class Access:
     deadline_min: timedelta  # with less left the work is not begun
     is_validated: bool = True  # by the schema's limits; else each item is judged alone
     while_draining: bool = False
+    request_bytes_max: int = 0  # of a request that may be larger than the node's bound
 
 
 QUICK = timedelta(seconds=10)
@@ -66,6 +69,7 @@ LONG = timedelta(seconds=60)  # 500 tickets in a batch, each a transaction
 TRANSFER = timedelta(minutes=10)  # 50 MiB over a county's line; the rest is resumed
 STREAM = timedelta(hours=1)  # then the stream ends and the caller resumes; certificates change
 AT_LEAST = timedelta(milliseconds=50)  # a commit on a slow disk
+PACK_BYTES_MAX = 10 * 1024 * 1024 + 64 * 1024  # a pack of 10 MB, and what is signed about it
 
 DESK = frozenset({Role.CLERK, Role.DISPATCHER, Role.SUPERVISOR})
 JUDGES = frozenset({Role.DISPATCHER, Role.SUPERVISOR})
@@ -105,6 +109,19 @@ def _reading(roles: frozenset[Role]) -> Access:
         roles=roles,
         deadline=QUICK,
         deadline_min=AT_LEAST,
+    )
+
+
+def _drafting() -> Access:
+    """Return the row of a request that carries a whole pack."""
+    return Access(
+        kinds=frozenset({STAFF}),
+        scope=Scope.HOSTED,
+        roles=frozenset({Role.RULE_EDITOR}),
+        allows_outsourced=False,
+        deadline=LONG,
+        deadline_min=AT_LEAST,
+        request_bytes_max=PACK_BYTES_MAX,
     )
 
 
@@ -168,9 +185,33 @@ MATRIX: Mapping[str, Access] = {
     f"/{ARBITRATION}/GetCase": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
     f"/{ARBITRATION}/ListCases": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
     f"/{ARBITRATION}/IssueRuling": _judging(PANEL),
+    f"/{ARBITRATION}/TakeUpCase": _judging(PANEL),
+    f"/{ARBITRATION}/ConveneCase": _judging(PANEL),
+    f"/{ARBITRATION}/ListPrecedents": replace(_reading(PANEL), kinds=frozenset({STAFF})),
+    f"/{ARBITRATION}/RevokePrecedent": _judging(PANEL),
+    f"/{ARBITRATION}/CreateEntry": _judging(PANEL | JUDGES),  # the service says who what
     f"/{ROUTING}/GetRulePack": _reading(READERS | RULES),
     f"/{ROUTING}/ListRulePacks": _reading(READERS | RULES),
     f"/{ROUTING}/ExplainRoute": _reading(READERS | RULES),
+    f"/{ROUTING}/CreateRulePack": _drafting(),
+    f"/{ROUTING}/CheckRulePack": replace(_judging(RULES), deadline=LONG),
+    f"/{ROUTING}/ApproveRulePack": _judging(frozenset({Role.RULE_APPROVER})),
+    f"/{ROUTING}/PublishRulePack": replace(_judging(RULES), deadline=LONG),
+    f"/{ROUTING}/RollbackRulePack": _judging(RULES),
+    f"/{ROUTING}/RetireRulePack": _judging(RULES),
+    f"/{ROUTING}/ImportRulePack": replace(
+        _drafting(), roles=frozenset({Role.RULE_APPROVER}), allows_outsourced=False
+    ),
+    f"/{ROUTING}/ListRulePackVersions": _reading(READERS | RULES),
+    f"/{ROUTING}/ReportMisroute": _judging(JUDGES | WORKERS),
+    f"/{ROUTING}/ListMisroutes": _reading(JUDGES | WORKERS | RULES),
+    f"/{ROUTING}/AnswerMisroute": _judging(RULES),
+    f"/{ROUTING}/ReplayRoute": _reading(READERS | RULES),
+    f"/{ROUTING}/SimulateRulePack": replace(
+        _reading(RULES), kinds=frozenset({STAFF}), deadline=TRANSFER
+    ),
+    f"/{DESTINATIONS}/DeclareDestinationState": _judging(WORKERS | JUDGES),
+    f"/{DESTINATIONS}/ListDestinationStates": _reading(READERS | RULES),
     f"/{AGGREGATES}/PreviewReport": _judging(),  # shows exact numbers
     f"/{AGGREGATES}/PushReport": _judging(RELEASERS),
     f"/{AGGREGATES}/GetReport": _reading(JUDGES),
@@ -233,7 +274,10 @@ MATRIX: Mapping[str, Access] = {
 # custodian shows its roster too, so that staff can ask their own node.
 SERVICES_OF_ROLE: Mapping[NodeRole, frozenset[str]] = {
     NodeRole.CUSTODIAN: frozenset(
-        {TICKETS, CUSTODY, ROUTING, ARBITRATION, AGGREGATES, OPERATION, PEER, FEDERATION}
+        {
+            *(TICKETS, CUSTODY, ROUTING, DESTINATIONS, ARBITRATION),
+            *(AGGREGATES, OPERATION, PEER, FEDERATION),
+        }
     ),
     NodeRole.DIRECTORY: frozenset({FEDERATION}),
     NodeRole.HUB: frozenset({HUB, OPERATION, PEER, FEDERATION}),
@@ -295,5 +339,5 @@ def _check_roles(principal: Principal, method: str, access: Access) -> None:
             method=method,
             got=f"{got}, outsourced",
             expected="staff of the authority itself",
-            hint="hired staff may not judge dispatch; ask a dispatcher of the authority",
+            hint="hired staff may not do this; ask staff of the authority itself",
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -20,6 +19,7 @@ from gateway.kernel.errors import (
     QuotaExceeded,
     ResourceNotFound,
 )
+from gateway.kernel.values import dataclass
 from gateway.server.status import from_status
 from gateway.trust.certificates import Certificate
 from gateway.trust.key_files import load_private_key, private_pem

@@ -7,13 +7,13 @@ It travels with the task, so a service that starts subtasks hands it on by itsel
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import grpc
 
 from gateway.kernel.errors import InvariantViolated
+from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ import structlog
 
 from gateway.kernel.errors import FieldInvalid, LubiaoError, SignatureInvalid
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.values import dataclass
 from gateway.server.client import CERTIFICATE, KEY, ROOT, CertificateFolder
 from gateway.telemetry.metrics import Metrics
 from gateway.trust.authentication import Authenticator

@@ -26,7 +26,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
@@ -42,6 +41,7 @@ from gateway.kernel.errors import (
     PeerNotAllowed,
 )
 from gateway.kernel.validation import validate
+from gateway.kernel.values import dataclass
 from gateway.server.access import MATRIX, Access, AccessCheck
 from gateway.server.context import Call, Context, enter_call, leave_call
 from gateway.server.status import abort, code_name
@@ -226,7 +226,8 @@ class _Passage:
             leave_call(token)
 
     def _check_size(self, request: Message) -> None:
-        size, bound = request.ByteSize(), self.gate.request_bytes_max
+        size = request.ByteSize()
+        bound = max(self.gate.request_bytes_max, self.access.request_bytes_max)
         if size > bound:
             raise BatchTooLarge(got=f"{size} bytes", expected=f"{bound} bytes")
 

@@ -27,6 +27,7 @@ RECORDED = frozenset(
         GrpcCode.PERMISSION_DENIED,
         GrpcCode.FAILED_PRECONDITION,
         GrpcCode.RESOURCE_EXHAUSTED,
+        GrpcCode.UNAUTHENTICATED,  # what the caller handed in was not signed by whom it should be
     }
 )
 _READING = re.compile(r"(Get|List|Watch|Explain|Preview|Query|Download|Deliver|Fetch|Server)")

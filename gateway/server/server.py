@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from gateway.kernel.errors import InvariantViolated, PeerUnreachable
+from gateway.kernel.values import dataclass
 from gateway.server.access import HEALTH, MATRIX, REFLECTION
 from gateway.server.health import NodeHealth
 from gateway.server.interceptors import Gate

@@ -10,10 +10,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.kernel.errors import LubiaoError, NodeDraining, QuotaExceeded
+from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal
 
 RETRY_AFTER_DRAIN = timedelta(seconds=2)  # another process of the node is reached by then

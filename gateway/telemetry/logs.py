@@ -3,7 +3,8 @@
     log = structlog.get_logger()
     log.info("transfer.accepted", transfer=name, epoch="0.1")
 
-`configure_logs` is called once, by the process. What libraries log through `logging` passes the
+`configure_logs` is called once, by the process. Our own events go from the redaction to the stream
+directly: a node writes a line for every call. What libraries log through `logging` passes the
 same redaction. In development a person reads coloured lines instead; the redaction is the same.
 Logs go to standard error: standard output belongs to the command.
 """
@@ -53,12 +54,13 @@ def configure_logs(
         redact_event,
     ]
     handler = logging.StreamHandler(stream or sys.stderr)
+    renderer = _renderer(form, handler.stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _renderer(form, handler.stream),
+                renderer,
             ],
         )
     )
@@ -68,20 +70,36 @@ def configure_logs(
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            Throttle(),
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[Throttle(), *shared, renderer],
+        logger_factory=lambda *_: _Lines(handler.stream),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
 
 
+class _Lines:
+    """Writes finished lines; one that cannot be written is lost and stops nobody's work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except UnicodeEncodeError:  # half a character, which somebody sent
+            self._stream.write(ascii(line) + "\n")
+        except (OSError, ValueError):  # the disk is full, or the stream closed at the end
+            return
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Redact a log event; keys that begin with an underscore belong to structlog."""
+    if "_record" not in event:  # no library's
+        return redact(event)
     inner = {key: value for key, value in event.items() if key.startswith("_")}
     return redact({key: event[key] for key in event if key not in inner}) | inner
 

@@ -16,6 +16,7 @@ NODE_WIDE = (
     "lubiao_roster_",
     "lubiao_certificate_",
     "lubiao_undelivered_",
+    "lubiao_misroutes_",
     "lubiao_node_",
     "lubiao_peer_alarm",
     "lubiao_peer_paused",

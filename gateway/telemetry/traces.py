@@ -190,6 +190,9 @@ def _parsed(text: str) -> SpanContext | None:
     return found if found.is_valid else None
 
 
+_encode = json.JSONEncoder().encode  # one encoder for all spans
+
+
 class FileExporter(SpanExporter):
     """Writes spans as JSON lines, for a demonstration and for tests; stops at a bound."""
 
@@ -200,7 +203,7 @@ class FileExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append one line a span."""
-        lines = "".join(json.dumps(_plain(span)) + "\n" for span in spans)
+        lines = "".join(_encode(_plain(span)) + "\n" for span in spans)
         with self._lock:
             if self._path.exists() and self._path.stat().st_size > FILE_BYTES_MAX:
                 return SpanExportResult.FAILURE

@@ -7,11 +7,11 @@ this node and is filled in when somebody reads.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from gateway.delivery.codec import digest_to_pb, instant_to_pb
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 from hotline.ticket.v1 import ticket_pb2
 from hotline.type.v1 import statement_pb2 as type_pb
 

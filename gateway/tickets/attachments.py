@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import SHANGHAI, Clock, Instant, from_microseconds
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.tickets.attachment_codec import File, attachment_name, files_of, shown_content
 from gateway.tickets.service import Tickets
 from gateway.trust.chunks import CHUNK_BYTES

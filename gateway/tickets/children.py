@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gateway.kernel.codes import TicketPurpose, TicketState
 from gateway.kernel.errors import QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 from gateway.tickets import machine
 from gateway.tickets.model import CHILDREN_MAX, DEPTH_MAX, FINAL, Act, Change, Child, Ticket
 

@@ -1,7 +1,8 @@
 """Protobuf ↔ tickets: what readers see, and the blocks that travel beside statements.
 
 A ticket is rendered without texts unless texts are given. Fields that this authority does not know
-stay absent.
+stay absent. What is inside a ticket is filled in place: a message that is given to another one is
+copied as a whole, which costs more than all the rest.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.delivery.codec import digest_to_pb, epoch_to_pb, instant_from_pb, instant_to_pb
+from gateway.delivery.codec import instant_from_pb, instant_to_pb
 from gateway.kernel.codes import (
     AssignmentRole,
     AssignmentState,
@@ -23,7 +24,7 @@ from gateway.kernel.codes import (
     Solved,
     TicketState,
 )
-from gateway.kernel.time import Instant
+from gateway.kernel.time import Instant, to_microseconds
 from gateway.tickets import life_codec
 from gateway.tickets.machine import Told
 from gateway.tickets.model import (
@@ -43,6 +44,7 @@ from gateway.tickets.rows import known_code
 from gateway.tickets.service import Texts
 from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
+from hotline.type.v1 import statement_pb2
 
 _pb = ticket_pb2
 
@@ -60,8 +62,6 @@ def ticket_to_pb(
         name=ticket.name,
         uid=ticket.uid,
         etag=ticket.etag,
-        create_time=instant_to_pb(ticket.create_time),
-        update_time=instant_to_pb(ticket.update_time),
         authority=ticket.authority,
         followed=ticket.followed,
         origin=ticket.origin,
@@ -77,19 +77,23 @@ def ticket_to_pb(
         risk_tags=[codes_pb2.RiskTag.ValueType(tag) for tag in ticket.risk_tags],
         anonymous=ticket.anonymous,
         secrecy_required=ticket.secrecy_required,
-        received_time=instant_to_pb(ticket.received_time),
-        dispatch_due_time=instant_to_pb(ticket.dispatch_due_time),
-        due_time=instant_to_pb(ticket.due_time),
         due_provisional=ticket.due_provisional,
-        assignments=[assignment_to_pb(item) for item in ticket.shown_assignments],
-        findings=[finding_to_pb(item) for item in ticket.findings],
         resolved_region=ticket.region,
         overdue=ticket.is_overdue(now),
     )
+    _set(message.create_time, ticket.create_time)
+    _set(message.update_time, ticket.update_time)
+    _set(message.received_time, ticket.received_time)
+    _set(message.dispatch_due_time, ticket.dispatch_due_time)
+    _set(message.due_time, ticket.due_time)
+    for assignment in ticket.shown_assignments:
+        _fill_assignment(message.assignments.add(), assignment)
+    for finding in ticket.findings:
+        _fill_finding(message.findings.add(), finding)
     _add_parts(message, ticket)
     life_codec.add_life(message, ticket, children=children)
     if custody is not None:
-        message.custody.CopyFrom(custody_to_pb(custody, case=ticket.case))
+        _fill_custody(message.custody, custody, case=ticket.case)
     if texts is not None:
         _add_texts(message, texts)
     return message
@@ -97,17 +101,17 @@ def ticket_to_pb(
 
 def _add_parts(message: ticket_pb2.Ticket, ticket: Ticket) -> None:
     if ticket.decision is not None:
-        message.decision.CopyFrom(decision_to_pb(ticket.decision))
+        _fill_decision(message.decision, ticket.decision)
     if ticket.outcome is not None:
         message.resolution.solved = codes_pb2.Solved.ValueType(ticket.outcome.solved)
-        message.resolution.resolve_time.CopyFrom(instant_to_pb(ticket.outcome.resolve_time))
+        _set(message.resolution.resolve_time, ticket.outcome.resolve_time)
     if ticket.rating is not None:
         message.rating.CopyFrom(rating_to_pb(ticket.rating))
     external = ticket.external_referral
     if external is not None:
         message.external_referral.region = external.region
         message.external_referral.region_name = external.region_name
-        message.external_referral.refer_time.CopyFrom(instant_to_pb(external.refer_time))
+        _set(message.external_referral.refer_time, external.refer_time)
         _set(message.external_referral.answer_time, external.answer_time)
     if ticket.emergency_referral is not None:
         message.emergency_referral.CopyFrom(emergency_to_pb(ticket.emergency_referral))
@@ -129,26 +133,23 @@ def _add_texts(message: ticket_pb2.Ticket, texts: Texts) -> None:
     life_codec.add_letters(message, texts.letters)
 
 
-def custody_to_pb(custody: CustodyFacts, *, case: str) -> ticket_pb2.Custody:
+def _fill_custody(message: ticket_pb2.Custody, custody: CustodyFacts, *, case: str) -> None:
     """Render where custody stands."""
-    return _pb.Custody(
-        custodian=custody.custodian,
-        holding=_pb.Custody.Holding.ValueType(CustodyHolding[custody.holding.name]),
-        scope=custody.scope,
-        epoch=epoch_to_pb(custody.epoch),
-        case=custody.case or case,
-        path=list(custody.path),
-    )
+    message.custodian = custody.custodian
+    message.holding = _pb.Custody.Holding.ValueType(CustodyHolding[custody.holding.name])
+    message.scope = custody.scope
+    message.epoch.era, message.epoch.count = custody.epoch.era, custody.epoch.count
+    message.epoch.SetInParent()  # the first epoch of all has no digit but zeros
+    message.case = custody.case or case
+    message.path.extend(custody.path)
 
 
-def finding_to_pb(finding: Finding) -> ticket_pb2.Finding:
+def _fill_finding(message: ticket_pb2.Finding, finding: Finding) -> None:
     """Render a finding."""
-    return _pb.Finding(
-        code=codes_pb2.FindingCode.ValueType(finding.code),
-        field=finding.field,
-        message=finding.message,
-        hint=finding.hint,
-    )
+    message.code = codes_pb2.FindingCode.ValueType(finding.code)
+    message.field = finding.field
+    message.message = finding.message
+    message.hint = finding.hint
 
 
 def event_to_pb(placed: PlacedEvent) -> ticket_pb2.TicketEvent:
@@ -172,24 +173,27 @@ def event_to_pb(placed: PlacedEvent) -> ticket_pb2.TicketEvent:
 
 def assignment_to_pb(item: Assignment) -> ticket_pb2.Assignment:
     """Render an assignment."""
-    message = _pb.Assignment(
-        number=item.number,
-        unit=item.unit,
-        unit_name=item.unit_name,
-        role=codes_pb2.AssignmentRole.ValueType(item.role),
-        state=_pb.Assignment.State.ValueType(item.state),
-        dispatch_mode=codes_pb2.DispatchMode.ValueType(item.mode),
-        platform=item.platform,
-        platform_external_id=item.platform_external_id,
-        assign_time=instant_to_pb(item.assign_time),
-    )
+    message = _pb.Assignment()
+    _fill_assignment(message, item)
+    return message
+
+
+def _fill_assignment(message: ticket_pb2.Assignment, item: Assignment) -> None:
+    message.number = item.number
+    message.unit = item.unit
+    message.unit_name = item.unit_name
+    message.role = codes_pb2.AssignmentRole.ValueType(item.role)
+    message.state = _pb.Assignment.State.ValueType(item.state)
+    message.dispatch_mode = codes_pb2.DispatchMode.ValueType(item.mode)
+    message.platform = item.platform
+    message.platform_external_id = item.platform_external_id
+    _set(message.assign_time, item.assign_time)
     _set(message.receive_time, item.receive_time)
     _set(message.sign_time, item.sign_time)
     _set(message.contact_time, item.contact_time)
     _set(message.done_time, item.done_time)
     _set(message.sign_due_time, item.sign_due_time)
     _set(message.contact_due_time, item.contact_due_time)
-    return message
 
 
 def assignment_from_pb(message: ticket_pb2.Assignment) -> Assignment:
@@ -215,23 +219,27 @@ def assignment_from_pb(message: ticket_pb2.Assignment) -> Assignment:
 
 def decision_to_pb(decision: RouteDecision) -> ticket_pb2.RouteDecision:
     """Render a decision."""
-    message = _pb.RouteDecision(
-        action=_pb.RouteDecision.Action.ValueType(decision.action),
-        target=decision.target,
-        rule=decision.rule,
-        pack=decision.pack,
-        legal_basis=decision.legal_basis,
-        explanation=decision.explanation,
-        reference_version=decision.reference_version,
-        leading_region=decision.leading_region,
-        help_regions=decision.help_regions,
-        offer_reason=decision.offer_reason,
-        assisting=decision.assisting,
-    )
-    if decision.trace_digest:
-        message.trace_digest.CopyFrom(digest_to_pb(decision.trace_digest))
-    _set(message.decide_time, decision.decide_time)
+    message = _pb.RouteDecision()
+    _fill_decision(message, decision)
     return message
+
+
+def _fill_decision(message: ticket_pb2.RouteDecision, decision: RouteDecision) -> None:
+    message.action = _pb.RouteDecision.Action.ValueType(decision.action)
+    message.target = decision.target
+    message.rule = decision.rule
+    message.pack = decision.pack
+    message.legal_basis = decision.legal_basis
+    message.explanation = decision.explanation
+    message.reference_version = decision.reference_version
+    message.leading_region = decision.leading_region
+    message.help_regions.extend(decision.help_regions)
+    message.offer_reason = decision.offer_reason
+    message.assisting.extend(decision.assisting)
+    if decision.trace_digest:
+        message.trace_digest.algorithm = statement_pb2.DIGEST_ALGORITHM_SHA256
+        message.trace_digest.value = decision.trace_digest
+    _set(message.decide_time, decision.decide_time)
 
 
 def decision_from_pb(message: ticket_pb2.RouteDecision) -> RouteDecision:
@@ -375,8 +383,12 @@ def told_from_bytes(state: int, custodian: str, block: bytes) -> tuple[Told, byt
 
 
 def _set(target: Timestamp, moment: Instant | None) -> None:
-    if moment is not None:
-        target.CopyFrom(instant_to_pb(moment))
+    if moment is None:
+        return
+    target.seconds, micros = divmod(to_microseconds(moment), 1_000_000)
+    target.nanos = micros * 1000
+    if not (target.seconds or micros):
+        target.SetInParent()  # the epoch itself is an instant too
 
 
 def _moment(message: ticket_pb2.Assignment, name: str) -> Instant | None:

@@ -11,8 +11,6 @@ that was not published when it was fixed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.kernel.codes import ExtensionReason, ExtensionState, TicketState
 from gateway.kernel.errors import (
     FieldInvalid,
@@ -21,7 +19,7 @@ from gateway.kernel.errors import (
     TransitionNotAllowed,
 )
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.tickets.changes import Fact, done, event_of
 from gateway.tickets.model import (
     EXTENSIONS_MAX,

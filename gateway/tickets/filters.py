@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from gateway.kernel.codes import TicketState, Urgency
 from gateway.kernel.errors import FilterInvalid
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 
 COMPARISON_TOKENS = 3  # field = value
 _TOKEN = re.compile(r'\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<equals>=)|(?P<word>[^\s="]+))')

@@ -30,11 +30,16 @@ def add_life(message: ticket_pb2.Ticket, ticket: Ticket, *, children: Sequence[C
     if ticket.parent is not None:
         message.parent = f"tickets/{ticket.parent}"
         message.purpose = codes_pb2.TicketPurpose.ValueType(ticket.purpose)
-    message.returns.extend(return_to_pb(item) for item in ticket.returns)
-    message.extensions.extend(extension_to_pb(item) for item in ticket.extensions)
-    message.information_requests.extend(question_to_pb(item) for item in ticket.questions)
-    message.citizen_acts.extend(act_to_pb(item) for item in ticket.citizen_acts)
-    message.children.extend(child_to_pb(item) for item in children)
+    if ticket.returns:
+        message.returns.extend(return_to_pb(item) for item in ticket.returns)
+    if ticket.extensions:
+        message.extensions.extend(extension_to_pb(item) for item in ticket.extensions)
+    if ticket.questions:
+        message.information_requests.extend(question_to_pb(item) for item in ticket.questions)
+    if ticket.citizen_acts:
+        message.citizen_acts.extend(act_to_pb(item) for item in ticket.citizen_acts)
+    if children:
+        message.children.extend(child_to_pb(item) for item in children)
 
 
 def add_letters(message: ticket_pb2.Ticket, letters: Mapping[str, str]) -> None:

@@ -9,8 +9,6 @@ assignments that a ticket may have to the desk, so there is always somebody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.kernel.codes import (
     AssignmentRole,
     AssignmentState,
@@ -21,7 +19,7 @@ from gateway.kernel.codes import (
 )
 from gateway.kernel.errors import QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.tickets import changes, extensions, returns
 from gateway.tickets.model import (
     ASSIGNMENTS_MAX,
@@ -326,6 +324,14 @@ def withdraw(ticket: Ticket, act: Act) -> Change:
     ended, events = _end_all(ticket, act)
     changed = replace(ended, state=state)
     return _done(changed, act, *events, _event(changed, act, "ticket.withdrawn"))
+
+
+def merge(ticket: Ticket, act: Act, *, into: str) -> Change:
+    """End a ticket that says what another one said before; that one is handled for both. Final."""
+    state = _next(ticket, Step.MERGE)
+    ended, events = _end_all(ticket, act)
+    changed = replace(ended, state=state)
+    return _done(changed, act, *events, _event(changed, act, "ticket.merged", ("into", into)))
 
 
 def reopen(ticket: Ticket, act: Act) -> Change:

@@ -8,7 +8,7 @@ custodian and shows what the custodian told (`progress`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gateway.kernel.codes import (
     AssignmentRole,
@@ -34,7 +34,7 @@ from gateway.kernel.codes import (
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 
 ASSIGNMENTS_MAX = 20  # bound of the standard; more units than that is no assignment but a campaign
 

@@ -66,3 +66,14 @@ WHERE due_provisional AND NOT followed AND state NOT IN (4, 6, 7, 8, 9)
   AND (authority, number) > (:authority::text, :number::text)
 ORDER BY authority, number
 LIMIT :limit::bigint
+
+-- name: unit_loads
+-- Roles: 1 lead. States of an assignment: 2 assigned, 3 signed, 4 contacted; of a ticket: 4 resolved,
+-- 6 to 9 final.
+SELECT a.unit, count(*) AS open, count(*) FILTER (WHERE :now::timestamptz > c.due_time) AS overdue
+FROM assignments a
+JOIN ticket_copies c ON c.authority = a.authority AND c.number = a.ticket
+WHERE a.authority = :authority AND a.role = 1 AND a.state BETWEEN 2 AND 4
+  AND NOT c.followed AND c.state NOT IN (4, 6, 7, 8, 9)
+GROUP BY a.unit
+ORDER BY a.unit

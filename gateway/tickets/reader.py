@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
@@ -19,7 +19,7 @@ from gateway.audit.service import AuditLog
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, from_microseconds, to_microseconds
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.privacy.visibility import Exposure, may_see_citizen
 from gateway.tickets.attachments import with_availability
 from gateway.tickets.filters import TicketFilter, parse_filter

@@ -9,8 +9,6 @@ when its assignment ends otherwise, whatever ends it: `lapsed` is asked after ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.kernel.codes import ReturnReason, ReturnState, Urgency
 from gateway.kernel.errors import (
     FieldInvalid,
@@ -19,7 +17,7 @@ from gateway.kernel.errors import (
     TransitionNotAllowed,
 )
 from gateway.kernel.time import Instant
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.reference.calendar import Calendar
 from gateway.reference.service_levels import Limit, LimitUnit
 from gateway.tickets.changes import Fact, done, event_of
@@ -31,7 +29,7 @@ RETURNS_PER_TICKET_MAX = 2  # the third is no return any more but a dispute
 REASONS_OF_TRANSFERS = frozenset({ReturnReason.LOOP, ReturnReason.HOPS})
 """What is wrong with a hand-over between authorities, never with an assignment inside one."""
 WINDOW_URGENT = Limit(2, LimitUnit.NATURAL_HOURS)
-WINDOW = Limit(1, LimitUnit.WORKING_DAYS)
+WINDOW = Limit(4, LimitUnit.WORKING_HOURS)
 REVIEW_URGENT = Limit(4, LimitUnit.NATURAL_HOURS)
 REVIEW = Limit(1, LimitUnit.WORKING_DAYS)
 _URGENT = frozenset({Urgency.EMERGENCY, Urgency.URGENT})

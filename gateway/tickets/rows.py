@@ -2,6 +2,9 @@
 
 Instants inside jsonb are microseconds since the epoch, bytes are hex. A code that a newer peer told
 and this version does not know reads as UNSPECIFIED.
+
+A step asks for the same copy a dozen times, and a row never changes: the copy of a row *object* is
+remembered for a while, also of one that was just made of its copy.
 """
 
 from __future__ import annotations
@@ -47,8 +50,24 @@ known_code = life_rows.known_code
 Plain = Mapping[str, Any]
 
 
+COPIES_REMEMBERED_MAX = 512  # of the units of work that are open; one is about 4 kB
+# By the identity of the row, which is kept beside its copy: so no other row has that identity.
+_copies: dict[int, tuple[TicketRow, Ticket]] = {}
+
+
 def ticket_row(ticket: Ticket) -> TicketRow:
     """Return the row of a copy; its assignments are rows of their own."""
+    return _remembered(_ticket_row(ticket), ticket)
+
+
+def _remembered(row: TicketRow, ticket: Ticket) -> TicketRow:
+    if len(_copies) >= COPIES_REMEMBERED_MAX:
+        del _copies[next(iter(_copies))]  # the oldest
+    _copies[id(row)] = (row, ticket)
+    return row
+
+
+def _ticket_row(ticket: Ticket) -> TicketRow:
     return TicketRow(
         authority=ticket.authority,
         number=ticket.number,
@@ -96,6 +115,15 @@ def ticket_row(ticket: Ticket) -> TicketRow:
 
 def ticket_of(row: TicketRow, assignments: tuple[Assignment, ...]) -> Ticket:
     """Return the copy of a row and its assignments."""
+    known = _copies.get(id(row))
+    if known is not None and known[1].assignments == assignments:
+        return known[1]
+    ticket = _ticket_of(row, assignments)
+    _remembered(row, ticket)
+    return ticket
+
+
+def _ticket_of(row: TicketRow, assignments: tuple[Assignment, ...]) -> Ticket:
     return Ticket(
         authority=AuthorityCode(row.authority),
         number=TicketNumber(row.number),

@@ -11,12 +11,12 @@ import asyncio
 import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import InvariantViolated, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, TicketNumber
-from gateway.kernel.values import replace
+from gateway.kernel.values import dataclass, replace
 from gateway.privacy.vault import ContentKey, ContentVault
 from gateway.tickets import rows
 from gateway.tickets.model import Change, Child, Ticket, TicketEvent

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from gateway.kernel.codes import CertificateType, FindingCode
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import is_ticket_number, mod_11_2
 from gateway.kernel.time import Instant, day_of
+from gateway.kernel.values import dataclass
 from gateway.reference.matters import Matters
 from gateway.reference.regions import Candidates, Regions, Resolved, UnknownRegion
 from gateway.reference.zones import Zones

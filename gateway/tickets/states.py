@@ -2,7 +2,6 @@
 
 Rows are (state, event) → state. A followed copy shows what its custodian told and takes no step
 of its own. What custody decides (release, take over) is no step here: a copy obeys in any state.
-MERGED is a state of the standard whose events come later.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ class Step(Enum):
     GRANT = "grant"
     REFUSE = "refuse"
     LAPSE = "lapse"
+    MERGE = "merge"
 
 
 TICKET: dict[tuple[TicketState, Step], TicketState] = {
@@ -67,6 +67,8 @@ TICKET: dict[tuple[TicketState, Step], TicketState] = {
     (_T.DISPATCHED, Step.WITHDRAW): _T.WITHDRAWN,
     (_T.HANDLING, Step.WITHDRAW): _T.WITHDRAWN,
     (_T.REOPENED, Step.WITHDRAW): _T.WITHDRAWN,  # a resolved one is rated or closed instead
+    (_T.RECEIVED, Step.MERGE): _T.MERGED,
+    (_T.DISPATCHED, Step.MERGE): _T.MERGED,  # nobody signed for it yet
 }
 
 EXTERNAL_ANSWER: dict[TicketState, TicketState] = {

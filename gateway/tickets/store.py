@@ -6,13 +6,13 @@ Queries that list return keys only; rows are then read by key, so filters stay a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.database.table import HORIZON, Group, Json, Query, RowsOf, Table, load_queries
 from gateway.kernel.codes import TicketState
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 from gateway.tickets.model import FINAL, STANDING
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))

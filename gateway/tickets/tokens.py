@@ -11,9 +11,9 @@ import binascii
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
 
 from gateway.kernel.errors import PageTokenInvalid
+from gateway.kernel.values import dataclass
 
 MAC_BYTES = 16
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.kernel.errors import FieldInvalid, KeyRevoked, SignatureInvalid
+from gateway.kernel.values import dataclass
 from gateway.trust.key_files import (
     FILE_BYTES_MAX,
     load_private_key,

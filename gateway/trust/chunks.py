@@ -9,12 +9,13 @@ repeated, left out or cut off does not open.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.kernel.errors import CommitmentMismatch
+from gateway.kernel.values import dataclass
 
 CHUNK_BYTES = 131_072  # part of the standard: offsets are multiples of it
 _LABEL = b"lubiao/blob/1\0"

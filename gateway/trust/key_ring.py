@@ -13,11 +13,11 @@ loads it again after a rotation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.kernel.errors import FieldInvalid, KeyUnknown
 from gateway.kernel.ids import AuthorityCode, Ids, SystemIds
+from gateway.kernel.values import dataclass
 from gateway.trust.key_files import (
     load_private_key,
     load_secret_key,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from functools import lru_cache
 from typing import NewType
@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import Ids, SystemIds
+from gateway.kernel.values import dataclass
 
 KeyId = NewType("KeyId", str)
 """32 lower-case hex digits that name a key in rosters, signatures and blocks."""

@@ -14,12 +14,12 @@ principal has no certificate. `lubiao-flag:outsourced` marks hired staff.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from gateway.kernel.errors import FieldInvalid, PeerNotAllowed
 from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

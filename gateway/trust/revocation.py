@@ -10,10 +10,10 @@ authority can lock out another's people. A node reads it whenever it changes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
+from gateway.kernel.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

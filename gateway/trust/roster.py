@@ -11,13 +11,14 @@ below is that instant; what was receipted before a revocation stays valid (docs/
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from gateway.kernel.errors import KeyRevoked, KeyUnknown
 from gateway.kernel.ids import NATION, AuthorityCode, NodeId
+from gateway.kernel.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,7 @@ CUSTODIAN_KINDS = frozenset(
         "Position",
         "Objection",
         "DestinationState",
+        "RulePackPublication",
         "PackSummary",
         "MisrouteReport",
         "MisrouteAnswer",
@@ -69,6 +71,7 @@ ARBITER_KINDS = frozenset(
     {
         "Ruling",
         "RulingAck",
+        "CaseFile",
         "Minutes",
         "ObjectionAnswer",
         "PrecedentPublished",
@@ -78,11 +81,25 @@ ARBITER_KINDS = frozenset(
     }
 )
 DIRECTORY_KINDS = frozenset(
-    {"RosterUpdate", "ReferenceDataUpdate", "LedgerHead", "KeyRotation", "Skipped"}
+    {
+        "RosterUpdate",
+        "ReferenceDataUpdate",
+        "RulePackPublication",  # the nation's packs travel as signed files
+        "LedgerHead",
+        "KeyRotation",
+        "Skipped",
+    }
 )
 HUB_KINDS = frozenset({"Lead", "LedgerHead", "KeyRotation", "Skipped"})
+# What is sealed to the nation's arbiter node, and so to its own keys.
+ARBITER_OPENS = frozenset({"Position", "Objection"})
 # What the hub takes; everything else that is addressed to the nation is its arbiter's.
 HUB_INBOX = frozenset({"Report", "Alarm", "LeadProgress"})
+
+
+PACK_SUMMARIES = "pack-summaries"  # it takes summaries of packs, and reports about rules
+# What a node of this release can do; the roster says it of a node unless told otherwise.
+CAPABILITIES = frozenset({PACK_SUMMARIES})
 
 
 class Freshness(Enum):
@@ -321,8 +338,11 @@ class Roster:
         if entry is None or not entry.may_sign(kind):
             raise KeyUnknown(key_id=key_id, signer=code, kind=kind)
 
-    def current_sealing_key(self, code: str, *, now: Instant) -> PublicKey:
+    def current_sealing_key(self, code: str, *, now: Instant, kind: str = "") -> PublicKey:
         """Return the newest valid sealing key of an authority.
+
+        The nation's nodes have keys of their own; one that lists `kind` is that of the node which
+        takes such statements.
 
         Raises:
             KeyUnknown: it lists none that is valid now and known to this version.
@@ -330,6 +350,7 @@ class Roster:
         entry = self.authority(code)
         keys = entry.sealing_keys if entry else ()
         valid = [key for key in keys if key.public is not None and key.is_valid_at(now)]
+        valid = [key for key in valid if kind and kind in key.statement_kinds] or valid
         newest = max(valid, key=lambda key: (key.valid_from, key.key_id), default=None)
         if newest is None or newest.public is None:
             raise KeyUnknown(key_id="none", signer=code, kind="sealing")

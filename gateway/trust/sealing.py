@@ -17,7 +17,7 @@ differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from gateway.kernel.errors import CommitmentMismatch, FieldInvalid, KeyUnknown
+from gateway.kernel.values import dataclass
 from gateway.trust.commitments import SALT_BYTES, check_commitment, commit
 from gateway.trust.keys import KeyId, PrivateKey, PublicKey, Purpose, sealing_handle
 from gateway.trust.keys import Suite as KeySuite

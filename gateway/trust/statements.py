@@ -20,6 +20,7 @@ can compute it from an exported file. Records are those of docs/custody.md#recor
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,7 +35,9 @@ DIGEST_BYTES = 32
 NO_RECORD = bytes(DIGEST_BYTES)  # stands for "none" in a record, so that every part has one size
 _RECORD_LABEL = b"lubiao/custody/1"
 VERIFIED_MAX = 10_000  # some 2 MB: the statements of the last minutes
-_verified: dict[tuple[bytes, bytes, bytes], None] = {}
+_verified: dict[tuple[bytes, bytes, str, bytes], None] = {}
+DIGESTS_MAX = 1024  # what a unit of work says and takes; a statement is digested at every turn
+DIGESTED_BYTES_MAX = 8192
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -51,9 +54,8 @@ def sign(key: PrivateKey, payload: bytes, *, payload_type: str = STATEMENT_PAYLO
     """
     if not isinstance(key.handle, Ed25519PrivateKey):
         raise _wrong_purpose(key.purpose)
-    encoded = pae(payload_type, payload)
-    signature = key.handle.sign(encoded)
-    _remember((key.public.raw, signature, digest(encoded)))
+    signature = key.handle.sign(pae(payload_type, payload))
+    _remember((key.public.raw, signature, payload_type, digest(payload)))
     return signature
 
 
@@ -80,12 +82,11 @@ def verify(
     """
     if public_key.purpose is not Purpose.STATEMENT:
         raise _wrong_purpose(public_key.purpose)
-    encoded = pae(payload_type, payload)
-    known = (public_key.raw, signature, digest(encoded))
+    known = (public_key.raw, signature, payload_type, digest(payload))
     if known in _verified:
         return
     try:
-        statement_handle(public_key.raw).verify(signature, encoded)
+        statement_handle(public_key.raw).verify(signature, pae(payload_type, payload))
     except (InvalidSignature, ValueError) as error:
         raise SignatureInvalid(
             signer=signer or public_key.key_id,
@@ -94,7 +95,7 @@ def verify(
     _remember(known)
 
 
-def _remember(known: tuple[bytes, bytes, bytes]) -> None:
+def _remember(known: tuple[bytes, bytes, str, bytes]) -> None:
     if len(_verified) >= VERIFIED_MAX:
         del _verified[next(iter(_verified))]  # the oldest
     _verified[known] = None
@@ -102,6 +103,13 @@ def _remember(known: tuple[bytes, bytes, bytes]) -> None:
 
 def digest(payload: bytes) -> bytes:
     """Return SHA-256 of the exact bytes: the digest of a statement, a pack, a blob."""
+    if len(payload) > DIGESTED_BYTES_MAX:
+        return hashlib.sha256(payload).digest()
+    return _known_digest(payload)
+
+
+@lru_cache(maxsize=DIGESTS_MAX)
+def _known_digest(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()
 
 

@@ -13,13 +13,14 @@ A value that does not decrypt is damage on our own disk, hence INVARIANT_VIOLATE
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.kernel.errors import FieldInvalid, InvariantViolated, KeyUnknown
+from gateway.kernel.values import dataclass
 from gateway.trust.keys import SECRET_BYTES, Purpose, SecretKey
 
 if TYPE_CHECKING:

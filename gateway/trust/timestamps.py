@@ -12,7 +12,6 @@ caller's to know: roots that came with the file are the exporter's own choice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound, SignatureInvalid
 from gateway.kernel.time import Instant
+from gateway.kernel.values import dataclass
 
 RESPONSE_BYTES_MAX = 65_536  # of the standard; a response with its certificates has a few KiB
 ROOTS_MAX = 8

@@ -40,7 +40,7 @@ def test_rules_are_compared_with_an_engine_that_finds_the_same_rules() -> None:
     assert rows["rules.10000.decide"]["value"] > rows["rules.10000.select"]["value"]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)  # also hands some hundred tickets over
 @pytest.mark.slow
 def test_every_way_of_submission_has_a_peer_and_the_main_ones_a_cost_sheet() -> None:
     rows = bench("submit", "--tickets", "150")
@@ -53,6 +53,8 @@ def test_every_way_of_submission_has_a_peer_and_the_main_ones_a_cost_sheet() -> 
         sheet = f"submit.{way}.cpu."
         assert {name.removeprefix(sheet) for name in rows if name.startswith(sheet)} >= PARTS
         assert rows[f"submit.{way}.memory.node"]["value"] > 20
+    assert rows["submit.fixed.offered"]["value"] == 1000
+    assert rows["submit.fixed.reached"]["value"] > 0
     parts = [row["value"] for name, row in rows.items() if ".cpu." in name]
     assert all(value is not None and value >= 0 for value in parts)
 
@@ -67,3 +69,28 @@ def test_an_unknown_benchmark_is_a_wrong_usage() -> None:
     )
     assert done.returncode == 2
     assert "submit" in done.stderr
+
+
+_BARE = """
+import importlib, sys
+from benchmarks import bare
+bare.strip()
+app = importlib.import_module("gateway.app")
+from gateway.custody import codec, enclosing
+from gateway.delivery import checks
+assert codec.validate is checks.validate is bare._validate
+assert sys.modules["gateway.trust.sealing"].seal is bare._seal
+try:
+    bare.strip()
+except RuntimeError:
+    print("bare")
+"""
+
+
+def test_only_a_process_that_the_benchmark_starts_can_leave_out_validation_and_sealing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _BARE], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.stdout == "bare\n", done.stderr
+    product = (path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py"))
+    assert not any("bare.strip" in text or "benchmarks.bare" in text for text in product)

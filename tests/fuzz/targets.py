@@ -33,9 +33,10 @@ from gateway.aggregates.codec import report_from_bytes, report_to_bytes
 from gateway.aggregates.model import Cell, DayReport
 from gateway.audit.service import AuditLog
 from gateway.custody import codec, letter_codec, store
+from gateway.custody.collecting import QUIET
 from gateway.custody.confirming import confirm
 from gateway.custody.heads import entry_of, entry_to_pb
-from gateway.custody.recovery import ATTEMPTS_MAX, QUIET
+from gateway.custody.recovery import ATTEMPTS_MAX
 from gateway.custody.sealer import LedgerSealer
 from gateway.delivery.codec import (
     digest_to_pb,
@@ -320,7 +321,7 @@ class _Ruin:
             block = type_pb.Block(kind="case_block", ciphertext=raw[:64], suite="x", key_id="x")
             page.blocks.add(statement_digest=digest_to_pb(digest(octets)), block=block)
         run = backups.run_of(node)
-        run._transport = _Liar(page, peer_pb.ExchangeHeadsResponse())
+        run._collector._transport = _Liar(page, peer_pb.ExchangeHeadsResponse())
         await run.step()
         stage.clock.advance(QUIET)
         await run.step()

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from gateway.custody import recovery_store
 from gateway.custody.books import Books
+from gateway.custody.collecting import QUIET
 from gateway.custody.confirming import confirm, view
 from gateway.custody.heads import HeadKeeper
 from gateway.custody.incarnation import Seen, begin_life, load
 from gateway.custody.openings import Openings
-from gateway.custody.recovery import QUIET, RecoveryRun
+from gateway.custody.recovery import RecoveryRun
 from gateway.database.memory import Snapshot
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import numbered_envelope

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SKEW_MAX = 5 * 60  # seconds
 CRASH_POINTS = ("before_commit", "after_commit", "before_send", "after_send", "before_receipt")
 
+RESTORED = "restored"
+
 ALWAYS = (
     *(f"crash {point}" for point in CRASH_POINTS),
     *(f"disk {trouble}" for trouble in TROUBLES),
@@ -42,6 +44,7 @@ ALWAYS = (
     "lost",
     "repeated",
     "restart",
+    RESTORED,
     "revoked peer",
     "rotated",
     "rotated sealing",
@@ -51,8 +54,6 @@ ALWAYS = (
     "unknown field",
 )
 """Every kind of fault; a run of the size of CI in which one of them never fired has failed."""
-
-RESTORED = "restored"  # only in a run that is told to: `Play(seed, restores=True)`
 
 
 class Faults:

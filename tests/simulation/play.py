@@ -54,14 +54,12 @@ class Decision:
 class Play:
     """Plays one seed, or what is left of it."""
 
-    def __init__(
-        self, seed: int, schedule: Sequence[Decision] | None = None, *, restores: bool = False
-    ) -> None:
+    def __init__(self, seed: int, schedule: Sequence[Decision] | None = None) -> None:
         memo.forget()
         self.world = World(seed)
         self.schedule: list[Decision] = []  # what was decided so far
         self._given = schedule
-        self._weights = _weights(seed, restores=restores)
+        self._weights = _weights(seed)
         self._choices = random.Random(f"{seed}/choices")
         for node in self.world.nodes.values():
             seconds = self.world.rng.randint(-SKEW_MAX, SKEW_MAX)
@@ -327,7 +325,7 @@ class Play:
         raise Violation("L1", f"{ticket}: nobody holds it")
 
 
-def _weights(seed: int, *, restores: bool) -> dict[str, float]:
+def _weights(seed: int) -> dict[str, float]:
     """Return how often each verb is drawn; each seed leaves out some faults, or has more of them.
 
     A run in which everything breaks all the time gets nowhere; one in which only one thing breaks,
@@ -337,7 +335,7 @@ def _weights(seed: int, *, restores: bool) -> dict[str, float]:
     weights: dict[str, float] = {**PEOPLE, **NETWORK}
     for verb, weight in FAULTS.items():
         weights[verb] = weight * rng.choice([0, 0.5, 1, 1, 3])
-    return weights | RESTORES if restores else weights
+    return weights
 
 
 PEOPLE = {
@@ -354,7 +352,7 @@ PEOPLE = {
     "assume": 1.5,
     "seal": 0.3,
 }
-NETWORK = {"send": 16.0, "late": 3.0, "advance": 1.0, "refresh": 2.0}
+NETWORK = {"send": 16.0, "late": 3.0, "advance": 1.0, "refresh": 2.0, "back_up": 1.0}
 FAULTS = {
     "arm": 2.0,
     "restart": 1.0,
@@ -367,6 +365,5 @@ FAULTS = {
     "revoke_peer": 0.5,
     "version": 0.6,
     "attack": 1.5,
+    "restore": 0.5,
 }
-RESTORES = {"back_up": 1.0, "restore": 0.5}
-"""Not among the faults yet: docs/simulation.md#restores says what still fails."""

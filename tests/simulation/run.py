@@ -72,10 +72,10 @@ def play(seed: int, *, steps: int = STEPS) -> Counter[str]:
     return Counter(asyncio.run(Play(seed).run(steps)))
 
 
-def result_of(seed: int, *, steps: int = STEPS, restores: bool = False) -> Result:
+def result_of(seed: int, *, steps: int = STEPS) -> Result:
     """Play one seed and return all that is to be counted, a violation included."""
     start = time.process_time()
-    run = Play(seed, restores=restores)
+    run = Play(seed)
     violations: dict[int, str] = {}
     try:
         asyncio.run(run.run(steps))
@@ -110,28 +110,25 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--log", action="store_true", help="with --seed: print the whole log")
     parser.add_argument("--no-shrink", action="store_true", help="only name what fails")
-    parser.add_argument("--restores", action="store_true", help="nodes lose their newest history")
     given = parser.parse_args()
     quiet()
     if given.seed is not None:
         return _replay(given)
     seeds = range(given.first, given.first + given.seeds)
     start = time.monotonic()
-    total = play_all(seeds, steps=given.steps, jobs=given.jobs, restores=given.restores)
+    total = play_all(seeds, steps=given.steps, jobs=given.jobs)
     shrunk_max = 0 if given.no_shrink else SHRUNK_MAX
     for seed in sorted(total.violations)[:shrunk_max]:
-        _shrink(seed, steps=given.steps, restores=given.restores)
+        _shrink(seed, steps=given.steps)
     return _report(total, seconds=time.monotonic() - start, jobs=given.jobs)
 
 
-def play_all(
-    seeds: Iterable[int], *, jobs: int, steps: int = STEPS, restores: bool = False
-) -> Result:
+def play_all(seeds: Iterable[int], *, jobs: int, steps: int = STEPS) -> Result:
     """Play seeds on several processes and name those that fail as they do."""
     total = Result()
     # Spawned, not forked: a test runner has threads.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=quiet) as pool:
-        for each in pool.map(_one, ((seed, steps, restores) for seed in seeds), chunksize=CHUNK):
+        for each in pool.map(_one, ((seed, steps) for seed in seeds), chunksize=CHUNK):
             total.add(each)
             if total.seeds % PROGRESS == 0:
                 sys.stderr.write(f"{total.seeds} seeds, {len(total.violations)} failed\n")
@@ -140,19 +137,19 @@ def play_all(
     return total
 
 
-def _one(given: tuple[int, int, bool]) -> Result:
-    seed, steps, restores = given
-    return result_of(seed, steps=steps, restores=restores)
+def _one(given: tuple[int, int]) -> Result:
+    seed, steps = given
+    return result_of(seed, steps=steps)
 
 
 def _replay(given: argparse.Namespace) -> int:
-    run = Play(given.seed, restores=given.restores)
+    run = Play(given.seed)
     try:
         asyncio.run(run.run(given.steps))
     except Violation as violation:
         _say(f"seed {given.seed}: {violation}")
         if not given.no_shrink:
-            _shrink(given.seed, steps=given.steps, restores=given.restores)
+            _shrink(given.seed, steps=given.steps)
         return 1
     if given.log:
         _say("\n".join(run.world.log))
@@ -160,13 +157,12 @@ def _replay(given: argparse.Namespace) -> int:
     return 0
 
 
-def _shrink(seed: int, *, steps: int, restores: bool) -> None:
-    shrunk = shrink(seed, steps=steps, restores=restores)
-    replay = f"make sim SEED={seed}" + (" ARGS=--restores" if restores else "")
+def _shrink(seed: int, *, steps: int) -> None:
+    shrunk = shrink(seed, steps=steps)
     if shrunk is None:
         _say(f"seed {seed}: holds when played again; report this: a run must repeat")
     else:
-        _say(f"seed {seed}, {shrunk.text()}\nreplay: {replay}")
+        _say(f"seed {seed}, {shrunk.text()}\nreplay: make sim SEED={seed}")
 
 
 def _report(total: Result, *, seconds: float, jobs: int) -> int:

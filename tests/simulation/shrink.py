@@ -52,12 +52,11 @@ def shrink(
     seed: int,
     *,
     steps: int = STEPS,
-    restores: bool = False,
     seconds_max: float = SECONDS_MAX,
     clock: Callable[[], float] = time.monotonic,
 ) -> Shrunk | None:
     """Return a small run of `seed` that fails as the whole one does; None if that one holds."""
-    whole = Play(seed, restores=restores)
+    whole = Play(seed)
     try:
         asyncio.run(whole.run(steps))
     except Violation as violation:

@@ -13,7 +13,6 @@ import os
 import pytest
 
 from tests.simulation.coverage import UNREACHABLE, cells
-from tests.simulation.faults import RESTORED
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import SEEDS_CI, play, play_all, result_of
 from tests.simulation.shrink import shrink
@@ -26,20 +25,23 @@ def test_no_property_is_violated_and_everything_happens() -> None:
     assert not total.never(), "every kind of fault must strike, every cell must be taken"
 
 
-SEEDS_RESTORED = range(8)
-
 FOUND = {
     8: "a hosted authority passed on the records of one that was struck from our roster",
     11: "a Release waited for a text that came when the ticket had been ruled away again",
+    14: "a restored province did not know its city's report, and then the city lost the ticket",
     15: "a city and its province told each other the city's own news for ever",
     20: "TAKEN came again after a second hand-over: the Release was said twice",
+    24: "a restored province closed a chain that had not come home as far as it knew",
     38: "a city still knew who calls after its chain was closed over it",
+    40: "a restored province proved a term of its city to its city",
     41: "who calls was told to a neighbour on the same node before it had the text",
     133: "an inner term was forked while the ticket was on its way outside: not home any more",
     257: "a Release overtook the text",
     303: "a Release overtook the text",
+    305: "a report was lost with an outbox, and what followed it waited for ever",
     382: "an acceptance that ChainClosed had overtaken became no record",
     383: "the checker took a way home for a hop",
+    492: "an answer was hours on its way before it came, and was not returned after a restore",
 }
 """Seeds that once failed, and why; the random streams may have moved since."""
 
@@ -47,13 +49,6 @@ FOUND = {
 @pytest.mark.parametrize("seed", FOUND)
 def test_a_seed_that_once_failed_stays_clean(seed: int) -> None:
     assert play(seed)
-
-
-@pytest.mark.parametrize("seed", SEEDS_RESTORED)
-def test_a_restored_node_holds_every_property_whatever_breaks(seed: int) -> None:
-    result = result_of(seed, restores=True)
-    assert not result.violations, "\n".join(result.violations.values())
-    assert result.faults[RESTORED]
 
 
 def test_a_run_repeats() -> None:

@@ -100,6 +100,7 @@ def a_desk(
         ids=IDS,
         roster=lambda: roster,
         calendar=Calendar,
+        is_within=lambda region, code: region.startswith(code.rstrip("0")),
         audit=AuditLog(),
         business_clock=clock,
         principal_of=principal_of or (lambda context: desk.caller),

@@ -138,6 +138,15 @@ async def test_a_misnamed_filing_opens_nothing_and_is_noted(desk: Desk, filing: 
     ]
 
 
+async def test_nobody_takes_the_number_of_another_ticket_s_case(desk: Desk) -> None:
+    own = a_filing()
+    other = TicketNumber("13010020260302000000021")
+    await desk.file(a_filing(ticket=other))  # names the case that the other ticket will have
+    await desk.file(own)
+    [case] = (await listed(desk)).cases
+    assert (case.name, case.ticket) == (NAME, own.ticket)
+
+
 # --- reading ----------------------------------------------------------------------------------
 
 

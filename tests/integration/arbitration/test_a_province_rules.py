@@ -158,6 +158,7 @@ def a_province(hosts: Mapping[str, Sequence[str]]) -> Province:
         ids=IDS,
         roster=lambda: federation.roster,
         calendar=lambda: reference().calendar,
+        is_within=reference().regions.is_within,
         audit=AuditLog(),
         business_clock=federation.clock,
         principal_of=lambda context: a_person(HEBEI, Role.PANEL_MEMBER),

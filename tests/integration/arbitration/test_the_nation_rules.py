@@ -54,6 +54,7 @@ def a_panel(federation: Federation) -> ArbitrationRoom:
         ids=IDS,
         roster=lambda: federation.roster,
         calendar=lambda: reference().calendar,
+        is_within=reference().regions.is_within,
         audit=AuditLog(),
         business_clock=federation.clock,
         principal_of=lambda context: a_person(NATION, Role.PANEL_MEMBER),

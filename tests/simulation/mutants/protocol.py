@@ -420,7 +420,7 @@ MUTANTS = (
     Mutant("two offers at once", _two_offers_at_once, caught("S1", "S2", "S13", "L1", "ASSERTION")),
     Mutant("epochs of updates", _epochs_of_updates_are_not_compared, caught("S8")),
     Mutant("answer not sent", _answer_is_not_sent, caught("L2"), seed=3),
-    Mutant("no hop limit", _no_hop_limit, caught("S10"), seed=20),
+    Mutant("no hop limit", _no_hop_limit, caught("S10"), seed=45),
     Mutant("no loop check", _no_loop_check, caught("S10"), seed=23),
     Mutant("acts while offered", _exclusive_acts_while_offered, caught("S3")),
     Mutant("late revoke wins", _late_revoke_beats_accepted, caught("S5", "S6", "S7", "I8")),

@@ -84,8 +84,8 @@ def test_a_wrong_file_is_named(text: str, tmp_path: Path) -> None:
     ("condition", "code", "told"),
     [
         ("facts.industry == 'e_commerce'", 0, "1 个规则包没有问题"),
-        ("facts.name == 'x'", 1, "undefined field 'name'"),
-        ("facts.zone.matches('(a{60}){60}')", 1, "repeats too often"),
+        ("facts.name == 'x'", 1, "没有名为 name 的要素。改用有的要素"),
+        ("facts.zone.matches('(a{60}){60}')", 1, "模式重复太多"),
     ],
 )
 def test_check_compiles_conditions(

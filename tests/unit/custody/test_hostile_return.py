@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.custody import bodies, codec, recovery, recovery_store, store
+from gateway.custody import bodies, codec, collecting, recovery_store, store
+from gateway.custody.collecting import QUIET
 from gateway.custody.confirming import confirm
 from gateway.custody.model import ChainKey, CustodyEvent, Holding, LettersSaid
-from gateway.custody.recovery import QUIET
 from gateway.custody.returned import SPREAD_DEPTH_MAX, spread
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import block_to_pb, digest_to_pb, signed_to_pb, statement_from_bytes
@@ -123,7 +123,7 @@ async def test_pages_without_an_end_are_refused_and_nobody_waits_for_them(
 ) -> None:
     hebei, shanghai = stage.node_of(HEBEI), stage.node_of(SHANGHAI)
     arbiter = stage.node_of(NATION).id
-    monkeypatch.setattr(recovery, "PAGES_PER_TURN", 5)
+    monkeypatch.setattr(collecting, "PAGES_PER_TURN", 5)
     numbers = iter(range(1, 1_000_000))
 
     def rise(page: peer_pb.ReturnStatementsResponse) -> None:
@@ -164,7 +164,7 @@ async def test_a_node_without_peers_waits_for_nobody_but_the_person(stage: Stage
     await backups.restore(hebei, hebei.database.snapshot())
     run = backups.run_of(hebei)
     alone = replace(stage.roster, nodes={hebei.id: stage.roster.nodes[hebei.id]})
-    run._roster = lambda: alone  # nobody has joined yet
+    run._collector._roster = lambda: alone  # nobody has joined yet
     await run.step()
     assert await backups.missing(hebei) == ()
     async with hebei.database.unit() as uow:

@@ -12,9 +12,9 @@ from datetime import timedelta
 import pytest
 
 from gateway.custody import bodies, books, recovery_store, store
+from gateway.custody.collecting import QUIET
 from gateway.custody.model import ChainKey, Holding, Verdict
 from gateway.custody.openings import Openings
-from gateway.custody.recovery import QUIET
 from gateway.delivery.codec import signed_to_pb
 from gateway.delivery.incarnations import PEER_INCARNATIONS
 from gateway.delivery.store import EVIDENCE, OUTBOX, REFUSALS

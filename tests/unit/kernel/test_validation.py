@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.kernel.errors import FieldInvalid
-from gateway.kernel.validation import NUL_EXPECTED, validate
+from gateway.kernel.validation import _NAMES_ALL, NUL_EXPECTED, _is_free, validate
+from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
+from hotline.type.v1 import statement_pb2
 
 REQUEST_ID = "0198c0de-0000-7000-8000-000000000001"
 SECRET = "13900000000"
@@ -77,3 +79,24 @@ def test_zero_bytes_outside_of_texts_are_no_nul_character() -> None:
     request.ticket.received_time.seconds = 1 << 40  # its encoding holds no text, whatever its bytes
 
     validate(request)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "a", "^a", "a$", "^.*$", "^a|b$", r"^\S$", "^[^a]$", r"^[\x00]$"]
+)
+def test_a_text_is_looked_at_unless_its_pattern_names_all_characters(pattern: str) -> None:
+    assert not _NAMES_ALL.fullmatch(pattern)
+
+
+def test_a_message_whose_texts_are_all_named_is_not_searched() -> None:
+    assert not _is_free(statement_pb2.Statement.DESCRIPTOR)
+    assert _is_free(custody_pb2.Offer.DESCRIPTOR)
+
+
+@pytest.mark.parametrize("field", ["kind", "issuer", "ticket", "scope", "statement_id"])
+def test_a_pattern_refuses_the_character_that_is_not_searched_for(field: str) -> None:
+    statement = statement_pb2.Statement()
+    setattr(statement, field, "\0")
+    with pytest.raises(FieldInvalid) as caught:
+        validate(statement)
+    assert field in dict(caught.value.violations)

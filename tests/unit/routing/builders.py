@@ -14,7 +14,9 @@ from gateway.routing.model import (
     Assign,
     Condition,
     ConditionFault,
+    DayKind,
     Guard,
+    Moment,
     Pack,
     RoutingFacts,
     Rule,
@@ -49,6 +51,10 @@ def a_ticket(
         zone=zone,
         on_boundary=on_boundary,
     )
+
+
+def on_day(day: date, *, minute: int = 570, kind: DayKind | None = DayKind.WORKING) -> Moment:
+    return Moment(day, minute, kind)
 
 
 def a_condition(text: str) -> Condition:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from gateway.kernel.codes import Channel, TicketType, Urgency
-from gateway.routing.model import RoutingFacts, Rule, Selectors
+from gateway.kernel.codes import Channel, RiskTag, SubjectKind, TicketType, Urgency
+from gateway.routing.model import DayKind, Hours, Moment, RoutingFacts, Rule, Selectors
 from tests.unit.routing.builders import FROM, a_condition, a_rule
 
 REGIONS = ("100000", "120000", "120101", "130000", "130100", "130102", "131000", "131082", "131003")
@@ -17,6 +17,14 @@ KINDS = ("GA", "JT")
 UNITS = ("units/131082-GA-1", "units/131000-JT-1", "units/nonsense")
 DAYS = st.integers(0, 40).map(lambda days: FROM + timedelta(days=days))
 FLAGS = st.sampled_from((None, True, False))
+HOURS = (Hours(22 * 60, 6 * 60), Hours(9 * 60, 17 * 60), Hours(0, 24 * 60))
+MOMENTS = st.builds(
+    Moment,
+    DAYS,
+    st.sampled_from((0, 359, 360, 539, 540, 1019, 1020, 1319, 1320, 1439)),
+    st.sampled_from((None, *DayKind)),
+)
+NEWER = 99  # a number that no code table has yet
 CONDITION_TEXTS = (
     "facts.zone == ''",
     "facts.region.startsWith('13')",
@@ -42,7 +50,11 @@ def rules(draw: st.DrawFn) -> Rule:
         types=draw(some(tuple(TicketType))),
         channels=draw(some((Channel.PHONE, Channel.APP))),
         urgencies=draw(some(tuple(Urgency))),
+        subject_kinds=draw(some(tuple(SubjectKind))),
+        risk_tags=draw(some((RiskTag(1), RiskTag(2)))),
         zones=draw(some(("zone-1",))),
+        hours=tuple(draw(some(HOURS))),
+        day_kinds=draw(some(tuple(DayKind))),
         reported_kinds=draw(some(KINDS)),
         reported_unit=draw(FLAGS),
         secrecy_required=draw(FLAGS),
@@ -56,9 +68,10 @@ FACTS = st.builds(
     RoutingFacts,
     region=st.sampled_from(("", *REGIONS)),
     matter=st.sampled_from((*MATTERS, "041299", "990600", "x")),
-    type=st.sampled_from(TicketType),
+    type=st.sampled_from((*TicketType, NEWER)),
     urgency=st.sampled_from(Urgency),
-    channel=st.sampled_from((Channel.PHONE, Channel.APP, Channel.MAIL)),
+    channel=st.sampled_from((Channel.PHONE, Channel.APP, Channel.MAIL, NEWER)),
+    subject_kind=st.sampled_from(SubjectKind),
     reported_units=st.lists(st.sampled_from(UNITS), max_size=2).map(tuple),
     zone=st.sampled_from(("", "zone-1")),
     on_boundary=st.booleans(),

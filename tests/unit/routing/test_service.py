@@ -124,10 +124,14 @@ def test_pages_go_through_all_packs_in_order_of_evaluation(
 # --- the edge, over a real loopback channel ------------------------------------------------------
 
 
+def a_servicer(service: RoutingService) -> RoutingServicer:
+    return RoutingServicer(service)  # type: ignore[abstract] # what publishes adds the rest
+
+
 @pytest.fixture
 async def stub(service: RoutingService) -> AsyncIterator[routing_grpc.RoutingServiceAsyncStub]:
     server = grpc.aio.server()
-    routing_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(service), server)
+    routing_grpc.add_RoutingServiceServicer_to_server(a_servicer(service), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -186,7 +190,7 @@ async def test_an_explanation_tells_who_leads_and_who_helps(
     request = routing_pb.ExplainRouteRequest(authority="131000", facts=facts_to_pb(facts))
     context: Any = None
 
-    response = await RoutingServicer(service).ExplainRoute(request, context)
+    response = await a_servicer(service).ExplainRoute(request, context)
 
     decision = response.decision
     assert decision.target == "units/131082-JT-1"
@@ -198,7 +202,7 @@ async def test_an_explanation_tells_who_leads_and_who_helps(
     ]
     away = replace(facts, insured_region="120000")
     request = routing_pb.ExplainRouteRequest(authority="131000", facts=facts_to_pb(away))
-    offered = (await RoutingServicer(service).ExplainRoute(request, context)).decision
+    offered = (await a_servicer(service).ExplainRoute(request, context)).decision
     assert (offered.offer_reason, list(offered.help_regions)) == ("outbound", [])
 
 
@@ -241,6 +245,8 @@ def test_no_fact_is_lost_on_the_way_in() -> None:
         at_night=True,
         owner_unknown=True,
         parent=True,
+        duplicate_of="tickets/12000020261120000000001X",
+        other_matters=["020401"],
     )
     assert len(message.ListFields()) == len(message.DESCRIPTOR.fields)
     facts = facts_from_pb(message)

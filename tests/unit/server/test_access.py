@@ -18,7 +18,7 @@ from hotline.federation.v1 import federation_service_pb2
 from hotline.hub.v1alpha1 import hub_service_pb2
 from hotline.operation.v1alpha1 import operation_service_pb2
 from hotline.peer.v1 import peer_service_pb2
-from hotline.routing.v1 import routing_service_pb2
+from hotline.routing.v1 import destination_service_pb2, routing_service_pb2
 from hotline.ticket.v1 import ticket_service_pb2
 
 STANDARD: tuple[FileDescriptor, ...] = (
@@ -26,6 +26,7 @@ STANDARD: tuple[FileDescriptor, ...] = (
     custody_service_pb2.DESCRIPTOR,
     arbitration_service_pb2.DESCRIPTOR,
     routing_service_pb2.DESCRIPTOR,
+    destination_service_pb2.DESCRIPTOR,
     peer_service_pb2.DESCRIPTOR,
     operation_service_pb2.DESCRIPTOR,
     federation_service_pb2.DESCRIPTOR,
@@ -100,7 +101,7 @@ def test_people_of_another_node_see_no_ticket(kind: PrincipalKind) -> None:
 def test_auditors_change_nothing_and_read_no_ticket() -> None:
     found = allowed(a_principal(PrincipalKind.AUDITOR))
     verbs = {method.rpartition("/")[2] for method in found if method.startswith("/hotline")}
-    assert all(verb.startswith(("Get", "List", "Explain", "Export")) for verb in verbs)
+    assert all(verb.startswith(("Get", "List", "Explain", "Export", "Replay")) for verb in verbs)
     assert not any("TicketService" in method for method in found)
 
 

@@ -98,12 +98,12 @@ def test_a_unit_does_not_propose_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("urgency", "hours"), [(Urgency.URGENT, 2), (Urgency.EMERGENCY, 2), (Urgency.NORMAL, 31.5)]
+    ("urgency", "hours"), [(Urgency.URGENT, 2), (Urgency.EMERGENCY, 2), (Urgency.NORMAL, 5.5)]
 )
-def test_the_window_is_two_hours_or_a_working_day(urgency: Urgency, hours: float) -> None:
+def test_the_window_is_two_hours_or_four_working_hours(urgency: Urgency, hours: float) -> None:
     ticket = assigned(urgency=urgency)
     end = returns.window_end(ticket, ticket.assignments[0], Calendar())
-    assert end == NOW + timedelta(hours=hours)  # Monday 10:00 to Tuesday 17:30
+    assert end == NOW + timedelta(hours=hours)  # Monday 10:00 to 15:30, with a break at noon
     filing = a_filing(window_end=end)
     assert returns.file(ticket, act_at(end), filing).ticket.open_return is not None
     with pytest.raises(TransitionNotAllowed, match="tell the desk"):

@@ -143,6 +143,9 @@ class Case(_message.Message):
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     RULINGS_FIELD_NUMBER: _builtins.int
+    STAGE_DUE_TIME_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    PRECEDENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`cases/{case}`. 中文: 资源名"""
     etag: _builtins.str
@@ -199,6 +202,18 @@ class Case(_message.Message):
     def rulings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaseRuling]:
         """Rulings of this case, oldest first; without reasons in a list. 中文: 裁定"""
 
+    @_builtins.property
+    def stage_due_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the stage lasts; then the next begins by itself. 中文: 本阶段期限"""
+
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaseEntry]:
+        """What was put on record, in order. 中文: 案卷记录"""
+
+    @_builtins.property
+    def precedents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparablePrecedent]:
+        """Precedents of the same matter, the most alike first; only where the arbiter reads one case. 中文: 可比先例"""
+
     def __init__(
         self,
         *,
@@ -221,10 +236,13 @@ class Case(_message.Message):
         close_time: _timestamp_pb2.Timestamp | None = ...,
         facts: Global___TicketFacts | None = ...,
         rulings: _abc.Iterable[Global___CaseRuling] | None = ...,
+        stage_due_time: _timestamp_pb2.Timestamp | None = ...,
+        entries: _abc.Iterable[Global___CaseEntry] | None = ...,
+        precedents: _abc.Iterable[Global___ComparablePrecedent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "facts", b"facts", "file_time", b"file_time", "ruling_due_time", b"ruling_due_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "facts", b"facts", "file_time", b"file_time", "ruling_due_time", b"ruling_due_time", "stage_due_time", b"stage_due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "chain", b"chain", "close_time", b"close_time", "etag", b"etag", "facts", b"facts", "file_time", b"file_time", "filers", b"filers", "ground", b"ground", "name", b"name", "overdue", b"overdue", "path", b"path", "proposed_targets", b"proposed_targets", "responsible", b"responsible", "ruling_due_provisional", b"ruling_due_provisional", "ruling_due_time", b"ruling_due_time", "rulings", b"rulings", "scope", b"scope", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "chain", b"chain", "close_time", b"close_time", "entries", b"entries", "etag", b"etag", "facts", b"facts", "file_time", b"file_time", "filers", b"filers", "ground", b"ground", "name", b"name", "overdue", b"overdue", "path", b"path", "precedents", b"precedents", "proposed_targets", b"proposed_targets", "responsible", b"responsible", "ruling_due_provisional", b"ruling_due_provisional", "ruling_due_time", b"ruling_due_time", "rulings", b"rulings", "scope", b"scope", "stage_due_time", b"stage_due_time", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,6 +471,7 @@ class IssueRulingRequest(_message.Message):
     MANDATES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    SETS_PRECEDENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`cases/{case}`. 中文: 资源名"""
     kind: _custody_pb2.Ruling.Kind.ValueType
@@ -469,6 +488,8 @@ class IssueRulingRequest(_message.Message):
     """Same id, same answer. 中文: 请求号"""
     etag: _builtins.str
     """Mark of the case that the panel saw; empty: any. 中文: 版本标记"""
+    sets_precedent: _builtins.bool
+    """The ruling holds for all cases with the key of this one, for a year. 中文: 作为先例"""
     @_builtins.property
     def mandates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Authorities whose child tickets or hand-overs the ruling orders. 中文: 授权对象"""
@@ -485,10 +506,11 @@ class IssueRulingRequest(_message.Message):
         mandates: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        sets_precedent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "kind", b"kind", "legal_basis", b"legal_basis", "mandates", b"mandates", "name", b"name", "offers_allowed", b"offers_allowed", "reasons", b"reasons", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "kind", b"kind", "legal_basis", b"legal_basis", "mandates", b"mandates", "name", b"name", "offers_allowed", b"offers_allowed", "reasons", b"reasons", "request_id", b"request_id", "sets_precedent", b"sets_precedent", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -517,3 +539,608 @@ class IssueRulingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueRulingResponse: _TypeAlias = IssueRulingResponse  # noqa: Y015
+
+@_typing.final
+class CaseEntry(_message.Message):
+    """What a party or the panel put on record. 中文: 案卷记录"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CaseEntry._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: CaseEntry._Kind.ValueType  # 0
+        """Not set. 中文: 未指定"""
+        KIND_POSITION: CaseEntry._Kind.ValueType  # 1
+        """A party's claim, its clause and its evidence. 中文: 陈述意见"""
+        KIND_MINUTES: CaseEntry._Kind.ValueType  # 2
+        """What the conference came to. 中文: 会商纪要"""
+        KIND_OBJECTION: CaseEntry._Kind.ValueType  # 3
+        """A party does not accept the ruling; nothing is suspended. 中文: 异议"""
+        KIND_ANSWER: CaseEntry._Kind.ValueType  # 4
+        """The panel's answer to an objection. 中文: 异议答复"""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What it is. 中文: 记录类别"""
+
+    KIND_UNSPECIFIED: CaseEntry.Kind.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    KIND_POSITION: CaseEntry.Kind.ValueType  # 1
+    """A party's claim, its clause and its evidence. 中文: 陈述意见"""
+    KIND_MINUTES: CaseEntry.Kind.ValueType  # 2
+    """What the conference came to. 中文: 会商纪要"""
+    KIND_OBJECTION: CaseEntry.Kind.ValueType  # 3
+    """A party does not accept the ruling; nothing is suspended. 中文: 异议"""
+    KIND_ANSWER: CaseEntry.Kind.ValueType  # 4
+    """The panel's answer to an objection. 中文: 异议答复"""
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    ATTENDEES_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    UPHELD_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    SAY_TIME_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1 for the first of the case. 中文: 序号"""
+    kind: Global___CaseEntry.Kind.ValueType
+    """What it is. 中文: 记录类别"""
+    party: _builtins.str
+    """Authority that speaks. 中文: 陈述机构"""
+    author: _builtins.str
+    """Person of that authority. 中文: 记录人"""
+    proposed_owner: _builtins.str
+    """Whose the ticket is in the eyes of the party; empty: not said. 中文: 主张的归属机构"""
+    legal_basis: _builtins.str
+    """Clause of law or catalogue. 中文: 依据"""
+    upheld: _builtins.bool
+    """Of an answer: whether the ruling stands. 中文: 是否维持裁定"""
+    words: _builtins.str
+    """What was said; only where one case is read. 中文: 内容"""
+    @_builtins.property
+    def attendees(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who took part in the conference: authorities and kinds of bodies. 中文: 参会单位"""
+
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of files that the party keeps, hexadecimal. 中文: 证据摘要"""
+
+    @_builtins.property
+    def say_time(self) -> _timestamp_pb2.Timestamp:
+        """When. 中文: 记录时间"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        kind: Global___CaseEntry.Kind.ValueType = ...,
+        party: _builtins.str = ...,
+        author: _builtins.str = ...,
+        proposed_owner: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        attendees: _abc.Iterable[_builtins.str] | None = ...,
+        evidence: _abc.Iterable[_builtins.str] | None = ...,
+        upheld: _builtins.bool = ...,
+        words: _builtins.str = ...,
+        say_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["say_time", b"say_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attendees", b"attendees", "author", b"author", "evidence", b"evidence", "kind", b"kind", "legal_basis", b"legal_basis", "number", b"number", "party", b"party", "proposed_owner", b"proposed_owner", "say_time", b"say_time", "upheld", b"upheld", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaseEntry: _TypeAlias = CaseEntry  # noqa: Y015
+
+@_typing.final
+class TakeUpCaseRequest(_message.Message):
+    """Which case the panel takes up. 中文: 受理请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`cases/{case}`. 中文: 资源名"""
+    request_id: _builtins.str
+    """UUID of the request; a repeat gets the first answer. 中文: 请求编号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeUpCaseRequest: _TypeAlias = TakeUpCaseRequest  # noqa: Y015
+
+@_typing.final
+class TakeUpCaseResponse(_message.Message):
+    """What became of it. 中文: 受理结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case(self) -> Global___Case:
+        """The case as it is now. 中文: 案件"""
+
+    def __init__(
+        self,
+        *,
+        case: Global___Case | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeUpCaseResponse: _TypeAlias = TakeUpCaseResponse  # noqa: Y015
+
+@_typing.final
+class ConveneCaseRequest(_message.Message):
+    """Which parties are heard together. 中文: 会商请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`cases/{case}`. 中文: 资源名"""
+    request_id: _builtins.str
+    """UUID of the request; a repeat gets the first answer. 中文: 请求编号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConveneCaseRequest: _TypeAlias = ConveneCaseRequest  # noqa: Y015
+
+@_typing.final
+class ConveneCaseResponse(_message.Message):
+    """What became of it. 中文: 会商结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case(self) -> Global___Case:
+        """The case as it is now. 中文: 案件"""
+
+    def __init__(
+        self,
+        *,
+        case: Global___Case | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConveneCaseResponse: _TypeAlias = ConveneCaseResponse  # noqa: Y015
+
+@_typing.final
+class CreateEntryRequest(_message.Message):
+    """What is put on record. 中文: 记录请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    ATTENDEES_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    UPHELD_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`cases/{case}`. 中文: 资源名"""
+    kind: Global___CaseEntry.Kind.ValueType
+    """What it is. 中文: 记录类别"""
+    proposed_owner: _builtins.str
+    """Whose the ticket is in the eyes of the party; required for a position. 中文: 主张的归属机构"""
+    legal_basis: _builtins.str
+    """Clause of law or catalogue; required for a position and an objection. 中文: 依据"""
+    upheld: _builtins.bool
+    """Of an answer: whether the ruling stands. To change it, rule again instead. 中文: 是否维持裁定"""
+    words: _builtins.str
+    """What is said. 中文: 内容"""
+    request_id: _builtins.str
+    """UUID of the request; a repeat gets the first answer. 中文: 请求编号"""
+    @_builtins.property
+    def attendees(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who took part in the conference; required for minutes. 中文: 参会单位"""
+
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of files that the party keeps, hexadecimal. 中文: 证据摘要"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___CaseEntry.Kind.ValueType = ...,
+        proposed_owner: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        attendees: _abc.Iterable[_builtins.str] | None = ...,
+        evidence: _abc.Iterable[_builtins.str] | None = ...,
+        upheld: _builtins.bool = ...,
+        words: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attendees", b"attendees", "evidence", b"evidence", "kind", b"kind", "legal_basis", b"legal_basis", "name", b"name", "proposed_owner", b"proposed_owner", "request_id", b"request_id", "upheld", b"upheld", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEntryRequest: _TypeAlias = CreateEntryRequest  # noqa: Y015
+
+@_typing.final
+class CreateEntryResponse(_message.Message):
+    """What became of it. 中文: 记录结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case(self) -> Global___Case:
+        """The case as it is now, without words. 中文: 案件"""
+
+    def __init__(
+        self,
+        *,
+        case: Global___Case | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEntryResponse: _TypeAlias = CreateEntryResponse  # noqa: Y015
+
+@_typing.final
+class CaseFile(_message.Message):
+    """Body of the statement CaseFile: what an arbiter tells each party after every change. 中文: 案卷通报"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    WORDS_COMMITMENT_FIELD_NUMBER: _builtins.int
+    case: _builtins.bytes
+    """Serialised `Case`, without words and reasons; the same bytes for every party. 中文: 案卷"""
+    words_commitment: _builtins.bytes
+    """Commitment to the block `case_words`. 中文: 内容承诺"""
+    def __init__(
+        self,
+        *,
+        case: _builtins.bytes = ...,
+        words_commitment: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "words_commitment", b"words_commitment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaseFile: _TypeAlias = CaseFile  # noqa: Y015
+
+@_typing.final
+class CaseWords(_message.Message):
+    """Block `case_words`, sealed to one receiver: all words of a case, or those of one entry. 中文: 案卷内容"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Text(_message.Message):
+        """One text. 中文: 一段内容"""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NUMBER_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        number: _builtins.int
+        """Number of the entry or ruling. 中文: 序号"""
+        text: _builtins.str
+        """What was said. 中文: 内容"""
+        def __init__(
+            self,
+            *,
+            number: _builtins.int = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    WORDS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaseWords.Text]:
+        """Words of entries. 中文: 记录内容"""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaseWords.Text]:
+        """Reasons of rulings. 中文: 裁定理由"""
+
+    def __init__(
+        self,
+        *,
+        words: _abc.Iterable[Global___CaseWords.Text] | None = ...,
+        reasons: _abc.Iterable[Global___CaseWords.Text] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaseWords: _TypeAlias = CaseWords  # noqa: Y015
+
+@_typing.final
+class PartyEntry(_message.Message):
+    """Body of the statements Position and Objection: what a party says to the arbiter. 中文: 当事机构陈述"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    WORDS_COMMITMENT_FIELD_NUMBER: _builtins.int
+    case: _builtins.str
+    """Number of the case. 中文: 争议编号"""
+    author: _builtins.str
+    """Person of the party. 中文: 记录人"""
+    proposed_owner: _builtins.str
+    """Whose the ticket is in the eyes of the party. 中文: 主张的归属机构"""
+    legal_basis: _builtins.str
+    """Clause of law or catalogue. 中文: 依据"""
+    words_commitment: _builtins.bytes
+    """Commitment to the block `case_words`. 中文: 内容承诺"""
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of files that the party keeps, hexadecimal. 中文: 证据摘要"""
+
+    def __init__(
+        self,
+        *,
+        case: _builtins.str = ...,
+        author: _builtins.str = ...,
+        proposed_owner: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        evidence: _abc.Iterable[_builtins.str] | None = ...,
+        words_commitment: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "case", b"case", "evidence", b"evidence", "legal_basis", b"legal_basis", "proposed_owner", b"proposed_owner", "words_commitment", b"words_commitment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartyEntry: _TypeAlias = PartyEntry  # noqa: Y015
+
+@_typing.final
+class Precedent(_message.Message):
+    """What a ruling said for all cases with its key. 中文: 先例"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RULING_FIELD_NUMBER: _builtins.int
+    MATTER_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    VALIDITY_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`precedents/{case}`, by the case whose ruling set it. 中文: 资源名"""
+    ruling: _builtins.int
+    """Number of the ruling. 中文: 裁定序号"""
+    matter: _builtins.str
+    """Matter of the national catalogue. 中文: 事项"""
+    type: _codes_pb2.TicketType.ValueType
+    """Type of the message. 中文: 诉求类型"""
+    relation: _builtins.str
+    """Whose area the place is in: custodian, proposed, elsewhere, unknown. 中文: 属地关系"""
+    levels: _builtins.str
+    """Levels of the parties. 中文: 当事层级"""
+    role: _builtins.str
+    """Who has it: place, custodian, first_receiver, proposed. 中文: 承接角色"""
+    legal_basis: _builtins.str
+    """Basis of the ruling. 中文: 依据"""
+    validity: _builtins.str
+    """active, superseded or revoked; an expired one is active and over. 中文: 效力"""
+    applied: _builtins.int
+    """Cases that it decided. 中文: 适用次数"""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it decides. 中文: 生效时间"""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself. 中文: 失效时间"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        ruling: _builtins.int = ...,
+        matter: _builtins.str = ...,
+        type: _codes_pb2.TicketType.ValueType = ...,
+        relation: _builtins.str = ...,
+        levels: _builtins.str = ...,
+        role: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        validity: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        applied: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "effective_time", b"effective_time", "expire_time", b"expire_time", "legal_basis", b"legal_basis", "levels", b"levels", "matter", b"matter", "name", b"name", "relation", b"relation", "role", b"role", "ruling", b"ruling", "type", b"type", "validity", b"validity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Precedent: _TypeAlias = Precedent  # noqa: Y015
+
+@_typing.final
+class ComparablePrecedent(_message.Message):
+    """A precedent beside a case. 中文: 可比先例"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRECEDENT_FIELD_NUMBER: _builtins.int
+    DIFFERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def precedent(self) -> Global___Precedent:
+        """The precedent. 中文: 先例"""
+
+    @_builtins.property
+    def differs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the case differs in; empty: it is the same quarrel. 中文: 差异"""
+
+    def __init__(
+        self,
+        *,
+        precedent: Global___Precedent | None = ...,
+        differs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["precedent", b"precedent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differs", b"differs", "precedent", b"precedent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparablePrecedent: _TypeAlias = ComparablePrecedent  # noqa: Y015
+
+@_typing.final
+class ListPrecedentsRequest(_message.Message):
+    """How many are asked for. 中文: 先例列表请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many; 0: 50. 中文: 条数"""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPrecedentsRequest: _TypeAlias = ListPrecedentsRequest  # noqa: Y015
+
+@_typing.final
+class ListPrecedentsResponse(_message.Message):
+    """The newest of them. 中文: 先例列表结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRECEDENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def precedents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Precedent]:
+        """Newest first. 中文: 先例"""
+
+    def __init__(
+        self,
+        *,
+        precedents: _abc.Iterable[Global___Precedent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["precedents", b"precedents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPrecedentsResponse: _TypeAlias = ListPrecedentsResponse  # noqa: Y015
+
+@_typing.final
+class RevokePrecedentRequest(_message.Message):
+    """Which precedent ends, and why. 中文: 撤销先例请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`precedents/{case}`. 中文: 资源名"""
+    reason: _builtins.str
+    """Why. 中文: 原因"""
+    request_id: _builtins.str
+    """UUID of the request; a repeat gets the first answer. 中文: 请求编号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokePrecedentRequest: _TypeAlias = RevokePrecedentRequest  # noqa: Y015
+
+@_typing.final
+class RevokePrecedentResponse(_message.Message):
+    """What became of it. 中文: 撤销先例结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRECEDENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def precedent(self) -> Global___Precedent:
+        """The precedent, ended. 中文: 先例"""
+
+    def __init__(
+        self,
+        *,
+        precedent: Global___Precedent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["precedent", b"precedent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["precedent", b"precedent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokePrecedentResponse: _TypeAlias = RevokePrecedentResponse  # noqa: Y015

@@ -51,6 +51,31 @@ class ArbitrationServiceStub:
                 request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingRequest.SerializeToString,
                 response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingResponse.FromString,
                 _registered_method=True)
+        self.TakeUpCase = channel.unary_unary(
+                '/hotline.arbitration.v1alpha1.ArbitrationService/TakeUpCase',
+                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseResponse.FromString,
+                _registered_method=True)
+        self.ConveneCase = channel.unary_unary(
+                '/hotline.arbitration.v1alpha1.ArbitrationService/ConveneCase',
+                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseResponse.FromString,
+                _registered_method=True)
+        self.CreateEntry = channel.unary_unary(
+                '/hotline.arbitration.v1alpha1.ArbitrationService/CreateEntry',
+                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryResponse.FromString,
+                _registered_method=True)
+        self.ListPrecedents = channel.unary_unary(
+                '/hotline.arbitration.v1alpha1.ArbitrationService/ListPrecedents',
+                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsResponse.FromString,
+                _registered_method=True)
+        self.RevokePrecedent = channel.unary_unary(
+                '/hotline.arbitration.v1alpha1.ArbitrationService/RevokePrecedent',
+                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
+                _registered_method=True)
 
 
 class ArbitrationServiceServicer:
@@ -79,6 +104,41 @@ class ArbitrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeUpCase(self, request, context):
+        """Take a case up for review, before that begins by itself; for the panel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConveneCase(self, request, context):
+        """Hear the parties together; for the panel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateEntry(self, request, context):
+        """Put on record what a party, or the panel, says: a position, minutes, an objection, its answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPrecedents(self, request, context):
+        """List the precedents of the caller's scope, newest first; for the panel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokePrecedent(self, request, context):
+        """End a precedent; for the panel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArbitrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +156,31 @@ def add_ArbitrationServiceServicer_to_server(servicer, server):
                     servicer.IssueRuling,
                     request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingRequest.FromString,
                     response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingResponse.SerializeToString,
+            ),
+            'TakeUpCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeUpCase,
+                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseResponse.SerializeToString,
+            ),
+            'ConveneCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConveneCase,
+                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseResponse.SerializeToString,
+            ),
+            'CreateEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEntry,
+                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryResponse.SerializeToString,
+            ),
+            'ListPrecedents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrecedents,
+                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsResponse.SerializeToString,
+            ),
+            'RevokePrecedent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokePrecedent,
+                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +266,141 @@ class ArbitrationService:
             '/hotline.arbitration.v1alpha1.ArbitrationService/IssueRuling',
             hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingRequest.SerializeToString,
             hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeUpCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1alpha1.ArbitrationService/TakeUpCase',
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConveneCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1alpha1.ArbitrationService/ConveneCase',
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1alpha1.ArbitrationService/CreateEntry',
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrecedents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1alpha1.ArbitrationService/ListPrecedents',
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokePrecedent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1alpha1.ArbitrationService/RevokePrecedent',
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,16 @@ class ArbitrationServiceStub:
     """List cases, newest first."""
     IssueRuling: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.IssueRulingRequest, _arbitration_service_pb2.IssueRulingResponse]
     """Decide a case, by a panel member of the arbiter; the ruling is signed and binds at once."""
+    TakeUpCase: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.TakeUpCaseRequest, _arbitration_service_pb2.TakeUpCaseResponse]
+    """Take a case up for review, before that begins by itself; for the panel."""
+    ConveneCase: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.ConveneCaseRequest, _arbitration_service_pb2.ConveneCaseResponse]
+    """Hear the parties together; for the panel."""
+    CreateEntry: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.CreateEntryRequest, _arbitration_service_pb2.CreateEntryResponse]
+    """Put on record what a party, or the panel, says: a position, minutes, an objection, its answer."""
+    ListPrecedents: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.ListPrecedentsRequest, _arbitration_service_pb2.ListPrecedentsResponse]
+    """List the precedents of the caller's scope, newest first; for the panel."""
+    RevokePrecedent: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.RevokePrecedentRequest, _arbitration_service_pb2.RevokePrecedentResponse]
+    """End a precedent; for the panel."""
 
 @_typing.type_check_only
 class ArbitrationServiceAsyncStub(ArbitrationServiceStub):
@@ -55,6 +65,16 @@ class ArbitrationServiceAsyncStub(ArbitrationServiceStub):
     """List cases, newest first."""
     IssueRuling: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.IssueRulingRequest, _arbitration_service_pb2.IssueRulingResponse]  # type: ignore[assignment]
     """Decide a case, by a panel member of the arbiter; the ruling is signed and binds at once."""
+    TakeUpCase: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.TakeUpCaseRequest, _arbitration_service_pb2.TakeUpCaseResponse]  # type: ignore[assignment]
+    """Take a case up for review, before that begins by itself; for the panel."""
+    ConveneCase: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.ConveneCaseRequest, _arbitration_service_pb2.ConveneCaseResponse]  # type: ignore[assignment]
+    """Hear the parties together; for the panel."""
+    CreateEntry: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.CreateEntryRequest, _arbitration_service_pb2.CreateEntryResponse]  # type: ignore[assignment]
+    """Put on record what a party, or the panel, says: a position, minutes, an objection, its answer."""
+    ListPrecedents: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.ListPrecedentsRequest, _arbitration_service_pb2.ListPrecedentsResponse]  # type: ignore[assignment]
+    """List the precedents of the caller's scope, newest first; for the panel."""
+    RevokePrecedent: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.RevokePrecedentRequest, _arbitration_service_pb2.RevokePrecedentResponse]  # type: ignore[assignment]
+    """End a precedent; for the panel."""
 
 class ArbitrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Cases at the arbiter of a scope: the nation's arbiter node for provinces, a province's node for
@@ -84,5 +104,45 @@ class ArbitrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_arbitration_service_pb2.IssueRulingResponse, _abc.Awaitable[_arbitration_service_pb2.IssueRulingResponse]]:
         """Decide a case, by a panel member of the arbiter; the ruling is signed and binds at once."""
+
+    @_abc_1.abstractmethod
+    def TakeUpCase(
+        self,
+        request: _arbitration_service_pb2.TakeUpCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_arbitration_service_pb2.TakeUpCaseResponse, _abc.Awaitable[_arbitration_service_pb2.TakeUpCaseResponse]]:
+        """Take a case up for review, before that begins by itself; for the panel."""
+
+    @_abc_1.abstractmethod
+    def ConveneCase(
+        self,
+        request: _arbitration_service_pb2.ConveneCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_arbitration_service_pb2.ConveneCaseResponse, _abc.Awaitable[_arbitration_service_pb2.ConveneCaseResponse]]:
+        """Hear the parties together; for the panel."""
+
+    @_abc_1.abstractmethod
+    def CreateEntry(
+        self,
+        request: _arbitration_service_pb2.CreateEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_arbitration_service_pb2.CreateEntryResponse, _abc.Awaitable[_arbitration_service_pb2.CreateEntryResponse]]:
+        """Put on record what a party, or the panel, says: a position, minutes, an objection, its answer."""
+
+    @_abc_1.abstractmethod
+    def ListPrecedents(
+        self,
+        request: _arbitration_service_pb2.ListPrecedentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_arbitration_service_pb2.ListPrecedentsResponse, _abc.Awaitable[_arbitration_service_pb2.ListPrecedentsResponse]]:
+        """List the precedents of the caller's scope, newest first; for the panel."""
+
+    @_abc_1.abstractmethod
+    def RevokePrecedent(
+        self,
+        request: _arbitration_service_pb2.RevokePrecedentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_arbitration_service_pb2.RevokePrecedentResponse, _abc.Awaitable[_arbitration_service_pb2.RevokePrecedentResponse]]:
+        """End a precedent; for the panel."""
 
 def add_ArbitrationServiceServicer_to_server(servicer: ArbitrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -95,6 +95,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the node was restored from a backup and asks its peers first. 中文: 节点恢复中"""
     ERROR_REASON_INCARNATION_STALE: _ErrorReason.ValueType  # 34
     """FAILED_PRECONDITION: an envelope of an earlier life of its node. 中文: 化身号过旧"""
+    ERROR_REASON_RULES_CHANGED: _ErrorReason.ValueType  # 35
+    """ABORTED: the rules changed while a ticket was decided; it is decided again. 中文: 规则已变更"""
+    ERROR_REASON_RULES_UNKNOWN: _ErrorReason.ValueType  # 36
+    """UNAVAILABLE: this process does not know which rules are in force. 中文: 规则未同步"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused. 中文: 错误原因"""
@@ -169,4 +173,8 @@ ERROR_REASON_NODE_RECOVERING: ErrorReason.ValueType  # 33
 """UNAVAILABLE: the node was restored from a backup and asks its peers first. 中文: 节点恢复中"""
 ERROR_REASON_INCARNATION_STALE: ErrorReason.ValueType  # 34
 """FAILED_PRECONDITION: an envelope of an earlier life of its node. 中文: 化身号过旧"""
+ERROR_REASON_RULES_CHANGED: ErrorReason.ValueType  # 35
+"""ABORTED: the rules changed while a ticket was decided; it is decided again. 中文: 规则已变更"""
+ERROR_REASON_RULES_UNKNOWN: ErrorReason.ValueType  # 36
+"""UNAVAILABLE: this process does not know which rules are in force. 中文: 规则未同步"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -557,8 +557,13 @@ class ReturnStatementsResponse(_message.Message):
     NEXT_CURSOR_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     BLOCKS_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     next_cursor: _builtins.bytes
     """Where to go on; empty after the last page. 中文: 翻页标记"""
+    incarnation: _builtins.int
+    """Incarnation of the answering node: the caller forgot with its backup that this one was restored
+    too. 0: an earlier version, which does not say. 中文: 化身号
+    """
     @_builtins.property
     def statements(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
         """Exact bytes with their signatures; by the asking authority or addressed to it. 中文: 已签声明"""
@@ -582,10 +587,11 @@ class ReturnStatementsResponse(_message.Message):
         next_cursor: _builtins.bytes = ...,
         head: Global___LedgerEntry | None = ...,
         blocks: _abc.Iterable[Global___ReturnedBlock] | None = ...,
+        incarnation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "head", b"head", "next_cursor", b"next_cursor", "statements", b"statements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "head", b"head", "incarnation", b"incarnation", "next_cursor", b"next_cursor", "statements", b"statements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

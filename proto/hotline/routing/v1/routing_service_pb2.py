@@ -25,12 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from hotline.routing.v1 import publication_pb2 as hotline_dot_routing_dot_v1_dot_publication__pb2
+from hotline.routing.v1 import rehearsal_pb2 as hotline_dot_routing_dot_v1_dot_rehearsal__pb2
 from hotline.ticket.v1 import codes_pb2 as hotline_dot_ticket_dot_v1_dot_codes__pb2
 from hotline.ticket.v1 import ticket_pb2 as hotline_dot_ticket_dot_v1_dot_ticket__pb2
 from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__class__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(hotline/routing/v1/routing_service.proto\x12\x12hotline.routing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhotline/ticket/v1/codes.proto\x1a\x1ehotline/ticket/v1/ticket.proto\x1a hotline/type/v1/data_class.proto\"\x8f\t\n\x0cRoutingFacts\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12)\n\x06matter\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x0er\x0c\x32\n^[0-9]{6}$\xc0\xbc\x18\x01\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32\x1d.hotline.ticket.v1.TicketTypeB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07\x63hannel\x18\x04 \x01(\x0e\x32\x1a.hotline.ticket.v1.ChannelB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07urgency\x18\x05 \x01(\x0e\x32\x1a.hotline.ticket.v1.UrgencyB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x42\n\x0csubject_kind\x18\x06 \x01(\x0e\x32\x1e.hotline.ticket.v1.SubjectKindB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\trisk_tags\x18\x07 \x03(\x0e\x32\x1a.hotline.ticket.v1.RiskTagB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x0c\x12.\n\x0ereported_units\x18\x08 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0b\x92\x01\x08\x10\n\"\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x1d\n\x04zone\x18\t \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x19\n\x0bon_boundary\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x31\n\x06origin\x18\x0b \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x1e\n\x10secrecy_required\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12>\n\x13registration_region\x18\r \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x38\n\rseller_region\x18\x0e \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x39\n\x0einsured_region\x18\x0f \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12;\n\x10receiving_region\x18\x10 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x38\n\ragency_region\x18\x11 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12>\n\x0fpassing_regions\x18\x12 \x03(\tB%\xe2\x41\x01\x01\xbaH\x1a\x92\x01\x17\x10\x08\"\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x42\n\x0cnoise_source\x18\x13 \x01(\x0e\x32\x1e.hotline.ticket.v1.NoiseSourceB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x08industry\x18\x14 \x01(\tB%\xe2\x41\x01\x01\xbaH\x1ar\x18\x32\x16^([a-z][a-z_]{0,29})?$\xc0\xbc\x18\x01\x12\x16\n\x08\x61t_night\x18\x15 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rowner_unknown\x18\x16 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06parent\x18\x17 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x89\x01\n\x08RulePack\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05owner\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05title\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\nrule_count\x18\x05 \x01(\x05\x12\x14\n\x06source\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\"O\n\x12GetRulePackRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH r\x1e\x32\x1c^rulePacks/[a-z0-9.-]{1,60}$\xc0\xbc\x18\x01\"F\n\x13GetRulePackResponse\x12/\n\trule_pack\x18\x01 \x01(\x0b\x32\x1c.hotline.routing.v1.RulePack\"_\n\x14ListRulePacksRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12$\n\npage_token\x18\x02 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\"h\n\x15ListRulePacksResponse\x12\x30\n\nrule_packs\x18\x01 \x03(\x0b\x32\x1c.hotline.routing.v1.RulePack\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x02\"\xbc\x01\n\x13\x45xplainRouteRequest\x12\x31\n\tauthority\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12;\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32 .hotline.routing.v1.RoutingFactsB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0b\x64\x65\x63ide_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"`\n\tTraceStep\x12\x12\n\x04pack\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04rule\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07outcome\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\"x\n\x14\x45xplainRouteResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .hotline.ticket.v1.RouteDecision\x12,\n\x05trace\x18\x02 \x03(\x0b\x32\x1d.hotline.routing.v1.TraceStep2\xb9\x02\n\x0eRoutingService\x12^\n\x0bGetRulePack\x12&.hotline.routing.v1.GetRulePackRequest\x1a\'.hotline.routing.v1.GetRulePackResponse\x12\x64\n\rListRulePacks\x12(.hotline.routing.v1.ListRulePacksRequest\x1a).hotline.routing.v1.ListRulePacksResponse\x12\x61\n\x0c\x45xplainRoute\x12\'.hotline.routing.v1.ExplainRouteRequest\x1a(.hotline.routing.v1.ExplainRouteResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(hotline/routing/v1/routing_service.proto\x12\x12hotline.routing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$hotline/routing/v1/publication.proto\x1a\"hotline/routing/v1/rehearsal.proto\x1a\x1dhotline/ticket/v1/codes.proto\x1a\x1ehotline/ticket/v1/ticket.proto\x1a hotline/type/v1/data_class.proto\"\x92\n\n\x0cRoutingFacts\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12)\n\x06matter\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x0er\x0c\x32\n^[0-9]{6}$\xc0\xbc\x18\x01\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32\x1d.hotline.ticket.v1.TicketTypeB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07\x63hannel\x18\x04 \x01(\x0e\x32\x1a.hotline.ticket.v1.ChannelB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x07urgency\x18\x05 \x01(\x0e\x32\x1a.hotline.ticket.v1.UrgencyB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x42\n\x0csubject_kind\x18\x06 \x01(\x0e\x32\x1e.hotline.ticket.v1.SubjectKindB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\trisk_tags\x18\x07 \x03(\x0e\x32\x1a.hotline.ticket.v1.RiskTagB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x0c\x12.\n\x0ereported_units\x18\x08 \x03(\tB\x16\xe2\x41\x01\x01\xbaH\x0b\x92\x01\x08\x10\n\"\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x1d\n\x04zone\x18\t \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18(\xc0\xbc\x18\x01\x12\x19\n\x0bon_boundary\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x31\n\x06origin\x18\x0b \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x1e\n\x10secrecy_required\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12>\n\x13registration_region\x18\r \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x38\n\rseller_region\x18\x0e \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x39\n\x0einsured_region\x18\x0f \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12;\n\x10receiving_region\x18\x10 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12\x38\n\ragency_region\x18\x11 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12>\n\x0fpassing_regions\x18\x12 \x03(\tB%\xe2\x41\x01\x01\xbaH\x1a\x92\x01\x17\x10\x08\"\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x42\n\x0cnoise_source\x18\x13 \x01(\x0e\x32\x1e.hotline.ticket.v1.NoiseSourceB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x08industry\x18\x14 \x01(\tB%\xe2\x41\x01\x01\xbaH\x1ar\x18\x32\x16^([a-z][a-z_]{0,29})?$\xc0\xbc\x18\x01\x12\x16\n\x08\x61t_night\x18\x15 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rowner_unknown\x18\x16 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06parent\x18\x17 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x46\n\x0c\x64uplicate_of\x18\x18 \x01(\tB0\xe2\x41\x01\x01\xbaH%r#2!^(tickets/[1-9][0-9]{21}[0-9X])?$\xc0\xbc\x18\x01\x12\x39\n\rother_matters\x18\x19 \x03(\tB\"\xe2\x41\x01\x01\xbaH\x17\x92\x01\x14\x10\x08\x18\x01\"\x0er\x0c\x32\n^[0-9]{6}$\xc0\xbc\x18\x01\"\xf7\x01\n\x10\x44\x65stinationState\x12\x1f\n\x06target\x18\x01 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x04r\x02\x18<\xc0\xbc\x18\x01\x12\x44\n\x05state\x18\x02 \x01(\x0e\x32\'.hotline.ticket.v1.DestinationConditionB\x0c\xe2\x41\x01\x02\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\topen_load\x18\x03 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12\x32\n\roverdue_share\x18\x04 \x01(\x01\x42\x1b\xe2\x41\x01\x01\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12(\n\x0fnormal_next_hop\x18\x05 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18<\xc0\xbc\x18\x01\"\x89\x01\n\x08RulePack\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05owner\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x13\n\x05title\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\nrule_count\x18\x05 \x01(\x05\x12\x14\n\x06source\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\"k\n\x12GetRulePackRequest\x12U\n\x04name\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH<r:28^rulePacks/[a-z0-9.-]{1,60}(/versions/[0-9a-f]{12,64})?$\xc0\xbc\x18\x01\"F\n\x13GetRulePackResponse\x12/\n\trule_pack\x18\x01 \x01(\x0b\x32\x1c.hotline.routing.v1.RulePack\"_\n\x14ListRulePacksRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12$\n\npage_token\x18\x02 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\"h\n\x15ListRulePacksResponse\x12\x30\n\nrule_packs\x18\x01 \x03(\x0b\x32\x1c.hotline.routing.v1.RulePack\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x02\"\xbc\x01\n\x13\x45xplainRouteRequest\x12\x31\n\tauthority\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12;\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32 .hotline.routing.v1.RoutingFactsB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x35\n\x0b\x64\x65\x63ide_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"`\n\tTraceStep\x12\x12\n\x04pack\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04rule\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x15\n\x07outcome\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xc0\xbc\x18\x01\"x\n\x14\x45xplainRouteResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .hotline.ticket.v1.RouteDecision\x12,\n\x05trace\x18\x02 \x03(\x0b\x32\x1d.hotline.routing.v1.TraceStep\"?\n\x12ReplayRouteRequest\x12)\n\x06ticket\x18\x01 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x0er\x0c\x18\x30:\x08tickets/\xc0\xbc\x18\x02\"\xe0\x01\n\x13ReplayRouteResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .hotline.ticket.v1.RouteDecision\x12,\n\x05trace\x18\x02 \x03(\x0b\x32\x1d.hotline.routing.v1.TraceStep\x12!\n\x13stored_trace_digest\x18\x03 \x01(\x0c\x42\x04\xc0\xbc\x18\x01\x12\x14\n\x0cis_identical\x18\x04 \x01(\x08\x12\x18\n\ndifference\x18\x05 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06stored\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\x32\xa5\r\n\x0eRoutingService\x12^\n\x0bGetRulePack\x12&.hotline.routing.v1.GetRulePackRequest\x1a\'.hotline.routing.v1.GetRulePackResponse\x12\x64\n\rListRulePacks\x12(.hotline.routing.v1.ListRulePacksRequest\x1a).hotline.routing.v1.ListRulePacksResponse\x12\x61\n\x0c\x45xplainRoute\x12\'.hotline.routing.v1.ExplainRouteRequest\x1a(.hotline.routing.v1.ExplainRouteResponse\x12^\n\x0bReplayRoute\x12&.hotline.routing.v1.ReplayRouteRequest\x1a\'.hotline.routing.v1.ReplayRouteResponse\x12o\n\x10SimulateRulePack\x12+.hotline.routing.v1.SimulateRulePackRequest\x1a,.hotline.routing.v1.SimulateRulePackResponse0\x01\x12g\n\x0e\x43reateRulePack\x12).hotline.routing.v1.CreateRulePackRequest\x1a*.hotline.routing.v1.CreateRulePackResponse\x12\x64\n\rCheckRulePack\x12(.hotline.routing.v1.CheckRulePackRequest\x1a).hotline.routing.v1.CheckRulePackResponse\x12j\n\x0f\x41pproveRulePack\x12*.hotline.routing.v1.ApproveRulePackRequest\x1a+.hotline.routing.v1.ApproveRulePackResponse\x12j\n\x0fPublishRulePack\x12*.hotline.routing.v1.PublishRulePackRequest\x1a+.hotline.routing.v1.PublishRulePackResponse\x12m\n\x10RollbackRulePack\x12+.hotline.routing.v1.RollbackRulePackRequest\x1a,.hotline.routing.v1.RollbackRulePackResponse\x12g\n\x0eRetireRulePack\x12).hotline.routing.v1.RetireRulePackRequest\x1a*.hotline.routing.v1.RetireRulePackResponse\x12g\n\x0eImportRulePack\x12).hotline.routing.v1.ImportRulePackRequest\x1a*.hotline.routing.v1.ImportRulePackResponse\x12y\n\x14ListRulePackVersions\x12/.hotline.routing.v1.ListRulePackVersionsRequest\x1a\x30.hotline.routing.v1.ListRulePackVersionsResponse\x12g\n\x0eReportMisroute\x12).hotline.routing.v1.ReportMisrouteRequest\x1a*.hotline.routing.v1.ReportMisrouteResponse\x12\x64\n\rListMisroutes\x12(.hotline.routing.v1.ListMisroutesRequest\x1a).hotline.routing.v1.ListMisroutesResponse\x12g\n\x0e\x41nswerMisroute\x12).hotline.routing.v1.AnswerMisrouteRequest\x1a*.hotline.routing.v1.AnswerMisrouteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -83,6 +85,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTINGFACTS'].fields_by_name['owner_unknown']._serialized_options = b'\342A\001\001'
   _globals['_ROUTINGFACTS'].fields_by_name['parent']._loaded_options = None
   _globals['_ROUTINGFACTS'].fields_by_name['parent']._serialized_options = b'\342A\001\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['duplicate_of']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['duplicate_of']._serialized_options = b'\342A\001\001\272H%r#2!^(tickets/[1-9][0-9]{21}[0-9X])?$\300\274\030\001'
+  _globals['_ROUTINGFACTS'].fields_by_name['other_matters']._loaded_options = None
+  _globals['_ROUTINGFACTS'].fields_by_name['other_matters']._serialized_options = b'\342A\001\001\272H\027\222\001\024\020\010\030\001\"\016r\0142\n^[0-9]{6}$\300\274\030\001'
+  _globals['_DESTINATIONSTATE'].fields_by_name['target']._loaded_options = None
+  _globals['_DESTINATIONSTATE'].fields_by_name['target']._serialized_options = b'\342A\001\002\272H\004r\002\030<\300\274\030\001'
+  _globals['_DESTINATIONSTATE'].fields_by_name['state']._loaded_options = None
+  _globals['_DESTINATIONSTATE'].fields_by_name['state']._serialized_options = b'\342A\001\002\272H\005\202\001\002\020\001'
+  _globals['_DESTINATIONSTATE'].fields_by_name['open_load']._loaded_options = None
+  _globals['_DESTINATIONSTATE'].fields_by_name['open_load']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_DESTINATIONSTATE'].fields_by_name['overdue_share']._loaded_options = None
+  _globals['_DESTINATIONSTATE'].fields_by_name['overdue_share']._serialized_options = b'\342A\001\001\272H\024\022\022\031\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
+  _globals['_DESTINATIONSTATE'].fields_by_name['normal_next_hop']._loaded_options = None
+  _globals['_DESTINATIONSTATE'].fields_by_name['normal_next_hop']._serialized_options = b'\342A\001\001\272H\004r\002\030<\300\274\030\001'
   _globals['_RULEPACK'].fields_by_name['name']._loaded_options = None
   _globals['_RULEPACK'].fields_by_name['name']._serialized_options = b'\300\274\030\001'
   _globals['_RULEPACK'].fields_by_name['version']._loaded_options = None
@@ -94,7 +110,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULEPACK'].fields_by_name['source']._loaded_options = None
   _globals['_RULEPACK'].fields_by_name['source']._serialized_options = b'\300\274\030\001'
   _globals['_GETRULEPACKREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_GETRULEPACKREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H r\0362\034^rulePacks/[a-z0-9.-]{1,60}$\300\274\030\001'
+  _globals['_GETRULEPACKREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H<r:28^rulePacks/[a-z0-9.-]{1,60}(/versions/[0-9a-f]{12,64})?$\300\274\030\001'
   _globals['_LISTRULEPACKSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTRULEPACKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\005\030\364\003(\000'
   _globals['_LISTRULEPACKSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -115,24 +131,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACESTEP'].fields_by_name['outcome']._serialized_options = b'\300\274\030\001'
   _globals['_TRACESTEP'].fields_by_name['reason']._loaded_options = None
   _globals['_TRACESTEP'].fields_by_name['reason']._serialized_options = b'\300\274\030\001'
-  _globals['_ROUTINGFACTS']._serialized_start=257
-  _globals['_ROUTINGFACTS']._serialized_end=1424
-  _globals['_RULEPACK']._serialized_start=1427
-  _globals['_RULEPACK']._serialized_end=1564
-  _globals['_GETRULEPACKREQUEST']._serialized_start=1566
-  _globals['_GETRULEPACKREQUEST']._serialized_end=1645
-  _globals['_GETRULEPACKRESPONSE']._serialized_start=1647
-  _globals['_GETRULEPACKRESPONSE']._serialized_end=1717
-  _globals['_LISTRULEPACKSREQUEST']._serialized_start=1719
-  _globals['_LISTRULEPACKSREQUEST']._serialized_end=1814
-  _globals['_LISTRULEPACKSRESPONSE']._serialized_start=1816
-  _globals['_LISTRULEPACKSRESPONSE']._serialized_end=1920
-  _globals['_EXPLAINROUTEREQUEST']._serialized_start=1923
-  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2111
-  _globals['_TRACESTEP']._serialized_start=2113
-  _globals['_TRACESTEP']._serialized_end=2209
-  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2211
-  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2331
-  _globals['_ROUTINGSERVICE']._serialized_start=2334
-  _globals['_ROUTINGSERVICE']._serialized_end=2647
+  _globals['_REPLAYROUTEREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_REPLAYROUTEREQUEST'].fields_by_name['ticket']._serialized_options = b'\342A\001\002\272H\016r\014\0300:\010tickets/\300\274\030\002'
+  _globals['_REPLAYROUTERESPONSE'].fields_by_name['stored_trace_digest']._loaded_options = None
+  _globals['_REPLAYROUTERESPONSE'].fields_by_name['stored_trace_digest']._serialized_options = b'\300\274\030\001'
+  _globals['_REPLAYROUTERESPONSE'].fields_by_name['difference']._loaded_options = None
+  _globals['_REPLAYROUTERESPONSE'].fields_by_name['difference']._serialized_options = b'\300\274\030\001'
+  _globals['_REPLAYROUTERESPONSE'].fields_by_name['stored']._loaded_options = None
+  _globals['_REPLAYROUTERESPONSE'].fields_by_name['stored']._serialized_options = b'\300\274\030\001'
+  _globals['_ROUTINGFACTS']._serialized_start=331
+  _globals['_ROUTINGFACTS']._serialized_end=1629
+  _globals['_DESTINATIONSTATE']._serialized_start=1632
+  _globals['_DESTINATIONSTATE']._serialized_end=1879
+  _globals['_RULEPACK']._serialized_start=1882
+  _globals['_RULEPACK']._serialized_end=2019
+  _globals['_GETRULEPACKREQUEST']._serialized_start=2021
+  _globals['_GETRULEPACKREQUEST']._serialized_end=2128
+  _globals['_GETRULEPACKRESPONSE']._serialized_start=2130
+  _globals['_GETRULEPACKRESPONSE']._serialized_end=2200
+  _globals['_LISTRULEPACKSREQUEST']._serialized_start=2202
+  _globals['_LISTRULEPACKSREQUEST']._serialized_end=2297
+  _globals['_LISTRULEPACKSRESPONSE']._serialized_start=2299
+  _globals['_LISTRULEPACKSRESPONSE']._serialized_end=2403
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=2406
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2594
+  _globals['_TRACESTEP']._serialized_start=2596
+  _globals['_TRACESTEP']._serialized_end=2692
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2694
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2814
+  _globals['_REPLAYROUTEREQUEST']._serialized_start=2816
+  _globals['_REPLAYROUTEREQUEST']._serialized_end=2879
+  _globals['_REPLAYROUTERESPONSE']._serialized_start=2882
+  _globals['_REPLAYROUTERESPONSE']._serialized_end=3106
+  _globals['_ROUTINGSERVICE']._serialized_start=3109
+  _globals['_ROUTINGSERVICE']._serialized_end=4810
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,8 @@ class RoutingFacts(_message.Message):
     AT_NIGHT_FIELD_NUMBER: _builtins.int
     OWNER_UNKNOWN_FIELD_NUMBER: _builtins.int
     PARENT_FIELD_NUMBER: _builtins.int
+    DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    OTHER_MATTERS_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     """Region of the place in today's codes; empty: not certain. 中文: 区划"""
     matter: _builtins.str
@@ -94,6 +96,8 @@ class RoutingFacts(_message.Message):
     """Who owns the thing that it is about is unknown. 中文: 权属不明"""
     parent: _builtins.bool
     """The ticket helps with another one (a child ticket). 中文: 是否协助子单"""
+    duplicate_of: _builtins.str
+    """Open ticket of the same matter and caller, `tickets/{number}`, or empty. 中文: 重复的既有工单"""
     @_builtins.property
     def risk_tags(self) -> _containers.RepeatedScalarFieldContainer[_codes_pb2.RiskTag.ValueType]:
         """Risks seen. 中文: 风险标签"""
@@ -105,6 +109,10 @@ class RoutingFacts(_message.Message):
     @_builtins.property
     def passing_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further places that the matter runs through. 中文: 途经地"""
+
+    @_builtins.property
+    def other_matters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further matters in the same message, of the national catalogue. 中文: 其他事项"""
 
     def __init__(
         self,
@@ -132,14 +140,56 @@ class RoutingFacts(_message.Message):
         at_night: _builtins.bool = ...,
         owner_unknown: _builtins.bool = ...,
         parent: _builtins.bool = ...,
+        duplicate_of: _builtins.str = ...,
+        other_matters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_region", b"agency_region", "at_night", b"at_night", "channel", b"channel", "industry", b"industry", "insured_region", b"insured_region", "matter", b"matter", "noise_source", b"noise_source", "on_boundary", b"on_boundary", "origin", b"origin", "owner_unknown", b"owner_unknown", "parent", b"parent", "passing_regions", b"passing_regions", "receiving_region", b"receiving_region", "region", b"region", "registration_region", b"registration_region", "reported_units", b"reported_units", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "seller_region", b"seller_region", "subject_kind", b"subject_kind", "type", b"type", "urgency", b"urgency", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_region", b"agency_region", "at_night", b"at_night", "channel", b"channel", "duplicate_of", b"duplicate_of", "industry", b"industry", "insured_region", b"insured_region", "matter", b"matter", "noise_source", b"noise_source", "on_boundary", b"on_boundary", "origin", b"origin", "other_matters", b"other_matters", "owner_unknown", b"owner_unknown", "parent", b"parent", "passing_regions", b"passing_regions", "receiving_region", b"receiving_region", "region", b"region", "registration_region", b"registration_region", "reported_units", b"reported_units", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "seller_region", b"seller_region", "subject_kind", b"subject_kind", "type", b"type", "urgency", b"urgency", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RoutingFacts: _TypeAlias = RoutingFacts  # noqa: Y015
+
+@_typing.final
+class DestinationState(_message.Message):
+    """State of the destination that a ticket would normally go to; also the variable `destination` of a
+    rule's condition. 中文: 去向状态
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OPEN_LOAD_FIELD_NUMBER: _builtins.int
+    OVERDUE_SHARE_FIELD_NUMBER: _builtins.int
+    NORMAL_NEXT_HOP_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """`units/{unit}` or `authorities/{code}`. 中文: 去向"""
+    state: _codes_pb2.DestinationCondition.ValueType
+    """Whether it takes what is sent to it; a declaration holds until its lease ends. 中文: 承办状态"""
+    open_load: _builtins.int
+    """Open tickets. 中文: 在办数"""
+    overdue_share: _builtins.float
+    """Share of open tickets that are overdue, 0 to 1. 中文: 超期占比"""
+    normal_next_hop: _builtins.str
+    """Whom it names for what it cannot take, as `target`; empty: nobody. 中文: 下一去向"""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        state: _codes_pb2.DestinationCondition.ValueType = ...,
+        open_load: _builtins.int = ...,
+        overdue_share: _builtins.float = ...,
+        normal_next_hop: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["normal_next_hop", b"normal_next_hop", "open_load", b"open_load", "overdue_share", b"overdue_share", "state", b"state", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestinationState: _TypeAlias = DestinationState  # noqa: Y015
 
 @_typing.final
 class RulePack(_message.Message):
@@ -191,7 +241,9 @@ class GetRulePackRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`rulePacks/{pack}`. 中文: 资源名"""
+    """`rulePacks/{pack}`: the version in force; or `rulePacks/{pack}/versions/{version}`.
+    中文: 资源名
+    """
     def __init__(
         self,
         *,
@@ -380,3 +432,71 @@ class ExplainRouteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainRouteResponse: _TypeAlias = ExplainRouteResponse  # noqa: Y015
+
+@_typing.final
+class ReplayRouteRequest(_message.Message):
+    """Request of ReplayRoute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """`tickets/{number}` of the caller's authority. 中文: 工单"""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRouteRequest: _TypeAlias = ReplayRouteRequest  # noqa: Y015
+
+@_typing.final
+class ReplayRouteResponse(_message.Message):
+    """Response of ReplayRoute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    STORED_TRACE_DIGEST_FIELD_NUMBER: _builtins.int
+    IS_IDENTICAL_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    stored_trace_digest: _builtins.bytes
+    """Digest of the trace of then. 中文: 原轨迹摘要"""
+    is_identical: _builtins.bool
+    """Both traces are the same, byte for byte. 中文: 是否一致"""
+    difference: _builtins.str
+    """Why they are not, or could not be compared; Chinese. 中文: 不一致原因"""
+    stored: _builtins.str
+    """What was decided then, `{action}|{target}|{pack}|{rule}`. 中文: 原决定"""
+    @_builtins.property
+    def decision(self) -> _ticket_pb2.RouteDecision:
+        """What is decided today with the facts, packs and instant of then. 中文: 重演的决定"""
+
+    @_builtins.property
+    def trace(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceStep]:
+        """How, in order. 中文: 轨迹"""
+
+    def __init__(
+        self,
+        *,
+        decision: _ticket_pb2.RouteDecision | None = ...,
+        trace: _abc.Iterable[Global___TraceStep] | None = ...,
+        stored_trace_digest: _builtins.bytes = ...,
+        is_identical: _builtins.bool = ...,
+        difference: _builtins.str = ...,
+        stored: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "difference", b"difference", "is_identical", b"is_identical", "stored", b"stored", "stored_trace_digest", b"stored_trace_digest", "trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRouteResponse: _TypeAlias = ReplayRouteResponse  # noqa: Y015

@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from hotline.routing.v1 import publication_pb2 as hotline_dot_routing_dot_v1_dot_publication__pb2
+from hotline.routing.v1 import rehearsal_pb2 as hotline_dot_routing_dot_v1_dot_rehearsal__pb2
 from hotline.routing.v1 import routing_service_pb2 as hotline_dot_routing_dot_v1_dot_routing__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -50,6 +52,71 @@ class RoutingServiceStub:
                 request_serializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ExplainRouteRequest.SerializeToString,
                 response_deserializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ExplainRouteResponse.FromString,
                 _registered_method=True)
+        self.ReplayRoute = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/ReplayRoute',
+                request_serializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ReplayRouteRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ReplayRouteResponse.FromString,
+                _registered_method=True)
+        self.SimulateRulePack = channel.unary_stream(
+                '/hotline.routing.v1.RoutingService/SimulateRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_rehearsal__pb2.SimulateRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_rehearsal__pb2.SimulateRulePackResponse.FromString,
+                _registered_method=True)
+        self.CreateRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/CreateRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CreateRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CreateRulePackResponse.FromString,
+                _registered_method=True)
+        self.CheckRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/CheckRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CheckRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CheckRulePackResponse.FromString,
+                _registered_method=True)
+        self.ApproveRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/ApproveRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ApproveRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ApproveRulePackResponse.FromString,
+                _registered_method=True)
+        self.PublishRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/PublishRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.PublishRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.PublishRulePackResponse.FromString,
+                _registered_method=True)
+        self.RollbackRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/RollbackRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RollbackRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RollbackRulePackResponse.FromString,
+                _registered_method=True)
+        self.RetireRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/RetireRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RetireRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RetireRulePackResponse.FromString,
+                _registered_method=True)
+        self.ImportRulePack = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/ImportRulePack',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ImportRulePackRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ImportRulePackResponse.FromString,
+                _registered_method=True)
+        self.ListRulePackVersions = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/ListRulePackVersions',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListRulePackVersionsRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListRulePackVersionsResponse.FromString,
+                _registered_method=True)
+        self.ReportMisroute = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/ReportMisroute',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ReportMisrouteRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ReportMisrouteResponse.FromString,
+                _registered_method=True)
+        self.ListMisroutes = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/ListMisroutes',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListMisroutesRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListMisroutesResponse.FromString,
+                _registered_method=True)
+        self.AnswerMisroute = channel.unary_unary(
+                '/hotline.routing.v1.RoutingService/AnswerMisroute',
+                request_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.AnswerMisrouteRequest.SerializeToString,
+                response_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.AnswerMisrouteResponse.FromString,
+                _registered_method=True)
 
 
 class RoutingServiceServicer:
@@ -77,6 +144,97 @@ class RoutingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayRoute(self, request, context):
+        """Decide again what was decided last about a ticket, as of its moment, and compare the traces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulateRulePack(self, request, context):
+        """Try packs on past decisions or on tickets in flight; cancel it at any time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRulePack(self, request, context):
+        """Keep a draft; one that does not parse is refused whole, with everything that is wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckRulePack(self, request, context):
+        """Check a version against everything known; without errors it can be approved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveRulePack(self, request, context):
+        """Approve a checked version, as another person than its editor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishRulePack(self, request, context):
+        """Sign an approved version; it is in force at once or from an instant on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackRulePack(self, request, context):
+        """Bring an earlier version into force again, at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireRulePack(self, request, context):
+        """Take a pack out of force, or withdraw a version that never was in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportRulePack(self, request, context):
+        """Bring a pack into force that the nation published and signed elsewhere.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRulePackVersions(self, request, context):
+        """List versions with their life, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportMisroute(self, request, context):
+        """Report to the owner of a rule that it sent a ticket to the wrong place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMisroutes(self, request, context):
+        """List reports of and to the caller's authority, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerMisroute(self, request, context):
+        """Answer a report about a rule of the caller's authority.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RoutingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +252,71 @@ def add_RoutingServiceServicer_to_server(servicer, server):
                     servicer.ExplainRoute,
                     request_deserializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ExplainRouteRequest.FromString,
                     response_serializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ExplainRouteResponse.SerializeToString,
+            ),
+            'ReplayRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayRoute,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ReplayRouteRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_routing__service__pb2.ReplayRouteResponse.SerializeToString,
+            ),
+            'SimulateRulePack': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulateRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_rehearsal__pb2.SimulateRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_rehearsal__pb2.SimulateRulePackResponse.SerializeToString,
+            ),
+            'CreateRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CreateRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CreateRulePackResponse.SerializeToString,
+            ),
+            'CheckRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CheckRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.CheckRulePackResponse.SerializeToString,
+            ),
+            'ApproveRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ApproveRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ApproveRulePackResponse.SerializeToString,
+            ),
+            'PublishRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.PublishRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.PublishRulePackResponse.SerializeToString,
+            ),
+            'RollbackRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RollbackRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RollbackRulePackResponse.SerializeToString,
+            ),
+            'RetireRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RetireRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.RetireRulePackResponse.SerializeToString,
+            ),
+            'ImportRulePack': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportRulePack,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ImportRulePackRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ImportRulePackResponse.SerializeToString,
+            ),
+            'ListRulePackVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRulePackVersions,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListRulePackVersionsRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListRulePackVersionsResponse.SerializeToString,
+            ),
+            'ReportMisroute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportMisroute,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ReportMisrouteRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ReportMisrouteResponse.SerializeToString,
+            ),
+            'ListMisroutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMisroutes,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListMisroutesRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.ListMisroutesResponse.SerializeToString,
+            ),
+            'AnswerMisroute': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerMisroute,
+                    request_deserializer=hotline_dot_routing_dot_v1_dot_publication__pb2.AnswerMisrouteRequest.FromString,
+                    response_serializer=hotline_dot_routing_dot_v1_dot_publication__pb2.AnswerMisrouteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +401,357 @@ class RoutingService:
             '/hotline.routing.v1.RoutingService/ExplainRoute',
             hotline_dot_routing_dot_v1_dot_routing__service__pb2.ExplainRouteRequest.SerializeToString,
             hotline_dot_routing_dot_v1_dot_routing__service__pb2.ExplainRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/ReplayRoute',
+            hotline_dot_routing_dot_v1_dot_routing__service__pb2.ReplayRouteRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_routing__service__pb2.ReplayRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulateRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/SimulateRulePack',
+            hotline_dot_routing_dot_v1_dot_rehearsal__pb2.SimulateRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_rehearsal__pb2.SimulateRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/CreateRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.CreateRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.CreateRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/CheckRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.CheckRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.CheckRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/ApproveRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ApproveRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ApproveRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/PublishRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.PublishRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.PublishRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/RollbackRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.RollbackRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.RollbackRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/RetireRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.RetireRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.RetireRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportRulePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/ImportRulePack',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ImportRulePackRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ImportRulePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRulePackVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/ListRulePackVersions',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ListRulePackVersionsRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ListRulePackVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportMisroute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/ReportMisroute',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ReportMisrouteRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ReportMisrouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMisroutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/ListMisroutes',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ListMisroutesRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.ListMisroutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerMisroute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.routing.v1.RoutingService/AnswerMisroute',
+            hotline_dot_routing_dot_v1_dot_publication__pb2.AnswerMisrouteRequest.SerializeToString,
+            hotline_dot_routing_dot_v1_dot_publication__pb2.AnswerMisrouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,8 @@ where it goes.
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from hotline.routing.v1 import publication_pb2 as _publication_pb2
+from hotline.routing.v1 import rehearsal_pb2 as _rehearsal_pb2
 from hotline.routing.v1 import routing_service_pb2 as _routing_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -41,6 +43,32 @@ class RoutingServiceStub:
     """List the packs that this node evaluates."""
     ExplainRoute: _grpc.UnaryUnaryMultiCallable[_routing_service_pb2.ExplainRouteRequest, _routing_service_pb2.ExplainRouteResponse]
     """Tell where a ticket with these facts would go, by which rule, and which rules lost and why."""
+    ReplayRoute: _grpc.UnaryUnaryMultiCallable[_routing_service_pb2.ReplayRouteRequest, _routing_service_pb2.ReplayRouteResponse]
+    """Decide again what was decided last about a ticket, as of its moment, and compare the traces."""
+    SimulateRulePack: _grpc.UnaryStreamMultiCallable[_rehearsal_pb2.SimulateRulePackRequest, _rehearsal_pb2.SimulateRulePackResponse]
+    """Try packs on past decisions or on tickets in flight; cancel it at any time."""
+    CreateRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.CreateRulePackRequest, _publication_pb2.CreateRulePackResponse]
+    """Keep a draft; one that does not parse is refused whole, with everything that is wrong."""
+    CheckRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.CheckRulePackRequest, _publication_pb2.CheckRulePackResponse]
+    """Check a version against everything known; without errors it can be approved."""
+    ApproveRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.ApproveRulePackRequest, _publication_pb2.ApproveRulePackResponse]
+    """Approve a checked version, as another person than its editor."""
+    PublishRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.PublishRulePackRequest, _publication_pb2.PublishRulePackResponse]
+    """Sign an approved version; it is in force at once or from an instant on."""
+    RollbackRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.RollbackRulePackRequest, _publication_pb2.RollbackRulePackResponse]
+    """Bring an earlier version into force again, at once."""
+    RetireRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.RetireRulePackRequest, _publication_pb2.RetireRulePackResponse]
+    """Take a pack out of force, or withdraw a version that never was in force."""
+    ImportRulePack: _grpc.UnaryUnaryMultiCallable[_publication_pb2.ImportRulePackRequest, _publication_pb2.ImportRulePackResponse]
+    """Bring a pack into force that the nation published and signed elsewhere."""
+    ListRulePackVersions: _grpc.UnaryUnaryMultiCallable[_publication_pb2.ListRulePackVersionsRequest, _publication_pb2.ListRulePackVersionsResponse]
+    """List versions with their life, the newest first."""
+    ReportMisroute: _grpc.UnaryUnaryMultiCallable[_publication_pb2.ReportMisrouteRequest, _publication_pb2.ReportMisrouteResponse]
+    """Report to the owner of a rule that it sent a ticket to the wrong place."""
+    ListMisroutes: _grpc.UnaryUnaryMultiCallable[_publication_pb2.ListMisroutesRequest, _publication_pb2.ListMisroutesResponse]
+    """List reports of and to the caller's authority, the oldest first."""
+    AnswerMisroute: _grpc.UnaryUnaryMultiCallable[_publication_pb2.AnswerMisrouteRequest, _publication_pb2.AnswerMisrouteResponse]
+    """Answer a report about a rule of the caller's authority."""
 
 @_typing.type_check_only
 class RoutingServiceAsyncStub(RoutingServiceStub):
@@ -53,6 +81,32 @@ class RoutingServiceAsyncStub(RoutingServiceStub):
     """List the packs that this node evaluates."""
     ExplainRoute: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.ExplainRouteRequest, _routing_service_pb2.ExplainRouteResponse]  # type: ignore[assignment]
     """Tell where a ticket with these facts would go, by which rule, and which rules lost and why."""
+    ReplayRoute: _aio.UnaryUnaryMultiCallable[_routing_service_pb2.ReplayRouteRequest, _routing_service_pb2.ReplayRouteResponse]  # type: ignore[assignment]
+    """Decide again what was decided last about a ticket, as of its moment, and compare the traces."""
+    SimulateRulePack: _aio.UnaryStreamMultiCallable[_rehearsal_pb2.SimulateRulePackRequest, _rehearsal_pb2.SimulateRulePackResponse]  # type: ignore[assignment]
+    """Try packs on past decisions or on tickets in flight; cancel it at any time."""
+    CreateRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.CreateRulePackRequest, _publication_pb2.CreateRulePackResponse]  # type: ignore[assignment]
+    """Keep a draft; one that does not parse is refused whole, with everything that is wrong."""
+    CheckRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.CheckRulePackRequest, _publication_pb2.CheckRulePackResponse]  # type: ignore[assignment]
+    """Check a version against everything known; without errors it can be approved."""
+    ApproveRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.ApproveRulePackRequest, _publication_pb2.ApproveRulePackResponse]  # type: ignore[assignment]
+    """Approve a checked version, as another person than its editor."""
+    PublishRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.PublishRulePackRequest, _publication_pb2.PublishRulePackResponse]  # type: ignore[assignment]
+    """Sign an approved version; it is in force at once or from an instant on."""
+    RollbackRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.RollbackRulePackRequest, _publication_pb2.RollbackRulePackResponse]  # type: ignore[assignment]
+    """Bring an earlier version into force again, at once."""
+    RetireRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.RetireRulePackRequest, _publication_pb2.RetireRulePackResponse]  # type: ignore[assignment]
+    """Take a pack out of force, or withdraw a version that never was in force."""
+    ImportRulePack: _aio.UnaryUnaryMultiCallable[_publication_pb2.ImportRulePackRequest, _publication_pb2.ImportRulePackResponse]  # type: ignore[assignment]
+    """Bring a pack into force that the nation published and signed elsewhere."""
+    ListRulePackVersions: _aio.UnaryUnaryMultiCallable[_publication_pb2.ListRulePackVersionsRequest, _publication_pb2.ListRulePackVersionsResponse]  # type: ignore[assignment]
+    """List versions with their life, the newest first."""
+    ReportMisroute: _aio.UnaryUnaryMultiCallable[_publication_pb2.ReportMisrouteRequest, _publication_pb2.ReportMisrouteResponse]  # type: ignore[assignment]
+    """Report to the owner of a rule that it sent a ticket to the wrong place."""
+    ListMisroutes: _aio.UnaryUnaryMultiCallable[_publication_pb2.ListMisroutesRequest, _publication_pb2.ListMisroutesResponse]  # type: ignore[assignment]
+    """List reports of and to the caller's authority, the oldest first."""
+    AnswerMisroute: _aio.UnaryUnaryMultiCallable[_publication_pb2.AnswerMisrouteRequest, _publication_pb2.AnswerMisrouteResponse]  # type: ignore[assignment]
+    """Answer a report about a rule of the caller's authority."""
 
 class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Packs and explanations. 中文: 派单规则服务"""
@@ -80,5 +134,109 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_routing_service_pb2.ExplainRouteResponse, _abc.Awaitable[_routing_service_pb2.ExplainRouteResponse]]:
         """Tell where a ticket with these facts would go, by which rule, and which rules lost and why."""
+
+    @_abc_1.abstractmethod
+    def ReplayRoute(
+        self,
+        request: _routing_service_pb2.ReplayRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_routing_service_pb2.ReplayRouteResponse, _abc.Awaitable[_routing_service_pb2.ReplayRouteResponse]]:
+        """Decide again what was decided last about a ticket, as of its moment, and compare the traces."""
+
+    @_abc_1.abstractmethod
+    def SimulateRulePack(
+        self,
+        request: _rehearsal_pb2.SimulateRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_rehearsal_pb2.SimulateRulePackResponse], _abc.AsyncIterator[_rehearsal_pb2.SimulateRulePackResponse]]:
+        """Try packs on past decisions or on tickets in flight; cancel it at any time."""
+
+    @_abc_1.abstractmethod
+    def CreateRulePack(
+        self,
+        request: _publication_pb2.CreateRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.CreateRulePackResponse, _abc.Awaitable[_publication_pb2.CreateRulePackResponse]]:
+        """Keep a draft; one that does not parse is refused whole, with everything that is wrong."""
+
+    @_abc_1.abstractmethod
+    def CheckRulePack(
+        self,
+        request: _publication_pb2.CheckRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.CheckRulePackResponse, _abc.Awaitable[_publication_pb2.CheckRulePackResponse]]:
+        """Check a version against everything known; without errors it can be approved."""
+
+    @_abc_1.abstractmethod
+    def ApproveRulePack(
+        self,
+        request: _publication_pb2.ApproveRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.ApproveRulePackResponse, _abc.Awaitable[_publication_pb2.ApproveRulePackResponse]]:
+        """Approve a checked version, as another person than its editor."""
+
+    @_abc_1.abstractmethod
+    def PublishRulePack(
+        self,
+        request: _publication_pb2.PublishRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.PublishRulePackResponse, _abc.Awaitable[_publication_pb2.PublishRulePackResponse]]:
+        """Sign an approved version; it is in force at once or from an instant on."""
+
+    @_abc_1.abstractmethod
+    def RollbackRulePack(
+        self,
+        request: _publication_pb2.RollbackRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.RollbackRulePackResponse, _abc.Awaitable[_publication_pb2.RollbackRulePackResponse]]:
+        """Bring an earlier version into force again, at once."""
+
+    @_abc_1.abstractmethod
+    def RetireRulePack(
+        self,
+        request: _publication_pb2.RetireRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.RetireRulePackResponse, _abc.Awaitable[_publication_pb2.RetireRulePackResponse]]:
+        """Take a pack out of force, or withdraw a version that never was in force."""
+
+    @_abc_1.abstractmethod
+    def ImportRulePack(
+        self,
+        request: _publication_pb2.ImportRulePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.ImportRulePackResponse, _abc.Awaitable[_publication_pb2.ImportRulePackResponse]]:
+        """Bring a pack into force that the nation published and signed elsewhere."""
+
+    @_abc_1.abstractmethod
+    def ListRulePackVersions(
+        self,
+        request: _publication_pb2.ListRulePackVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.ListRulePackVersionsResponse, _abc.Awaitable[_publication_pb2.ListRulePackVersionsResponse]]:
+        """List versions with their life, the newest first."""
+
+    @_abc_1.abstractmethod
+    def ReportMisroute(
+        self,
+        request: _publication_pb2.ReportMisrouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.ReportMisrouteResponse, _abc.Awaitable[_publication_pb2.ReportMisrouteResponse]]:
+        """Report to the owner of a rule that it sent a ticket to the wrong place."""
+
+    @_abc_1.abstractmethod
+    def ListMisroutes(
+        self,
+        request: _publication_pb2.ListMisroutesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.ListMisroutesResponse, _abc.Awaitable[_publication_pb2.ListMisroutesResponse]]:
+        """List reports of and to the caller's authority, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def AnswerMisroute(
+        self,
+        request: _publication_pb2.AnswerMisrouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_publication_pb2.AnswerMisrouteResponse, _abc.Awaitable[_publication_pb2.AnswerMisrouteResponse]]:
+        """Answer a report about a rule of the caller's authority."""
 
 def add_RoutingServiceServicer_to_server(servicer: RoutingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1013,3 +1013,107 @@ NOISE_SOURCE_COMMERCE: NoiseSource.ValueType  # 5
 NOISE_SOURCE_LIVING: NoiseSource.ValueType  # 6
 """Neighbours, dancing, pets. 中文: 社会生活"""
 Global___NoiseSource: _TypeAlias = NoiseSource  # noqa: Y015
+
+class _InadmissibleReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InadmissibleReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InadmissibleReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INADMISSIBLE_REASON_UNSPECIFIED: _InadmissibleReason.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    INADMISSIBLE_REASON_OTHER_REGION: _InadmissibleReason.ValueType  # 1
+    """Another administrative region; hand it over instead. 中文: 不属本行政区域"""
+    INADMISSIBLE_REASON_OTHER_POWER: _InadmissibleReason.ValueType  # 2
+    """Duty of the party, the congress, the courts, the procuratorates or the army. 中文: 党委、人大、政协、法院、检察、军队职责"""
+    INADMISSIBLE_REASON_LITIGATION: _InadmissibleReason.ValueType  # 3
+    """A law suit decides. 中文: 诉讼"""
+    INADMISSIBLE_REASON_ARBITRATION: _InadmissibleReason.ValueType  # 4
+    """Arbitration decides. 中文: 仲裁"""
+    INADMISSIBLE_REASON_ADMINISTRATIVE_REVIEW: _InadmissibleReason.ValueType  # 5
+    """An administrative review decides. 中文: 行政复议"""
+    INADMISSIBLE_REASON_DISCIPLINE: _InadmissibleReason.ValueType  # 6
+    """Discipline inspection and supervision decide. 中文: 纪检监察"""
+    INADMISSIBLE_REASON_INFORMATION_DISCLOSURE: _InadmissibleReason.ValueType  # 7
+    """A request for disclosure of government information. 中文: 政府信息公开"""
+    INADMISSIBLE_REASON_PETITION: _InadmissibleReason.ValueType  # 8
+    """Already taken up as a petition. 中文: 已进入信访"""
+    INADMISSIBLE_REASON_EMERGENCY: _InadmissibleReason.ValueType  # 9
+    """An urgent police matter; hand it over at once instead. 中文: 紧急警情"""
+    INADMISSIBLE_REASON_SECRET: _InadmissibleReason.ValueType  # 10
+    """State secret, trade secret or privacy. 中文: 国家秘密、商业秘密、个人隐私"""
+    INADMISSIBLE_REASON_UNLAWFUL: _InadmissibleReason.ValueType  # 11
+    """Against law or public order, or malicious. 中文: 违反法律、公序良俗或恶意骚扰"""
+    INADMISSIBLE_REASON_SETTLED: _InadmissibleReason.ValueType  # 12
+    """Settled before, nothing new. 中文: 同一事项已办结无新理由"""
+    INADMISSIBLE_REASON_IN_HAND: _InadmissibleReason.ValueType  # 13
+    """Being handled already. 中文: 办理中重复"""
+    INADMISSIBLE_REASON_NO_SUBSTANCE: _InadmissibleReason.ValueType  # 14
+    """Nothing that could be handled. 中文: 无实质内容"""
+    INADMISSIBLE_REASON_CIVIL_DISPUTE: _InadmissibleReason.ValueType  # 15
+    """A civil dispute; the way is told. 中文: 民事纠纷"""
+
+class InadmissibleReason(_InadmissibleReason, metaclass=_InadmissibleReasonEnumTypeWrapper):
+    """Why a message is not accepted and which way is told instead (code NA). 中文: 不予受理理由"""
+
+INADMISSIBLE_REASON_UNSPECIFIED: InadmissibleReason.ValueType  # 0
+"""Not set. 中文: 未指定"""
+INADMISSIBLE_REASON_OTHER_REGION: InadmissibleReason.ValueType  # 1
+"""Another administrative region; hand it over instead. 中文: 不属本行政区域"""
+INADMISSIBLE_REASON_OTHER_POWER: InadmissibleReason.ValueType  # 2
+"""Duty of the party, the congress, the courts, the procuratorates or the army. 中文: 党委、人大、政协、法院、检察、军队职责"""
+INADMISSIBLE_REASON_LITIGATION: InadmissibleReason.ValueType  # 3
+"""A law suit decides. 中文: 诉讼"""
+INADMISSIBLE_REASON_ARBITRATION: InadmissibleReason.ValueType  # 4
+"""Arbitration decides. 中文: 仲裁"""
+INADMISSIBLE_REASON_ADMINISTRATIVE_REVIEW: InadmissibleReason.ValueType  # 5
+"""An administrative review decides. 中文: 行政复议"""
+INADMISSIBLE_REASON_DISCIPLINE: InadmissibleReason.ValueType  # 6
+"""Discipline inspection and supervision decide. 中文: 纪检监察"""
+INADMISSIBLE_REASON_INFORMATION_DISCLOSURE: InadmissibleReason.ValueType  # 7
+"""A request for disclosure of government information. 中文: 政府信息公开"""
+INADMISSIBLE_REASON_PETITION: InadmissibleReason.ValueType  # 8
+"""Already taken up as a petition. 中文: 已进入信访"""
+INADMISSIBLE_REASON_EMERGENCY: InadmissibleReason.ValueType  # 9
+"""An urgent police matter; hand it over at once instead. 中文: 紧急警情"""
+INADMISSIBLE_REASON_SECRET: InadmissibleReason.ValueType  # 10
+"""State secret, trade secret or privacy. 中文: 国家秘密、商业秘密、个人隐私"""
+INADMISSIBLE_REASON_UNLAWFUL: InadmissibleReason.ValueType  # 11
+"""Against law or public order, or malicious. 中文: 违反法律、公序良俗或恶意骚扰"""
+INADMISSIBLE_REASON_SETTLED: InadmissibleReason.ValueType  # 12
+"""Settled before, nothing new. 中文: 同一事项已办结无新理由"""
+INADMISSIBLE_REASON_IN_HAND: InadmissibleReason.ValueType  # 13
+"""Being handled already. 中文: 办理中重复"""
+INADMISSIBLE_REASON_NO_SUBSTANCE: InadmissibleReason.ValueType  # 14
+"""Nothing that could be handled. 中文: 无实质内容"""
+INADMISSIBLE_REASON_CIVIL_DISPUTE: InadmissibleReason.ValueType  # 15
+"""A civil dispute; the way is told. 中文: 民事纠纷"""
+Global___InadmissibleReason: _TypeAlias = InadmissibleReason  # noqa: Y015
+
+class _DestinationCondition:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DestinationConditionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DestinationCondition.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DESTINATION_CONDITION_UNSPECIFIED: _DestinationCondition.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    DESTINATION_CONDITION_NORMAL: _DestinationCondition.ValueType  # 1
+    """It takes everything. 中文: 正常"""
+    DESTINATION_CONDITION_OVERLOADED: _DestinationCondition.ValueType  # 2
+    """It has more than it can handle in time. 中文: 超负荷"""
+    DESTINATION_CONDITION_CLOSED: _DestinationCondition.ValueType  # 3
+    """It takes nothing for now. 中文: 关闭"""
+
+class DestinationCondition(_DestinationCondition, metaclass=_DestinationConditionEnumTypeWrapper):
+    """Whether a destination takes what is sent to it, as it declares itself. 中文: 承办状态"""
+
+DESTINATION_CONDITION_UNSPECIFIED: DestinationCondition.ValueType  # 0
+"""Not set. 中文: 未指定"""
+DESTINATION_CONDITION_NORMAL: DestinationCondition.ValueType  # 1
+"""It takes everything. 中文: 正常"""
+DESTINATION_CONDITION_OVERLOADED: DestinationCondition.ValueType  # 2
+"""It has more than it can handle in time. 中文: 超负荷"""
+DESTINATION_CONDITION_CLOSED: DestinationCondition.ValueType  # 3
+"""It takes nothing for now. 中文: 关闭"""
+Global___DestinationCondition: _TypeAlias = DestinationCondition  # noqa: Y015

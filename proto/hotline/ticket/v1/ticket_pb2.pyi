@@ -112,6 +112,8 @@ class Facts(_message.Message):
     INDUSTRY_FIELD_NUMBER: _builtins.int
     AT_NIGHT_FIELD_NUMBER: _builtins.int
     OWNER_UNKNOWN_FIELD_NUMBER: _builtins.int
+    DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    OTHER_MATTERS_FIELD_NUMBER: _builtins.int
     registration_region: _builtins.str
     """Where the reported firm or platform is registered; six digits or empty. 中文: 登记注册地"""
     seller_region: _builtins.str
@@ -130,9 +132,15 @@ class Facts(_message.Message):
     """It happens at night (22:00–06:00). 中文: 夜间"""
     owner_unknown: _builtins.bool
     """Who owns the thing that it is about is unknown. 中文: 权属不明"""
+    duplicate_of: _builtins.str
+    """Ticket that is about the same, as the reception found it, `tickets/{number}`. 中文: 重复的既有工单"""
     @_builtins.property
     def passing_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further places that the matter runs through, for example of a journey; 8 at most. 中文: 途经地"""
+
+    @_builtins.property
+    def other_matters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further matters in the same message, of the national catalogue. 中文: 其他事项"""
 
     def __init__(
         self,
@@ -147,10 +155,12 @@ class Facts(_message.Message):
         industry: _builtins.str = ...,
         at_night: _builtins.bool = ...,
         owner_unknown: _builtins.bool = ...,
+        duplicate_of: _builtins.str = ...,
+        other_matters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_region", b"agency_region", "at_night", b"at_night", "industry", b"industry", "insured_region", b"insured_region", "noise_source", b"noise_source", "owner_unknown", b"owner_unknown", "passing_regions", b"passing_regions", "receiving_region", b"receiving_region", "registration_region", b"registration_region", "seller_region", b"seller_region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_region", b"agency_region", "at_night", b"at_night", "duplicate_of", b"duplicate_of", "industry", b"industry", "insured_region", b"insured_region", "noise_source", b"noise_source", "other_matters", b"other_matters", "owner_unknown", b"owner_unknown", "passing_regions", b"passing_regions", "receiving_region", b"receiving_region", "registration_region", b"registration_region", "seller_region", b"seller_region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -374,6 +384,10 @@ class RouteDecision(_message.Message):
         """Refer to a body outside the federation. 中文: 外部转送"""
         ACTION_TRIAGE: RouteDecision._Action.ValueType  # 5
         """Put before a person at the triage desk. 中文: 研判"""
+        ACTION_MERGE: RouteDecision._Action.ValueType  # 6
+        """Merge into the ticket of the same matter. 中文: 并入既有工单"""
+        ACTION_LEGAL: RouteDecision._Action.ValueType  # 7
+        """Not accepted: the citizen is told the legal way. 中文: 不予受理并告知途径"""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What is done. 中文: 动作"""
@@ -390,6 +404,42 @@ class RouteDecision(_message.Message):
     """Refer to a body outside the federation. 中文: 外部转送"""
     ACTION_TRIAGE: RouteDecision.Action.ValueType  # 5
     """Put before a person at the triage desk. 中文: 研判"""
+    ACTION_MERGE: RouteDecision.Action.ValueType  # 6
+    """Merge into the ticket of the same matter. 中文: 并入既有工单"""
+    ACTION_LEGAL: RouteDecision.Action.ValueType  # 7
+    """Not accepted: the citizen is told the legal way. 中文: 不予受理并告知途径"""
+
+    @_typing.final
+    class Fallback(_message.Message):
+        """What happens when nobody accepts in time. 中文: 逾期未接的后续去向"""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HOURS_FIELD_NUMBER: _builtins.int
+        WORKING_FIELD_NUMBER: _builtins.int
+        TARGETS_FIELD_NUMBER: _builtins.int
+        hours: _builtins.int
+        """How long to wait for acceptance, 1 to 720. 中文: 等待时长（小时）"""
+        working: _builtins.bool
+        """The hours are counted in business time. 中文: 按工作时间计"""
+        @_builtins.property
+        def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Whom to ask then, in this order, as `target`; 4 at most; after the last, a case is opened.
+            中文: 依次的后续去向
+            """
+
+        def __init__(
+            self,
+            *,
+            hours: _builtins.int = ...,
+            working: _builtins.bool = ...,
+            targets: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours", "targets", b"targets", "working", b"working"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ACTION_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
@@ -404,10 +454,18 @@ class RouteDecision(_message.Message):
     HELP_REGIONS_FIELD_NUMBER: _builtins.int
     OFFER_REASON_FIELD_NUMBER: _builtins.int
     ASSISTING_FIELD_NUMBER: _builtins.int
+    NOTIFY_FIELD_NUMBER: _builtins.int
+    SPLIT_MATTERS_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    DIVERTED_FROM_FIELD_NUMBER: _builtins.int
+    IDENTITY_WITHHELD_FIELD_NUMBER: _builtins.int
+    REQUESTABLE_FIELD_NUMBER: _builtins.int
     action: Global___RouteDecision.Action.ValueType
     """What is done. 中文: 动作"""
     target: _builtins.str
-    """`units/{unit}`, `authorities/{code}` or the emergency line's name, as the action needs. 中文: 去向"""
+    """`units/{unit}`, `authorities/{code}`, the emergency line's name, `tickets/{number}` (MERGE) or the
+    name of an `InadmissibleReason` (LEGAL), as the action needs. 中文: 去向
+    """
     rule: _builtins.str
     """Rule that decided; `responsibility-list` or `desk` when none did. 中文: 规则编号"""
     pack: _builtins.str
@@ -426,6 +484,10 @@ class RouteDecision(_message.Message):
     """Why custody is offered, `hotline.custody.v1.OfferReason` in lower case; only with ACTION_OFFER.
     中文: 移交原因
     """
+    diverted_from: _builtins.str
+    """Target of the normal answer, when the state of that destination led elsewhere; else empty.
+    中文: 原去向
+    """
     @_builtins.property
     def trace_digest(self) -> _statement_pb2.Digest:
         """Digest of the trace; the trace itself is returned by ExplainRoute. 中文: 轨迹摘要"""
@@ -441,6 +503,32 @@ class RouteDecision(_message.Message):
     @_builtins.property
     def assisting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assisting units, `units/{unit}`. 中文: 协办单位"""
+
+    @_builtins.property
+    def notify(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Units that are told and hold nothing, `units/{unit}`; 10 at most. 中文: 知会单位"""
+
+    @_builtins.property
+    def split_matters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further matters that become child tickets, 6 digits, 8 at most; only with ACTION_ASSIGN.
+        中文: 拆分事项
+        """
+
+    @_builtins.property
+    def fallback(self) -> Global___RouteDecision.Fallback:
+        """What happens when nobody accepts in time; only with ACTION_ASSIGN and ACTION_OFFER.
+        中文: 逾期未接的后续去向
+        """
+
+    @_builtins.property
+    def identity_withheld(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who gets the matter without who calls, `units/{unit}` or `regions/{code}`; 30 at most.
+        中文: 不提供身份信息的单位
+        """
+
+    @_builtins.property
+    def requestable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Units that may only be asked by a person's request, `units/{unit}`; 10 at most. 中文: 可商请单位"""
 
     def __init__(
         self,
@@ -458,10 +546,16 @@ class RouteDecision(_message.Message):
         help_regions: _abc.Iterable[_builtins.str] | None = ...,
         offer_reason: _builtins.str = ...,
         assisting: _abc.Iterable[_builtins.str] | None = ...,
+        notify: _abc.Iterable[_builtins.str] | None = ...,
+        split_matters: _abc.Iterable[_builtins.str] | None = ...,
+        fallback: Global___RouteDecision.Fallback | None = ...,
+        diverted_from: _builtins.str = ...,
+        identity_withheld: _abc.Iterable[_builtins.str] | None = ...,
+        requestable: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "trace_digest", b"trace_digest"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "fallback", b"fallback", "trace_digest", b"trace_digest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "assisting", b"assisting", "decide_time", b"decide_time", "explanation", b"explanation", "help_regions", b"help_regions", "leading_region", b"leading_region", "legal_basis", b"legal_basis", "offer_reason", b"offer_reason", "pack", b"pack", "reference_version", b"reference_version", "rule", b"rule", "target", b"target", "trace_digest", b"trace_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "assisting", b"assisting", "decide_time", b"decide_time", "diverted_from", b"diverted_from", "explanation", b"explanation", "fallback", b"fallback", "help_regions", b"help_regions", "identity_withheld", b"identity_withheld", "leading_region", b"leading_region", "legal_basis", b"legal_basis", "notify", b"notify", "offer_reason", b"offer_reason", "pack", b"pack", "reference_version", b"reference_version", "requestable", b"requestable", "rule", b"rule", "split_matters", b"split_matters", "target", b"target", "trace_digest", b"trace_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

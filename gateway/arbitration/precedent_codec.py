@@ -1,0 +1,42 @@
+"""Precedents as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.arbitration.casebook import Comparable
+from gateway.arbitration.precedents import Precedent
+from gateway.delivery.codec import instant_to_pb
+from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.ticket.v1 import codes_pb2
+
+
+def precedent_to_pb(made: Precedent) -> pb.Precedent:
+    """Return the message of a precedent."""
+    return pb.Precedent(
+        name=f"precedents/{made.case.case}",
+        ruling=made.ruling,
+        matter=made.key.matter,
+        type=codes_pb2.TicketType.ValueType(made.key.type),
+        relation=made.key.relation.value,
+        levels=made.key.levels,
+        role=made.role.value,
+        legal_basis=made.legal_basis,
+        validity=made.state.value,
+        effective_time=instant_to_pb(made.since),
+        expire_time=instant_to_pb(made.expires),
+        applied=made.applied,
+    )
+
+
+def comparable_to_pb(found: Iterable[Comparable]) -> list[pb.ComparablePrecedent]:
+    """Return the messages of precedents beside a case."""
+    return [
+        pb.ComparablePrecedent(precedent=precedent_to_pb(item.precedent), differs=item.differs)
+        for item in found
+    ]
+
+
+def revoked_to_bytes(made: Precedent) -> bytes:
+    """Return the answer of a revocation."""
+    return pb.RevokePrecedentResponse(precedent=precedent_to_pb(made)).SerializeToString()

@@ -1,0 +1,1 @@
+"""What is wrong with rules before anybody is routed by them (docs/checking.md)."""

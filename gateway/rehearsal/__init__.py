@@ -1,0 +1,1 @@
+"""试运行: trying rules on what happened: simulate, compare, replay, preview (docs/rehearsal.md)."""
