@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rule_peers
+from benchmarks import rule_checks, rule_peers
 from benchmarks.rows import Row, median_row
 from benchmarks.rule_workload import Ticket, Workload
 from gateway.kernel.data import data_path
@@ -45,6 +45,7 @@ GROWTH_MAX = 3.0
 STALL_MAX = {10_000: 10.0, 100_000: 50.0}  # ms
 PEER_SECONDS = 3.0  # of a run: a slow engine is asked about fewer of the tickets
 DECIDED = 2_000  # tickets; a decision takes longer
+RULES_PER_TICKET = 100  # a greater set is asked about with more tickets, or says nothing
 SAMPLE = 200  # tickets for which the oracle reads all rules
 HEARTBEAT_SECONDS = 0.001
 BASELINE = "the faster of zen-engine and CLIPS"
@@ -65,7 +66,8 @@ async def measure(*, runs: int, tickets: int) -> list[Row]:
     reference = ReferenceData.load(data_path("routing_rules") / "reference")
     rows: list[Row] = []
     subjects: list[Subject] = []
-    for size in SIZES:
+    sizes = [size for size in SIZES if size <= tickets * RULES_PER_TICKET]
+    for size in sizes:
         workload = Workload(size, tickets=tickets, reference=reference)
         before = _resident_mebibytes()
         subject = Subject(workload, PackSet(workload.packs))
@@ -77,7 +79,7 @@ async def measure(*, runs: int, tickets: int) -> list[Row]:
     for subject in subjects:
         if subject.workload.size in STALL_MAX:
             rows += await _stall(subject.workload, runs=runs, reference=reference)
-    return rows
+    return [*rows, *await rule_checks.rows_of(sizes[-1])]
 
 
 # --- select ---------------------------------------------------------------------------------------

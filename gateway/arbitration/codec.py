@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -29,7 +30,7 @@ from gateway.kernel.codes import (
     TicketType,
     Urgency,
 )
-from gateway.kernel.errors import FieldInvalid, StatementMalformed
+from gateway.kernel.errors import FieldInvalid, StatementMalformed, VersionTooNew
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.kernel.validation import validate
@@ -39,6 +40,7 @@ from hotline.ticket.v1 import codes_pb2
 
 WORDS_BYTES_MAX = 256_000  # of all words; sealed and salted they stay below a block's 256 KiB
 FRAMING_BYTES = 8  # of one text, at most
+_REVISION = re.compile(r"[0-9]{1,18}")
 
 
 def filing_of(event: CaseFiled) -> Filing:
@@ -179,12 +181,17 @@ def case_of_file(content: bytes) -> Case:
 
     Raises:
         StatementMalformed: it is none.
+        VersionTooNew: it is in a state that this release does not have.
     """
     message = checked(content, pb.Case())
+    if not _known(CaseState, message.state):
+        raise VersionTooNew(kind="CaseFile", got=f"state {message.state}", expected="its states")
+    if not _REVISION.fullmatch(message.etag):
+        raise StatementMalformed(check=4, got="an etag that is no revision", expected="a number")
     due = message.HasField("ruling_due_time")
     return Case(
         key=CaseKey(AuthorityCode(message.scope), message.name.removeprefix("cases/")),
-        revision=int(message.etag) if message.etag.isdecimal() else 0,
+        revision=int(message.etag),
         ticket=TicketNumber(message.ticket),
         chain=message.chain,
         state=CaseState(_known(CaseState, message.state)),

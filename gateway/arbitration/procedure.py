@@ -97,6 +97,8 @@ def check_objection(case: Case, party: AuthorityCode, *, end: Instant, now: Inst
     obstacle = ""
     if case.ruling_proper is None:
         obstacle = "without a ruling"
+    elif case.state is CaseState.CLOSED and case.rulings[-1].taken is None:
+        obstacle = "without a ticket to rule about"  # it is gone: nobody would take it any more
     elif any(item.kind is CaseEntryKind.OBJECTION for item in case.entries):
         obstacle = "objected to before"
     elif now > end:

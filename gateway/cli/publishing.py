@@ -7,6 +7,7 @@ node with the certificate of a member of the rule staff; who may do what is docs
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -28,13 +29,25 @@ from gateway.cli.output import (
     say,
 )
 from gateway.cli.rule_calls import ask_rules, request_id
-from gateway.cli.rules_files import base_of, facts_texts, load_reference, read_files
+from gateway.cli.rules_files import (
+    PackFile,
+    base_of,
+    facts_texts,
+    load_reference,
+    print_routing_findings,
+    read_files,
+)
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, as_dict
 from gateway.delivery.codec import instant_to_pb
 from gateway.kernel.codes import RulePackState
-from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.errors import FieldInvalid, RulePackInvalid
 from gateway.kernel.time import SHANGHAI, Instant
 from gateway.routing.codec import facts_from_pb
+from gateway.routing.conditions import cel_conditions
+from gateway.routing.model import Finding
+from gateway.routing.packs import PackSet
+from gateway.routing.parse import parse_pack
+from gateway.routing.templates import templates_of
 from hotline.routing.v1 import publication_pb2 as pb
 from hotline.routing.v1 import routing_service_pb2 as routing_pb
 from hotline.routing.v1 import routing_service_pb2_grpc as pb_grpc
@@ -83,7 +96,12 @@ def draft(
         check = pb.CheckRulePackRequest(name=kept.version.name, request_id=request_id())
         return await stub.CheckRulePack(check, timeout=PACK_SECONDS)
 
-    answer = ask_rules(Target.of(node, cert, host), ask)
+    try:
+        answer = ask_rules(Target.of(node, cert, host), ask)
+    except RulePackInvalid:
+        if not as_json:
+            print_routing_findings(_form_errors(form))
+        raise
     errors = sum(finding.error for finding in answer.findings)
     if as_json:
         print_json(as_dict(answer))
@@ -97,6 +115,26 @@ def draft(
     if errors:
         raise typer.Exit(Exit.NO)
     say("请另一人审核：lubiao rules approve", "Now another person approves it: rules approve.")
+
+
+def _form_errors(form: PackFile) -> Sequence[Finding]:
+    """Return all that is wrong with the form of a pack that a node refused.
+
+    An answer has room for the first few only. Here the release's own data is looked at, which may
+    be another version than the node's.
+    """
+    base = base_of(None)
+    reference, conditions = load_reference(base / "reference"), cel_conditions()
+    nation = PackSet.load(
+        base / "packs", authorities=(), reference=reference, conditions=conditions
+    )
+    return parse_pack(
+        form.source,
+        name=form.name,
+        reference=reference,
+        conditions=conditions,
+        templates=templates_of(nation.packs),
+    ).errors
 
 
 def _witness_text(witness: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from gateway.checking.check import check_pack
 from gateway.checking.model import Finding, Known
+from gateway.checking.solver import ProcessSolver
 from gateway.checking.texts import Check
 from gateway.kernel.time import Clock
 from gateway.publishing.force import RulesInForce
@@ -78,14 +79,16 @@ class Checker:
                 history=history,
             )
             return await self._workshop.check(task)
-        return await asyncio.to_thread(
-            check_pack,
-            source,
-            name=name,
-            reference=self._reference(),
-            conditions=self._conditions,
-            now=now,
-            packs=packs,
-            known=known,
-            history=history,
-        )
+        with ProcessSolver() as solver:
+            return await asyncio.to_thread(
+                check_pack,
+                source,
+                name=name,
+                reference=self._reference(),
+                conditions=self._conditions,
+                now=now,
+                packs=packs,
+                known=known,
+                history=history,
+                solver=solver,
+            )

@@ -63,7 +63,7 @@ ANSWER_WORKING_DAYS = 5  # as long as a unit has for an ordinary return
 COUNTS_MAX = 200
 FAILURES_AT_ONCE = 100
 FRAME_CHECK = 7
-_BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), "")
+_BEGINNING = (datetime(1900, 1, 1, tzinfo=UTC), "")  # no report says that it is older
 Answer = Callable[[Misroute, Instant], bytes]
 Told = Callable[[MisrouteReason, MisrouteResolution | None], None]
 
@@ -140,10 +140,11 @@ class Misroutes:
         principal = call.principal
 
         async def step(uow: UnitOfWork, now: Instant) -> bytes:
-            pack, rule = await self._blamed(uow, principal, complaint)
+            pack, rule, decider = await self._blamed(uow, principal, complaint)
             name, _, version = pack.partition("@")
             misroute = self._open(
                 reporter=principal.authority,
+                decider=decider,
                 pack=name,
                 version=version,
                 rule=rule,
@@ -174,6 +175,7 @@ class Misroutes:
         )
         misroute = self._open(
             reporter=row.authority,
+            decider=row.authority,
             pack=row.pack,
             version=row.version,
             rule=row.rule,
@@ -299,7 +301,8 @@ class Misroutes:
         statement = delivered.statement
         message = codec.parsed(statement.body, pb.MisrouteReport())
         pack, _, version = message.pack.partition("@")
-        if statement.ticket or owner_of(pack) != delivered.target:
+        is_others = is_published_name(pack) and owner_of(pack) != delivered.target
+        if statement.ticket or is_others:
             raise StatementMalformed(
                 check=FRAME_CHECK,
                 got=f"a report about a pack of {owner_of(pack)}",
@@ -322,7 +325,7 @@ class Misroutes:
             state=MisrouteState.OPEN,
             resolution=MisrouteResolution.UNSPECIFIED,
             resolution_version="",
-            reported=instant_from_pb(message.report_time),
+            reported=min(instant_from_pb(message.report_time), now),
             due=self._due(now),
             escalated=False,
             answered=None,
@@ -357,14 +360,16 @@ class Misroutes:
 
     async def _blamed(
         self, uow: UnitOfWork, principal: Principal, complaint: Complaint
-    ) -> tuple[str, str]:
-        """Return pack and rule that a complaint is about."""
+    ) -> tuple[str, str, str]:
+        """Return pack and rule that a complaint is about, and the authority that decided."""
         scope, number = Scope.of(principal), complaint.ticket
         ticket = await self._tickets.get_visible(uow, scope, number)
+        decider = str(principal.authority)
         if complaint.rule and complaint.pack:
-            return complaint.pack, complaint.rule
+            return complaint.pack, complaint.rule, decider
         if complaint.is_about_offer:
-            pack, _, rule = (await _offered(uow, principal.authority, number)).partition("#")
+            decider, named = await _offered(uow, principal.authority, number)
+            pack, _, rule = named.partition("#")
         else:
             decision = ticket.decision
             pack, rule = (decision.pack, decision.rule) if decision is not None else ("", "")
@@ -374,12 +379,13 @@ class Misroutes:
                 got="nothing",
                 expected="rule and pack, because no decision of a rule brought the ticket here",
             )
-        return pack, rule
+        return pack, rule, decider
 
     def _open(
         self,
         *,
         reporter: str,
+        decider: str,
         pack: str,
         version: str,
         rule: str,
@@ -387,8 +393,8 @@ class Misroutes:
         now: Instant,
         occurrences: int = 1,
     ) -> Misroute:
-        # The list, the desk and the place belong to whoever decided: the reporter itself.
-        owner = owner_of(pack) if is_published_name(pack) else reporter
+        # The list, the desk and the place belong to whoever decided by them.
+        owner = owner_of(pack) if is_published_name(pack) else decider
         return Misroute(
             authority=reporter,
             misroute=self._ids.uuid7(now),
@@ -469,8 +475,8 @@ class Misroutes:
         )
 
 
-async def _offered(uow: UnitOfWork, authority: str, number: str) -> str:
-    """Return the rule of the newest offer that another authority made, `{pack}#{rule}`."""
+async def _offered(uow: UnitOfWork, authority: str, number: str) -> tuple[str, str]:
+    """Return who made the newest offer of another authority, and its rule, `{pack}#{rule}`."""
     rows = [
         row
         for row in await uow.rows(STATEMENTS_OF_TICKET, authority, number)
@@ -480,4 +486,4 @@ async def _offered(uow: UnitOfWork, authority: str, number: str) -> str:
         raise ResourceNotFound(kind="offer", name=f"tickets/{number}")
     newest = max(rows, key=lambda row: (row.recorded, row.epoch))
     body = statement_from_bytes(newest.statement).body
-    return custody_pb2.Offer.FromString(body).rule
+    return newest.issuer, custody_pb2.Offer.FromString(body).rule

@@ -275,6 +275,10 @@ class Publisher:
     async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
         """Write down that a scheduled version is in force; it has been since its instant."""
         pack, _, digest = key.partition("/")
+        if digest == NO_VERSION:  # the nation retires a pack from an instant on
+            if await version_in_force(uow, pack, now) == NO_VERSION:
+                await supersede(uow, pack, keep=NO_VERSION, now=now, is_retired=True)
+            return
         row = await uow.get(VERSIONS, pack, digest)
         if row is None or row.state != RulePackState.SCHEDULED or (row.effective or now) > now:
             return  # withdrawn meanwhile

@@ -25,6 +25,7 @@ from typing import TypeVar
 from gateway.checking.check import check_pack
 from gateway.checking.model import Finding as CheckFinding
 from gateway.checking.model import History, Known
+from gateway.checking.solver import ProcessSolver
 from gateway.kernel.errors import FieldInvalid, PeerUnreachable
 from gateway.kernel.ids import NATION
 from gateway.kernel.time import Instant
@@ -135,7 +136,10 @@ class Workshop:
         """End the workers."""
         while self._pools:
             _, pool = self._pools.popitem()
+            workers = tuple((pool._processes or {}).values())  # public from 3.14 on
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:  # a process cannot end before its worker does
+                worker.terminate()
 
 
 @contextmanager
@@ -165,16 +169,18 @@ def _checked(folder: Path, task: CheckTask) -> tuple[CheckFinding, ...]:
     packs = [_parsed(folder, *each, {}) for each in of_nation]
     templates = templates_of(pack for pack in packs if pack is not None)
     packs += [_parsed(folder, *each, templates) for each in others]
-    return check_pack(
-        task.source,
-        name=task.name,
-        reference=reference,
-        conditions=cel_conditions(),
-        now=task.now,
-        packs=[pack for pack in packs if pack is not None],
-        known=task.known,
-        history=task.history,
-    )
+    with ProcessSolver() as solver:
+        return check_pack(
+            task.source,
+            name=task.name,
+            reference=reference,
+            conditions=cel_conditions(),
+            now=task.now,
+            packs=[pack for pack in packs if pack is not None],
+            known=task.known,
+            history=task.history,
+            solver=solver,
+        )
 
 
 def _parse_apart(

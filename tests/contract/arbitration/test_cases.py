@@ -346,15 +346,14 @@ async def test_only_the_panel_of_the_arbiter_rules(
 
 
 async def test_provinces_are_ruled_between_by_the_nation(desk: Desk) -> None:
-    filing = a_filing(
-        key=CaseKey(NATION, "c1"), filer=HEBEI, path=(HEBEI,), proposed_target="120000"
-    )
+    key = CaseKey(NATION, f"{a_filing().ticket}-100000-1-0")
+    filing = a_filing(key=key, filer=HEBEI, path=(HEBEI,), proposed_target="120000")
     await desk.file(filing)
     desk.caller = staff(NATION, Role.PANEL_MEMBER)
     for target in (BAODING, NATION):
         with pytest.raises(FieldInvalid):
-            await issued(desk, name="cases/c1", target=target)
-    case = await issued(desk, name="cases/c1", target="120000")
+            await issued(desk, name=key.name, target=target)
+    case = await issued(desk, name=key.name, target="120000")
     assert case.rulings[0].target == "120000"
 
 

@@ -36,7 +36,16 @@ from gateway.publishing.store import ACTIVATIONS, ACTIVATIONS_OF, FAILURES, SUMM
 from gateway.routing.model import RuleFailure
 from gateway.trust.principal import Role
 from gateway.trust.statements import digest
-from tests.fixtures.nodes import IDS, NOW, SPLIT, Federation, a_call, a_federation
+from tests.fixtures.nodes import (
+    IDS,
+    NOW,
+    SPLIT,
+    Federation,
+    a_call,
+    a_federation,
+    a_message,
+    a_platform,
+)
 from tests.unit.publishing.builders import (
     APPROVER,
     DAY,
@@ -214,6 +223,18 @@ async def test_a_report_reaches_another_authority_and_its_answer_comes_back(
     )
 
 
+async def test_an_offer_by_the_place_belongs_to_who_made_it(split: dict[str, Office]) -> None:
+    city, province = split["langfang"], split["hebei"]
+    ticket = await city.federation.create(a_platform(HEBEI), a_message(region="131082"))
+    await city.federation.settle()
+    number = TicketNumber(ticket.name.removeprefix("tickets/"))
+    complaint = Complaint(ticket=number, reason=MisrouteReason.GAP, is_about_offer=True)
+    made = await report(city, complaint)
+    assert (made.owner, made.pack) == (HEBEI, "place")
+    [there] = await province.misroutes(HEBEI)
+    assert (there.misroute, there.reporter) == (made.misroute, LANGFANG)
+
+
 async def test_what_is_not_answered_in_time_is_escalated(split: dict[str, Office]) -> None:
     city = split["langfang"]
     made = await report(city, await a_complaint(city))
@@ -257,6 +278,28 @@ async def test_an_answer_of_somebody_else_is_refused(split: dict[str, Office]) -
     with pytest.raises(StatementMalformed):
         async with city.database.unit() as uow:
             await city.room.handlers[codec.ANSWER](uow, delivered, NOW)
+
+
+async def test_no_report_hides_in_the_past(split: dict[str, Office]) -> None:
+    city, province = split["langfang"], split["hebei"]
+    made = await report(
+        city, await a_complaint(city, rule="hb.some", pack="130000.hebei@" + "b" * 12)
+    )
+    other = IDS.uuid7(NOW)
+    long_ago = replace(made, misroute=other, reported=NOW - 30_000 * DAY)  # before 1970
+    signer = Signer(keys=city.node.keys, ids=IDS)
+    body = codec.report_to_bytes(long_ago)
+    signed = signer.sign(codec.REPORT, body, issuer=LANGFANG, audience=(HEBEI,), now=NOW)
+    delivered = Delivered(
+        target=AuthorityCode(HEBEI),
+        statement=statement_from_bytes(signed.statement),
+        signed=signed,
+        digest=digest(signed.statement),
+        blocks=(),
+    )
+    async with province.database.unit() as uow:
+        await province.room.handlers[codec.REPORT](uow, delivered, NOW)
+    assert other in [each.misroute for each in await province.misroutes(HEBEI)]
 
 
 async def test_failed_conditions_reach_the_owner_once(split: dict[str, Office]) -> None:
@@ -358,6 +401,27 @@ async def test_an_unsigned_or_wrongly_signed_pack_is_refused(abroad: Office) -> 
     ours = own.sign(codec.PUBLICATION, body, issuer=LANGFANG, now=NOW)
     with pytest.raises(KeyUnknown):
         await take_in(abroad, NATIONAL_PACK, ours)
+
+
+async def test_a_pack_of_the_nation_is_retired_at_its_instant(abroad: Office) -> None:
+    version = await take_in(abroad, NATIONAL_PACK, a_national(abroad.federation, NATIONAL_PACK))
+    retired = a_national(
+        abroad.federation,
+        b"",
+        version="",
+        kind=PublicationKind.RETIRE,
+        sequence=2,
+        effective=NOW + DAY,
+    )
+    await abroad.room.force.ready()
+    await take_in(abroad, b"", retired)
+    abroad.federation.clock.advance(2 * DAY)
+    await abroad.run_timers()
+    await abroad.room.force.ready()
+    assert abroad.room.force().find(NATIONAL) is None
+    async with abroad.database.unit() as uow:
+        shown = await abroad.room.drafts.resolve(uow, version.name)
+    assert shown.state is RulePackState.RETIRED
 
 
 async def test_a_row_written_by_hand_decides_nothing(abroad: Office) -> None:

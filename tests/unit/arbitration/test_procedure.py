@@ -381,3 +381,10 @@ class _World:
         ruling = a_ruling(len(self.case.rulings) + 1, order, issued=self.now)  # type: ignore[arg-type] # an order
         due = ruling_due(filed=NOW, calendar=CALENDAR) if after in OPEN else None
         self.case = machine.rule(self.case, ruling, after=after, due=due)
+
+
+def test_a_case_that_lost_its_object_is_not_objected_to() -> None:
+    case = machine.void(ruled(a_case()), now=NOW)
+    assert case.state is CaseState.CLOSED
+    with pytest.raises(TransitionNotAllowed):
+        objecting(case, SHIJIAZHUANG)  # nobody will take it, so it would never be closed again

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from gateway.arbitration import codec, procedure
 from gateway.arbitration.model import (
     ENTRIES_PER_PARTY_MAX,
@@ -14,7 +16,7 @@ from gateway.arbitration.model import (
 )
 from gateway.delivery.model import STATEMENT_BYTES_MAX
 from gateway.kernel.codes import CaseEntryKind, CaseState
-from gateway.kernel.errors import QuotaExceeded
+from gateway.kernel.errors import QuotaExceeded, StatementMalformed, VersionTooNew
 from gateway.kernel.ids import AuthorityCode
 from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
 from tests.unit.arbitration.builders import HEBEI, LANGFANG, NOW, a_case, a_ruling
@@ -87,3 +89,17 @@ def test_of_few_words_all_go_along() -> None:
     entry = an_entry(CaseEntryKind.POSITION, HEBEI, 1)
     case = procedure.say(case, entry, stage_due=lambda _state: None)
     assert pb.CaseWords.FromString(codec.words_to_bytes(case)).words[0].text == LONG
+
+
+def test_a_file_of_a_later_release_waits_for_it() -> None:
+    content = pb.Case.FromString(codec.file_to_bytes(a_case()))
+    content.state = 99  # type: ignore[assignment] # of no state of this release
+    with pytest.raises(VersionTooNew):
+        codec.case_of_file(content.SerializeToString())
+
+
+def test_a_revision_beyond_all_bounds_is_no_revision() -> None:
+    content = pb.Case.FromString(codec.file_to_bytes(a_case()))
+    content.etag = "9" * 30
+    with pytest.raises(StatementMalformed):
+        codec.case_of_file(content.SerializeToString())

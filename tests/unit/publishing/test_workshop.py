@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from gateway.checking.check import check_pack
 from gateway.checking.model import Known
 from gateway.kernel.data import data_path
-from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.errors import FieldInvalid, PeerUnreachable
 from gateway.publishing.workshop import SMALL_BYTES_MAX, CheckTask, Workshop, parse_in_thread
 from gateway.routing.conditions import cel_conditions
 from tests.fixtures.nodes import NOW, reference
@@ -60,6 +62,20 @@ async def test_a_check_that_takes_too_long_ends_and_holds_up_nobody() -> None:
         workshop.close()
     assert not findings
     assert pack is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(30)
+async def test_closing_ends_what_is_under_way() -> None:
+    workshop = Workshop(REFERENCE, small=parse_in_thread(reference, cel_conditions()))
+    source = a_source(*MANY)
+    task = CheckTask(source=source, name=PACK, now=NOW, others=(), known=Known())
+    await workshop.check(task)
+    endless = asyncio.create_task(workshop._run("check", time.sleep, 60))
+    await asyncio.sleep(0)
+    workshop.close()
+    with pytest.raises((PeerUnreachable, asyncio.CancelledError)):
+        await endless
 
 
 async def test_a_small_text_needs_no_worker() -> None:
