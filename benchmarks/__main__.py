@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import platform
+import sys
 from importlib import import_module
 
 from benchmarks.rows import Row, table
@@ -33,6 +34,7 @@ def main() -> None:
     unknown = sorted(set(given.names) - set(TICKETS))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(TICKETS)}")
+    _keep_standard_output()
     rows: list[Row] = []
     for name in given.names or list(TICKETS):
         tickets = given.tickets or TICKETS[name]
@@ -43,6 +45,14 @@ def main() -> None:
             print(table(found), flush=True)
     if given.json:
         print(json.dumps([row.as_json() for row in rows], ensure_ascii=False))
+
+
+def _keep_standard_output() -> None:
+    """Leave standard output to the rows: libraries in C (CLIPS) print on it as they please."""
+    sys.stdout.flush()
+    kept = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = os.fdopen(kept, "w", encoding="utf-8")
 
 
 async def _measured(name: str, runs: int, tickets: int) -> list[Row]:

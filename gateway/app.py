@@ -70,7 +70,9 @@ PURGE_INTERVAL = timedelta(hours=1)
 ORPHAN_DRAIN = timedelta(seconds=2)  # the next supervisor waits for the port
 EMBEDDED_CONNECTIONS_MIN = 40
 CONNECTIONS_SPARE = 10
-GC_THRESHOLDS = (20_000, 20, 20)  # a unit makes some hundred thousand values, and nearly no cycles
+# A unit makes some hundred thousand values and nearly no cycles; yet what is garbage may hold
+# chunks of a file, so the first is not greater.
+GC_THRESHOLDS = (5_000, 20, 20)
 log = structlog.get_logger()
 
 
