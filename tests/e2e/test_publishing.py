@@ -213,27 +213,29 @@ def label_of(version: dict[str, object]) -> str:
 def test_a_pack_is_drafted_approved_published_and_taken_back(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [founding] = site.decided_by()
+    [present] = site.decided_by()  # the founding line, or what another test published
     file = a_pack(tmp_path, "测试依据甲")
 
     assert site.rules("dispatcher", "draft", file) == Exit.NO  # who judges does not write rules
     assert site.rules("both", "draft", file) == Exit.DONE
-    draft, before = history(site, capsys)
-    assert label_of(before) == founding
-    assert (draft["state"], before["founding"]) == ("RULE_PACK_STATE_CHECKED", True)
-    label = label_of(draft)
+    versions = history(site, capsys)
+    assert versions[0]["state"] == "RULE_PACK_STATE_CHECKED"
+    assert present in [label_of(version) for version in versions]
+    assert [version for version in versions if version.get("founding")]
+    label = label_of(versions[0])
     assert site.rules("editor", "publish", label) == Exit.NO  # nobody approved it
     assert site.rules("both", "approve", label) == Exit.NO  # who wrote it
     assert site.rules("approver", "approve", label) == Exit.DONE
-    assert site.decided_by() == {founding}
+    assert site.decided_by() == {present}
 
     assert site.rules("approver", "publish", label, "--reason", "测试") == Exit.DONE
     until(lambda: site.decided_by() == {label}, "the workers do not decide by the new version")
     assert site.rules("editor", "rollback", PACK, "--reason", "测试") == Exit.DONE
-    until(lambda: site.decided_by() == {founding}, "the workers do not decide by the old version")
+    until(lambda: site.decided_by() == {present}, "the workers do not decide by the old version")
 
-    states = [version["state"] for version in history(site, capsys)]
-    assert states == ["RULE_PACK_STATE_RETIRED", "RULE_PACK_STATE_ACTIVE"]
+    states = {label_of(version): version["state"] for version in history(site, capsys)}
+    assert states[label] == "RULE_PACK_STATE_RETIRED"
+    assert states[present] == "RULE_PACK_STATE_ACTIVE"
 
 
 @pytest.mark.timeout(120)
