@@ -22,7 +22,8 @@ class Exposure:
     """What about a ticket decides who may see who calls.
 
     `submitted_by` is the platform that handed the message in at this very authority, or None;
-    `handled_by` are the platforms of units with a standing assignment.
+    `handled_by` are the platforms of units that need to know it: the lead, and unless the citizen
+    asked for secrecy those that help; never who only reads along.
     """
 
     authority: str

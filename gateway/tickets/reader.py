@@ -17,13 +17,14 @@ from datetime import timedelta
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.uow import Database, UnitOfWork
+from gateway.kernel.codes import AssignmentRole
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, from_microseconds, to_microseconds
 from gateway.kernel.values import dataclass, replace
 from gateway.privacy.visibility import Exposure, may_see_citizen
 from gateway.tickets.attachments import with_availability
 from gateway.tickets.filters import TicketFilter, parse_filter
-from gateway.tickets.model import Child, Ticket, TicketEvent
+from gateway.tickets.model import Assignment, Child, Ticket, TicketEvent
 from gateway.tickets.ports import CustodyFacts, CustodyViews
 from gateway.tickets.rows import event_of
 from gateway.tickets.service import ChangeSignal, Scope, Texts, Tickets
@@ -234,8 +235,19 @@ def exposure_of(ticket: Ticket) -> Exposure:
         is_followed=ticket.followed,
         secrecy_required=ticket.secrecy_required,
         submitted_by=ticket.platform,
-        handled_by={item.platform for item in ticket.assignments if item.is_standing},
+        handled_by={
+            item.platform
+            for item in ticket.assignments
+            if item.is_standing and _handles(item, is_secret=ticket.secrecy_required)
+        },
     )
+
+
+def _handles(item: Assignment, *, is_secret: bool) -> bool:
+    """Tell whether a unit needs to know who calls: who reads along never, a helper not a secret."""
+    if is_secret:
+        return item.is_lead
+    return item.role is not AssignmentRole.READ
 
 
 def _parameters(wanted: TicketFilter) -> dict[str, object]:
