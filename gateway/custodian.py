@@ -55,7 +55,7 @@ from gateway.server.server import Service
 from gateway.tickets.tokens import Tokens
 from gateway.trust.key_ring import KeyRing
 from hotline.aggregate.v1alpha1 import aggregate_service_pb2_grpc as aggregate_grpc
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as arbitration_grpc
 from hotline.custody.v1 import custody_service_pb2_grpc as custody_grpc
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 from hotline.routing.v1 import destination_service_pb2_grpc as destination_grpc

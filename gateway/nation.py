@@ -36,7 +36,7 @@ from gateway.server.context import principal_of
 from gateway.server.server import Service
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.roster import NodeRole
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as arbitration_grpc
 from hotline.hub.v1alpha1 import hub_service_pb2_grpc as hub_grpc
 from hotline.peer.v1 import peer_service_pb2_grpc as peer_grpc
 

@@ -15,7 +15,7 @@ import structlog
 from adapters.kit.client import Client, request_id_of
 from adapters.kit.status import is_transient
 from gateway.kernel.errors import LubiaoError, TransitionNotAllowed
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2, arbitration_service_pb2_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2, arbitration_service_pb2_grpc, case_pb2
 from hotline.custody.v1 import custody_pb2
 
 NATION = "100000"
@@ -50,10 +50,10 @@ class SimulatedPanel:
         request = arbitration_service_pb2.ListCasesRequest(page_size=100, filter=OPEN_CASES)
         answer = await self._client.call(self._cases.ListCases, request)
         for case in answer.cases:
-            if case.state == arbitration_service_pb2.Case.STATE_FILED:
+            if case.state == case_pb2.Case.STATE_FILED:
                 await self._rule(case)
 
-    async def _rule(self, case: arbitration_service_pb2.Case) -> None:
+    async def _rule(self, case: case_pb2.Case) -> None:
         target = target_of(case)
         is_upheld = target == case.responsible
         ruling = custody_pb2.Ruling
@@ -71,7 +71,7 @@ class SimulatedPanel:
             log.info("panel.superseded", case=case.name, reason=error.reason)
 
 
-def target_of(case: arbitration_service_pb2.Case) -> str:
+def target_of(case: case_pb2.Case) -> str:
     """Return whose ticket it is: the authority of the place, of those that take part in it."""
     region = case.facts.region
     whole = region[:2] + "0000" if case.scope == NATION else region[:4] + "00"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gateway.arbitration.casebook import PRECEDENT_TIMER
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import Copies
+from gateway.arbitration.custodians import CustodyRuler
 from gateway.arbitration.exchange import Exchange
-from gateway.arbitration.ports import Ruler
+from gateway.arbitration.ports import RulingSigner
 from gateway.arbitration.precedents import Within
 from gateway.arbitration.proceedings import Proceedings
 from gateway.arbitration.service import Arbitration
@@ -21,6 +22,7 @@ from gateway.database.timers import TimerHandler
 from gateway.database.uow import Database
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.ports import StatementHandler
+from gateway.kernel.codes import CaseLevel
 from gateway.kernel.ids import Ids
 from gateway.kernel.time import Clock
 from gateway.privacy.vault import ContentVault
@@ -47,7 +49,7 @@ class ArbitrationRoom:
 def build_arbitration(
     *,
     database: Database,
-    ruler: Ruler,
+    ruler: RulingSigner,
     keys: KeyRing,
     ids: Ids,
     roster: Callable[[], Roster],
@@ -64,6 +66,7 @@ def build_arbitration(
     Without `outbox` nobody on another node is told, and nobody is heard.
     """
     vault = ContentVault(keys=keys, ids=ids)
+    custody = CustodyRuler(signer=ruler, roster=roster)
     cases, copies = Cases(vault=vault), Copies(vault=vault)
     token_key = vault.token_key()
     once = Once(database=database, clock=business_clock, key=token_key)
@@ -71,8 +74,7 @@ def build_arbitration(
         database=database,
         cases=cases,
         copies=copies,
-        ruler=ruler,
-        roster=roster,
+        rulers=dict.fromkeys((CaseLevel.AUTHORITIES, CaseLevel.PROVINCES), custody),
         calendar=calendar,
         audit=audit,
         once=once,

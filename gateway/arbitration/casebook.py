@@ -16,7 +16,7 @@ import structlog
 
 from gateway.arbitration import precedents
 from gateway.arbitration.cases import Cases
-from gateway.arbitration.model import OPEN, Case, CaseKey, CaseRuling, Order
+from gateway.arbitration.model import OPEN, Case, CaseKey, CaseRuling, Order, Party
 from gateway.arbitration.panel import check_panel
 from gateway.arbitration.precedents import (
     VALIDITY,
@@ -92,7 +92,7 @@ class Decide(Protocol):
 class Custodian(Protocol):
     """Tells who holds the ticket of a case."""
 
-    async def __call__(self, uow: UnitOfWork, case: Case) -> AuthorityCode:
+    async def __call__(self, uow: UnitOfWork, case: Case) -> Party:
         """Return who does, as the arbiter knows."""
         ...
 

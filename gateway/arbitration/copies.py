@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.arbitration import codec
+from gateway.arbitration import exchange_codec as codec
 from gateway.arbitration.filters import CaseFilter
 from gateway.arbitration.model import Case
 from gateway.database.table import Query, RowsOf, Table, load_queries

@@ -16,10 +16,10 @@ from typing import Protocol
 
 import structlog
 
-from gateway.arbitration import codec
+from gateway.arbitration import exchange_codec as codec
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import Copies
-from gateway.arbitration.model import Case, CaseKey, Entry
+from gateway.arbitration.model import Case, CaseKey, Entry, is_unit
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody import chains
@@ -127,11 +127,11 @@ class Exchange:
         words = codec.words_to_bytes(await self._cases.with_reasons(uow, case))
         content = codec.file_to_bytes(case)
         for party in case.parties:
-            if party in self._keys.codes() or party == key.scope:
+            if is_unit(party) or party in self._keys.codes() or party == key.scope:
                 continue  # reads the case itself
             salt = new_salt(self._ids)
             body = codec.case_file_to_bytes(content, commitment=commit(words, salt))
-            speech = _Speech(FILE, body, words, salt, key.scope, party)
+            speech = _Speech(FILE, body, words, salt, key.scope, AuthorityCode(party))
             try:
                 self._post(uow, case, speech)
             except (DestinationNotJoined, KeyUnknown) as error:
@@ -149,7 +149,9 @@ class Exchange:
         kind = next(name for name, code in KINDS.items() if code is entry.kind)
         words, salt = codec.entry_words_to_bytes(entry), new_salt(self._ids)
         body = codec.party_entry_to_bytes(case, entry, commitment=commit(words, salt))
-        self._post(uow, case, _Speech(kind, body, words, salt, entry.party, case.key.scope))
+        self._post(
+            uow, case, _Speech(kind, body, words, salt, AuthorityCode(entry.party), case.key.scope)
+        )
 
     # --- handlers -----------------------------------------------------------------------------
 

@@ -16,13 +16,13 @@ from gateway.arbitration.model import (
     CaseRuling,
     Filing,
     Order,
+    Party,
     RulingDue,
     ground_of,
 )
 from gateway.arbitration.states import CASE, Step, allowed_steps
 from gateway.kernel.codes import CaseState, RulingKind
 from gateway.kernel.errors import FieldInvalid, QuotaExceeded, TransitionNotAllowed
-from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
 
 
@@ -36,7 +36,8 @@ def file(
         ticket=filing.ticket,
         chain=filing.chain,
         state=CaseState.FILED,
-        ground=ground_of(filing.key.scope),
+        level=filing.level,
+        ground=filing.ground or ground_of(filing.level),
         cause=filing.cause,
         filers=(filing.filer,),
         path=filing.path,
@@ -65,9 +66,7 @@ def join(case: Case, filing: Filing) -> Case:
     return case if joined == case else replace(joined, revision=case.revision + 1)
 
 
-def require(
-    case: Case, order: Order, *, custodian: AuthorityCode, by_default: bool = False
-) -> CaseState:
+def require(case: Case, order: Order, *, custodian: Party, by_default: bool = False) -> CaseState:
     """Return the state after an order, or raise why the panel cannot give it.
 
     `by_default` is an order that the clock gives (`procedure.default_order`).
@@ -146,16 +145,16 @@ def void(case: Case, *, now: Instant) -> Case:
     )
 
 
-def _custodian(filing: Filing) -> AuthorityCode:
+def _custodian(filing: Filing) -> Party:
     """Return who holds the ticket, as the filing proves, or else as its path tells."""
     if filing.custodian is not None:
         return filing.custodian
     return filing.filer if filing.filer in filing.path or not filing.path else filing.path[-1]
 
 
-def _known(code: AuthorityCode | None) -> tuple[AuthorityCode, ...]:
+def _known(code: Party | None) -> tuple[Party, ...]:
     return () if code is None else (code,)
 
 
-def _once(known: tuple[AuthorityCode, ...], *more: AuthorityCode) -> tuple[AuthorityCode, ...]:
+def _once(known: tuple[Party, ...], *more: Party) -> tuple[Party, ...]:
     return tuple(dict.fromkeys((*known, *more)))

@@ -14,18 +14,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from gateway.kernel.codes import (
     CaseEntryKind,
     CaseGround,
+    CaseLevel,
+    CaseRulingForm,
     CaseState,
     RulingKind,
     TicketType,
     Urgency,
 )
-from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 
+Party: TypeAlias = str
+"""Who a case is about: an authority's code, or between units of one authority `units/{unit}`."""
+UNIT_PREFIX = "units/"
 RULING_DAYS = 3  # working days from the filing; a usual limit of city rules for 裁定
 ORDER_HOURS = 2  # natural hours until somebody is named in an urgent case: fire does not wait
 FILINGS_PER_CASE_MAX = 32  # as many as authorities on a path; a case file stays one page
@@ -72,12 +78,22 @@ class Filing:
     ticket: TicketNumber
     chain: int
     cause: str
-    filer: AuthorityCode
-    proposed_target: AuthorityCode | None
-    path: tuple[AuthorityCode, ...]
+    filer: Party
+    proposed_target: Party | None
+    path: tuple[Party, ...]
     facts: TicketFacts
-    custodian: AuthorityCode | None = None  # as the filing proves
-    refused_by: tuple[AuthorityCode, ...] = ()  # parties that the failed hand-overs were meant for
+    custodian: Party | None = None  # as the filing proves
+    refused_by: tuple[Party, ...] = ()  # parties that the failed hand-overs were meant for
+    level: CaseLevel = CaseLevel.AUTHORITIES
+    ground: CaseGround | None = None  # None: what the level tells
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What another than the target of a ruling does; `matter` only of a split."""
+
+    party: Party
+    matter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +109,15 @@ class Order:
     """What the panel decides."""
 
     kind: RulingKind
-    target: AuthorityCode
+    target: Party
     legal_basis: str
     reasons: str
     offers_allowed: bool = False
-    mandates: tuple[AuthorityCode, ...] = ()
+    mandates: tuple[Party, ...] = ()
     sets_precedent: bool = False
+    form: CaseRulingForm = CaseRulingForm.UNSPECIFIED
+    parts: tuple[Part, ...] = ()
+    merge_into: str = ""  # number of the earlier ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +126,17 @@ class CaseRuling:
 
     number: int
     kind: RulingKind
-    target: AuthorityCode
+    target: Party
     legal_basis: str
     offers_allowed: bool
-    mandates: tuple[AuthorityCode, ...]
+    mandates: tuple[Party, ...]
     ruler: str
     issued: Instant
     taken: Instant | None = None
     reasons: str = ""
+    form: CaseRulingForm = CaseRulingForm.UNSPECIFIED
+    parts: tuple[Part, ...] = ()
+    merge_into: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +149,10 @@ class Entry:
 
     number: int
     kind: CaseEntryKind
-    party: AuthorityCode
+    party: Party
     author: str
     said: Instant
-    proposed: AuthorityCode | None = None
+    proposed: Party | None = None
     legal_basis: str = ""
     attendees: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
@@ -149,16 +171,17 @@ class Case:
     state: CaseState
     ground: CaseGround
     cause: str
-    filers: tuple[AuthorityCode, ...]
-    path: tuple[AuthorityCode, ...]
-    proposed_targets: tuple[AuthorityCode, ...]
-    responsible: AuthorityCode
+    filers: tuple[Party, ...]
+    path: tuple[Party, ...]
+    proposed_targets: tuple[Party, ...]
+    responsible: Party
     filed: Instant
     due: RulingDue | None
     closed: Instant | None
     facts: TicketFacts
     rulings: tuple[CaseRuling, ...] = ()
     stage_due: RulingDue | None = None
+    level: CaseLevel = CaseLevel.AUTHORITIES
     entries: tuple[Entry, ...] = ()
 
     @property
@@ -172,7 +195,7 @@ class Case:
         return str(self.revision)
 
     @property
-    def parties(self) -> tuple[AuthorityCode, ...]:
+    def parties(self) -> tuple[Party, ...]:
         """Everybody the case is about: who filed, who held, who was to take it, each once."""
         return tuple(dict.fromkeys((*self.filers, *self.path, *self.proposed_targets)))
 
@@ -191,7 +214,7 @@ class Case:
         proper = [item for item in self.rulings if item.kind is not RulingKind.INTERIM]
         return proper[-1] if proper else None
 
-    def has_spoken(self, party: AuthorityCode) -> bool:
+    def has_spoken(self, party: Party) -> bool:
         """Tell whether a party filed, or stated its position."""
         stated = any(
             item.party == party and item.kind is CaseEntryKind.POSITION for item in self.entries
@@ -209,6 +232,13 @@ class Case:
         return replace(self, rulings=tuple(ordered))
 
 
-def ground_of(scope: AuthorityCode) -> CaseGround:
-    """Return what a dispute in a scope is about, as far as its filing tells (code DG)."""
-    return CaseGround.CROSS_REGION if scope == NATION else CaseGround.PLACE
+def is_unit(party: Party) -> bool:
+    """Tell whether a party is a unit of the ruling authority, and no authority itself."""
+    return party.startswith(UNIT_PREFIX)
+
+
+def ground_of(level: CaseLevel) -> CaseGround:
+    """Return what a dispute of a level is about when its filing does not tell (code DG)."""
+    if level is CaseLevel.PROVINCES:
+        return CaseGround.CROSS_REGION
+    return CaseGround.FUNCTION if level is CaseLevel.UNITS else CaseGround.PLACE

@@ -1,9 +1,15 @@
-"""What arbitration needs of the rooms below: somebody who signs and fences a ruling."""
+"""What this room needs of the rooms below: somebody who finds the holder and carries rulings out.
+
+One machine, three levels: what differs is only who holds and how a ruling takes effect. Between
+authorities and between provinces it is custody (`custodians.py`); between the units of one
+authority it is the assignment of the ticket.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.arbitration.model import Case, Order, Party
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.ids import AuthorityCode, TicketNumber
@@ -11,6 +17,28 @@ from gateway.kernel.time import Instant
 
 
 class Ruler(Protocol):
+    """Rulings of one level: to whom the ticket may be given, and how it gets there."""
+
+    async def holder(self, uow: UnitOfWork, case: Case) -> Party:
+        """Return who holds the ticket in the case's scope, as the arbiter knows."""
+        ...
+
+    async def check(self, uow: UnitOfWork, case: Case, order: Order, *, now: Instant) -> None:
+        """Return if everybody whom an order names may be given what it gives them.
+
+        Raises:
+            FieldInvalid: one is none of this level and scope.
+            DestinationNotJoined: one cannot take a ticket.
+            GuardViolated: a guard of the rules forbids one.
+        """
+        ...
+
+    async def carry_out(self, uow: UnitOfWork, case: Case, order: Order, *, now: Instant) -> int:
+        """Let an order take effect in this very unit; return the number of the ruling."""
+        ...
+
+
+class RulingSigner(Protocol):
     """The arbiter's half of custody (docs/custody.md#rulings)."""
 
     async def rule(

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from gateway.arbitration.casebook import Comparable
 from gateway.arbitration.precedents import Precedent
 from gateway.delivery.codec import instant_to_pb
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import precedent_pb2
 from hotline.ticket.v1 import codes_pb2
 
 
-def precedent_to_pb(made: Precedent) -> pb.Precedent:
+def precedent_to_pb(made: Precedent) -> precedent_pb2.Precedent:
     """Return the message of a precedent."""
-    return pb.Precedent(
+    return precedent_pb2.Precedent(
         name=f"precedents/{made.case.case}",
         ruling=made.ruling,
         matter=made.key.matter,
@@ -29,10 +30,12 @@ def precedent_to_pb(made: Precedent) -> pb.Precedent:
     )
 
 
-def comparable_to_pb(found: Iterable[Comparable]) -> list[pb.ComparablePrecedent]:
+def comparable_to_pb(found: Iterable[Comparable]) -> list[precedent_pb2.ComparablePrecedent]:
     """Return the messages of precedents beside a case."""
     return [
-        pb.ComparablePrecedent(precedent=precedent_to_pb(item.precedent), differs=item.differs)
+        precedent_pb2.ComparablePrecedent(
+            precedent=precedent_to_pb(item.precedent), differs=item.differs
+        )
         for item in found
     ]
 

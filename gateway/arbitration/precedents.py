@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import Enum
 
-from gateway.arbitration.model import Case, CaseKey
+from gateway.arbitration.model import Case, CaseKey, Party
 from gateway.kernel.codes import TicketType
-from gateway.kernel.ids import NATION, AuthorityCode
+from gateway.kernel.ids import NATION
 from gateway.kernel.time import Instant
 
 VALIDITY = timedelta(days=365)  # an order of duties is reviewed yearly
@@ -83,7 +83,7 @@ class Precedent:
         return self.state is PrecedentState.ACTIVE and self.since <= now < self.expires
 
 
-def key_of(case: Case, *, custodian: AuthorityCode, is_within: Within) -> PrecedentKey:
+def key_of(case: Case, *, custodian: Party, is_within: Within) -> PrecedentKey:
     """Return the key of a case."""
     return PrecedentKey(
         scope=case.key.scope,
@@ -94,9 +94,7 @@ def key_of(case: Case, *, custodian: AuthorityCode, is_within: Within) -> Preced
     )
 
 
-def role_of(
-    case: Case, target: AuthorityCode, *, custodian: AuthorityCode, is_within: Within
-) -> Role | None:
+def role_of(case: Case, target: Party, *, custodian: Party, is_within: Within) -> Role | None:
     """Return as what a target has the ticket; None: in no word that fits another case."""
     return next(
         (
@@ -108,9 +106,7 @@ def role_of(
     )
 
 
-def target_of(
-    case: Case, role: Role, *, custodian: AuthorityCode, is_within: Within
-) -> AuthorityCode | None:
+def target_of(case: Case, role: Role, *, custodian: Party, is_within: Within) -> Party | None:
     """Return who has a role in a case; None when nobody certainly has it."""
     match role:
         case Role.PLACE:
@@ -133,7 +129,7 @@ def differences(one: PrecedentKey, other: PrecedentKey) -> tuple[str, ...]:
     )
 
 
-def _relation(case: Case, custodian: AuthorityCode, is_within: Within) -> Relation:
+def _relation(case: Case, custodian: Party, is_within: Within) -> Relation:
     region = case.facts.region
     if not region:
         return Relation.UNKNOWN
@@ -143,7 +139,7 @@ def _relation(case: Case, custodian: AuthorityCode, is_within: Within) -> Relati
     return Relation.PROPOSED if is_proposed else Relation.ELSEWHERE
 
 
-def _level(code: AuthorityCode) -> str:
+def _level(code: Party) -> str:
     if code == NATION:
         return "nation"
     return "province" if code.endswith("0000") else "city"

@@ -17,12 +17,13 @@ from gateway.arbitration.model import (
     Case,
     Entry,
     Order,
+    Party,
     RulingDue,
 )
 from gateway.arbitration.states import CASE, Step, allowed_steps
 from gateway.kernel.codes import CaseEntryKind, CaseState, RulingKind
 from gateway.kernel.errors import FieldInvalid, QuotaExceeded, TransitionNotAllowed
-from gateway.kernel.ids import NATION, AuthorityCode
+from gateway.kernel.ids import NATION
 from gateway.kernel.time import Instant
 
 StageDue = Callable[[CaseState], RulingDue | None]
@@ -87,7 +88,7 @@ def say(case: Case, entry: Entry, *, stage_due: StageDue) -> Case:
     return settled(moved, now=entry.said) if after is CaseState.RULED else moved
 
 
-def check_objection(case: Case, party: AuthorityCode, *, end: Instant, now: Instant) -> None:
+def check_objection(case: Case, party: Party, *, end: Instant, now: Instant) -> None:
     """Return if a party may object to the ruling of a case.
 
     Raises:
@@ -114,7 +115,7 @@ def check_objection(case: Case, party: AuthorityCode, *, end: Instant, now: Inst
         )
 
 
-def check_party(case: Case, party: AuthorityCode) -> None:
+def check_party(case: Case, party: Party) -> None:
     """Return if an authority is a party.
 
     Raises:
@@ -132,9 +133,7 @@ def settled(case: Case, *, now: Instant) -> Case:
     return replace(case, state=CASE[case.state, Step.TAKE], closed=case.closed or now)
 
 
-def default_order(
-    case: Case, *, custodian: AuthorityCode, may_take: Callable[[AuthorityCode], bool]
-) -> Order:
+def default_order(case: Case, *, custodian: Party, may_take: Callable[[Party], bool]) -> Order:
     """Return what holds when nobody ruled in time.
 
     An urgent case without an order: who cares now is named for the time being. Else the first

@@ -17,7 +17,7 @@ from gateway.arbitration.codec import issued_to_bytes
 from gateway.arbitration.copies import Copies
 from gateway.arbitration.deadlines import objection_end
 from gateway.arbitration.exchange import Exchange
-from gateway.arbitration.model import Case, CaseKey, Entry
+from gateway.arbitration.model import Case, CaseKey, Entry, Party
 from gateway.arbitration.panel import check_panel
 from gateway.arbitration.procedure import OF_PANEL
 from gateway.arbitration.watching import stages_of, watch
@@ -41,7 +41,7 @@ class Saying:
     """What a caller puts on record."""
 
     kind: CaseEntryKind
-    proposed: AuthorityCode | None
+    proposed: Party | None
     legal_basis: str
     attendees: tuple[str, ...]
     evidence: tuple[str, ...]
@@ -158,7 +158,7 @@ class Proceedings:
 
         return await self._once.run(call, once, locks=(f"ticket/{copy.ticket}",))
 
-    def _check_objection(self, case: Case, party: AuthorityCode, now: Instant) -> None:
+    def _check_objection(self, case: Case, party: Party, now: Instant) -> None:
         ruling = case.ruling_proper
         end = objection_end(issued=ruling.issued, calendar=self._calendar()) if ruling else now
         procedure.check_objection(case, party, end=end, now=now)

@@ -26,7 +26,7 @@ LIMIT 1
 
 -- name: rulings_of_case
 SELECT scope, case_id, number, kind, target, legal_basis, offers_allowed, mandates, ruler, issued,
-       taken, reasons
+       taken, reasons, form, parts, merge_into
 FROM case_rulings
 WHERE scope = :scope AND case_id = :case_id
 ORDER BY number

@@ -9,6 +9,7 @@ from gateway.arbitration.model import (
     CaseKey,
     CaseRuling,
     Entry,
+    Part,
     RulingDue,
     TicketFacts,
 )
@@ -16,6 +17,8 @@ from gateway.arbitration.store import CaseRow, EntryRow, RulingRow
 from gateway.kernel.codes import (
     CaseEntryKind,
     CaseGround,
+    CaseLevel,
+    CaseRulingForm,
     CaseState,
     RulingKind,
     TicketType,
@@ -37,7 +40,7 @@ def case_of(row: CaseRow, rulings: Iterable[CaseRuling], entries: Iterable[Entry
         filers=tuple(row.filers),
         path=tuple(row.path),
         proposed_targets=tuple(row.proposed_targets),
-        responsible=AuthorityCode(row.responsible),
+        responsible=row.responsible,
         filed=row.filed,
         due=RulingDue(row.due, row.due_provisional) if row.due else None,
         closed=row.closed,
@@ -50,6 +53,7 @@ def case_of(row: CaseRow, rulings: Iterable[CaseRuling], entries: Iterable[Entry
         ),
         rulings=tuple(rulings),
         stage_due=RulingDue(row.stage_due, row.stage_due_provisional) if row.stage_due else None,
+        level=CaseLevel(row.level),
         entries=tuple(entries),
     )
 
@@ -82,6 +86,7 @@ def case_row(case: Case, *, wrapped_key: bytes) -> CaseRow:
         wrapped_key=wrapped_key,
         stage_due=case.stage_due.instant if case.stage_due else None,
         stage_due_provisional=case.stage_due is not None and case.stage_due.provisional,
+        level=int(case.level),
     )
 
 
@@ -90,7 +95,7 @@ def ruling_of(row: RulingRow, *, reasons: str = "") -> CaseRuling:
     return CaseRuling(
         number=row.number,
         kind=RulingKind(row.kind),
-        target=AuthorityCode(row.target),
+        target=row.target,
         legal_basis=row.legal_basis,
         offers_allowed=row.offers_allowed,
         mandates=tuple(row.mandates),
@@ -98,6 +103,9 @@ def ruling_of(row: RulingRow, *, reasons: str = "") -> CaseRuling:
         issued=row.issued,
         taken=row.taken,
         reasons=reasons,
+        form=CaseRulingForm(row.form),
+        parts=tuple(Part(party, matter) for party, matter in row.parts),
+        merge_into=row.merge_into,
     )
 
 
@@ -116,6 +124,9 @@ def ruling_row(key: CaseKey, ruling: CaseRuling, *, reasons: bytes) -> RulingRow
         issued=ruling.issued,
         taken=ruling.taken,
         reasons=reasons,
+        form=int(ruling.form),
+        parts=[(part.party, part.matter) for part in ruling.parts],
+        merge_into=ruling.merge_into,
     )
 
 
@@ -124,10 +135,10 @@ def entry_of(row: EntryRow, *, words: str = "") -> Entry:
     return Entry(
         number=row.number,
         kind=CaseEntryKind(row.kind),
-        party=AuthorityCode(row.party),
+        party=row.party,
         author=row.author,
         said=row.said,
-        proposed=AuthorityCode(row.proposed) if row.proposed else None,
+        proposed=row.proposed or None,
         legal_basis=row.legal_basis,
         attendees=tuple(row.attendees),
         evidence=tuple(row.evidence),

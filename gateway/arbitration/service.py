@@ -10,7 +10,7 @@ What custody tells is never refused. Every ruling and every reading of a case fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -29,31 +29,29 @@ from gateway.arbitration.model import (
     CaseRuling,
     Filing,
     Order,
+    Party,
 )
 from gateway.arbitration.panel import check_panel
 from gateway.arbitration.ports import Ruler
 from gateway.arbitration.precedents import Within
-from gateway.arbitration.watching import watch
+from gateway.arbitration.watching import CANNOT_RULE, watch
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
-from gateway.custody import chains
-from gateway.custody.model import CaseFiled, CaseVoid, ChainKey, CustodyEvent, RulingTaken
+from gateway.custody.model import CaseFiled, CaseVoid, CustodyEvent, RulingTaken
 from gateway.database.once import Once
 from gateway.database.uow import Database, UnitOfWork
-from gateway.kernel.codes import CaseState
+from gateway.kernel.codes import CaseLevel, CaseState
 from gateway.kernel.errors import (
-    DestinationNotJoined,
     EtagMismatch,
     FieldInvalid,
     PeerNotAllowed,
 )
-from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
+from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, Instant, from_microseconds, to_microseconds
 from gateway.reference.calendar import Calendar
 from gateway.tickets.tokens import Tokens
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal
-from gateway.trust.roster import Roster
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
@@ -69,8 +67,7 @@ class Arbitration:
         database: Database,
         cases: Cases,
         copies: Copies,
-        ruler: Ruler,
-        roster: Callable[[], Roster],
+        rulers: Mapping[CaseLevel, Ruler],
         calendar: Callable[[], Calendar],
         audit: AuditLog,
         once: Once,
@@ -82,8 +79,7 @@ class Arbitration:
         self._database = database
         self._cases = cases
         self._copies = copies
-        self._ruler = ruler
-        self._roster = roster
+        self._rulers = rulers
         self._calendar = calendar
         self._audit = audit
         self._once = once
@@ -95,7 +91,7 @@ class Arbitration:
             audit=audit,
             once=once,
             is_within=is_within,
-            custodian=self._custodian,
+            custodian=self._holder,
             decide=self._rule_by_precedent,
         )
 
@@ -269,15 +265,8 @@ class Arbitration:
             TransitionNotAllowed, ResourceNotFound, NotCustodian, QuotaExceeded, FieldInvalid,
             DestinationNotJoined: it cannot be given; a person must look.
         """
-        custodian, scope = await self._custodian(uow, case), case.key.scope
-        order = procedure.default_order(
-            case,
-            custodian=custodian,
-            may_take=lambda code: (
-                chains.is_in_scope(code, scope) and self._roster().is_joined(code)
-            ),
-        )
-        system = Principal.system(scope, "arbitration")
+        order = await self._default_order(uow, case, now=now)
+        system = Principal.system(case.key.scope, "arbitration")
         await self._rule(uow, system, case, order, now=now, by_default=True)
 
     async def _rule_by_precedent(
@@ -295,23 +284,11 @@ class Arbitration:
         now: Instant,
         by_default: bool = False,
     ) -> Case:
-        custodian, key = await self._custodian(uow, case), case.key
-        after = machine.require(case, order, custodian=custodian, by_default=by_default)
-        self._check_places(key.scope, order)
-        number = await self._ruler.rule(
-            uow,
-            scope=key.scope,
-            ticket=case.ticket,
-            number=case.chain,
-            case=key.case,
-            kind=order.kind,
-            target=order.target,
-            offers_allowed=order.offers_allowed,
-            mandates=order.mandates,
-            legal_basis=order.legal_basis,
-            reasons=order.reasons,
-            now=now,
-        )
+        ruler = self._rulers[case.level]
+        holder = await ruler.holder(uow, case)
+        after = machine.require(case, order, custodian=holder, by_default=by_default)
+        await ruler.check(uow, case, order, now=now)
+        number = await ruler.carry_out(uow, case, order, now=now)
         ruling = CaseRuling(
             number=number,
             kind=order.kind,
@@ -322,6 +299,9 @@ class Arbitration:
             ruler=principal.name,
             issued=now,
             reasons=order.reasons,
+            form=order.form,
+            parts=order.parts,
+            merge_into=order.merge_into,
         )
         is_open = after in OPEN
         due = ruling_due(filed=case.filed, calendar=self._calendar()) if is_open else None
@@ -333,26 +313,29 @@ class Arbitration:
         elif case.ruling_proper is not None:
             await self.casebook.drop(uow, case, now=now)
         self._record(uow, principal, "case.rule", case.name, now=now, basis=order.legal_basis)
-        log.info("case.ruled", case=key.case, ruling=number, kind=order.kind.name)
+        log.info("case.ruled", case=case.key.case, ruling=number, kind=order.kind.name)
         return changed
 
-    async def _custodian(self, uow: UnitOfWork, case: Case) -> AuthorityCode:
-        """Return who holds the ticket in the case's scope, as the arbiter knows."""
-        scope = case.key.scope
-        chain = await chains.find_chain(uow, ChainKey(scope, case.ticket, scope, case.chain))
-        if chain is None:
-            return case.responsible
-        holder = scope if chain.is_caring else chain.custodian
-        if holder is None:
-            return case.responsible
-        return chains.province_of(holder) if scope == NATION else holder
+    async def _default_order(self, uow: UnitOfWork, case: Case, *, now: Instant) -> Order:
+        """Return what holds when nobody ruled, for whom the guards and the roster allow it."""
+        ruler = self._rulers[case.level]
+        holder = await ruler.holder(uow, case)
+        barred: set[Party] = set()
+        while True:
+            order = procedure.default_order(
+                case, custodian=holder, may_take=lambda party: party not in barred
+            )
+            if order.target in {holder, *barred}:
+                return order
+            try:
+                await ruler.check(uow, case, order, now=now)
+            except CANNOT_RULE:
+                barred.add(order.target)
+            else:
+                return order
 
-    def _check_places(self, scope: AuthorityCode, order: Order) -> None:
-        for field, code in (("target", order.target), *(("mandates", m) for m in order.mandates)):
-            if not chains.is_in_scope(code, scope):
-                raise FieldInvalid(field=field, got=code, expected=f"an authority of scope {scope}")
-            if not self._roster().is_joined(code):
-                raise DestinationNotJoined(authority=code)
+    async def _holder(self, uow: UnitOfWork, case: Case) -> Party:
+        return await self._rulers[case.level].holder(uow, case)
 
     # --- parts --------------------------------------------------------------------------------
 

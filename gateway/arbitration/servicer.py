@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 
-from gateway.arbitration.codec import case_to_pb, order_of_request
+from gateway.arbitration.case_codec import case_to_pb
+from gateway.arbitration.codec import order_of_request
 from gateway.arbitration.precedent_codec import (
     comparable_to_pb,
     precedent_to_pb,
@@ -16,13 +17,12 @@ from gateway.arbitration.precedent_codec import (
 from gateway.arbitration.proceedings import Proceedings, Saying
 from gateway.arbitration.service import PAGE_SIZE_DEFAULT, Arbitration
 from gateway.kernel.codes import CaseEntryKind
-from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Clock
 from gateway.kernel.validation import validate
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as pb_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Asking = (
@@ -157,7 +157,7 @@ def saying_of_request(request: pb.CreateEntryRequest) -> Saying:
     """Return what a request puts on record; the schema has checked its limits."""
     return Saying(
         kind=CaseEntryKind(request.kind),
-        proposed=AuthorityCode(request.proposed_owner) if request.proposed_owner else None,
+        proposed=request.proposed_owner or None,
         legal_basis=request.legal_basis,
         attendees=tuple(request.attendees),
         evidence=tuple(request.evidence),

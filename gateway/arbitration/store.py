@@ -43,6 +43,7 @@ class CaseRow:
     wrapped_key: bytes
     stage_due: Instant | None
     stage_due_provisional: bool
+    level: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,9 @@ class RulingRow:
     issued: Instant
     taken: Instant | None
     reasons: bytes
+    form: int
+    parts: Json
+    merge_into: str
 
 
 @dataclass(frozen=True, slots=True)

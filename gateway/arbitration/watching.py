@@ -24,6 +24,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.kernel.errors import (
     DestinationNotJoined,
     FieldInvalid,
+    GuardViolated,
     NotCustodian,
     QuotaExceeded,
     ResourceNotFound,
@@ -39,6 +40,7 @@ STAGE_TIMER = "arbitration.stage"
 CANNOT_RULE = (
     DestinationNotJoined,
     FieldInvalid,
+    GuardViolated,
     NotCustodian,
     QuotaExceeded,
     ResourceNotFound,

@@ -37,8 +37,9 @@ from gateway.kernel.codes import (
     Urgency,
 )
 from gateway.kernel.errors import FieldInvalid
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as pb_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as pb_grpc
+from hotline.arbitration.v1 import case_pb2, precedent_pb2
 from hotline.custody.v1 import custody_pb2
 
 app = typer.Typer(no_args_is_help=True, help="争议与裁定 / disputes and rulings")
@@ -73,9 +74,9 @@ def list_cases(
 ) -> None:
     """列出争议，新的在前 / list cases, newest first."""
 
-    async def fetch(channel: grpc.aio.Channel) -> list[pb.Case]:
+    async def fetch(channel: grpc.aio.Channel) -> list[case_pb2.Case]:
         stub = pb_grpc.ArbitrationServiceStub(channel)
-        found: list[pb.Case] = []
+        found: list[case_pb2.Case] = []
         token = ""
         while len(found) < limit:
             size = min(limit - len(found), PAGE_MAX)
@@ -131,7 +132,7 @@ def show(
 ) -> None:
     """查看争议案卷；查看会留痕 / show a case file; the reading is recorded."""
 
-    async def fetch(channel: grpc.aio.Channel) -> pb.Case:
+    async def fetch(channel: grpc.aio.Channel) -> case_pb2.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         request = pb.GetCaseRequest(name=case_name(number))
         return (await stub.GetCase(request, timeout=CALL_SECONDS)).case
@@ -187,7 +188,7 @@ def rule(
     )
     request.request_id = request_id_for(request)
 
-    async def send(channel: grpc.aio.Channel) -> pb.Case:
+    async def send(channel: grpc.aio.Channel) -> case_pb2.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.IssueRuling(request, timeout=CALL_SECONDS)).case
 
@@ -234,7 +235,7 @@ def _confirm(number: str, kind: Kind, to: str) -> None:
         raise typer.Exit(Exit.NO)
 
 
-def print_case(case: pb.Case, *, as_json: bool) -> None:
+def print_case(case: case_pb2.Case, *, as_json: bool) -> None:
     """Print a case file."""
     if as_json:
         print_json(as_dict(case))
@@ -272,7 +273,7 @@ def print_case(case: pb.Case, *, as_json: bool) -> None:
         print_fields(precedent_fields(found.precedent, differs=tuple(found.differs)))
 
 
-def _entry(entry: pb.CaseEntry) -> dict[str, object]:
+def _entry(entry: case_pb2.CaseEntry) -> dict[str, object]:
     return {
         pick("记录", "entry"): entry.number,
         pick("　类别", "  kind"): _said(CaseEntryKind(entry.kind)),
@@ -287,7 +288,9 @@ def _entry(entry: pb.CaseEntry) -> dict[str, object]:
     }
 
 
-def precedent_fields(made: pb.Precedent, *, differs: tuple[str, ...] = ()) -> dict[str, object]:
+def precedent_fields(
+    made: precedent_pb2.Precedent, *, differs: tuple[str, ...] = ()
+) -> dict[str, object]:
     """Return a precedent as lines; `differs` names what a case differs in."""
     return {
         pick("先例", "precedent"): made.name.removeprefix("precedents/"),
@@ -302,7 +305,7 @@ def precedent_fields(made: pb.Precedent, *, differs: tuple[str, ...] = ()) -> di
     }
 
 
-def _ruling(ruling: pb.CaseRuling) -> dict[str, object]:
+def _ruling(ruling: case_pb2.CaseRuling) -> dict[str, object]:
     taken = beijing(ruling.take_time)
     return {
         pick("裁定", "ruling"): ruling.number,
@@ -323,7 +326,7 @@ def case_name(number: str) -> str:
     return f"cases/{number.removeprefix('cases/')}"
 
 
-def _id(case: pb.Case) -> str:
+def _id(case: case_pb2.Case) -> str:
     return case.name.removeprefix("cases/")
 
 

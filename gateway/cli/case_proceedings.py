@@ -23,8 +23,9 @@ from gateway.cli.case import (
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import AsJson, print_fields, print_json
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, as_dict
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as pb_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as pb_grpc
+from hotline.arbitration.v1 import case_pb2, precedent_pb2
 
 app = typer.Typer()  # its commands stand among those of `lubiao case`
 Words = Annotated[
@@ -50,7 +51,7 @@ def take_up(
     request = pb.TakeUpCaseRequest(name=case_name(number))
     request.request_id = request_id_for(request)
 
-    async def send(channel: grpc.aio.Channel) -> pb.Case:
+    async def send(channel: grpc.aio.Channel) -> case_pb2.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.TakeUpCase(request, timeout=CALL_SECONDS)).case
 
@@ -70,7 +71,7 @@ def convene(
     request = pb.ConveneCaseRequest(name=case_name(number))
     request.request_id = request_id_for(request)
 
-    async def send(channel: grpc.aio.Channel) -> pb.Case:
+    async def send(channel: grpc.aio.Channel) -> case_pb2.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.ConveneCase(request, timeout=CALL_SECONDS)).case
 
@@ -92,7 +93,7 @@ def position(
 ) -> None:
     """陈述意见 / state the position of a party."""
     request = pb.CreateEntryRequest(
-        kind=pb.CaseEntry.KIND_POSITION,
+        kind=case_pb2.CaseEntry.KIND_POSITION,
         proposed_owner=owner,
         legal_basis=basis,
         evidence=evidence or (),
@@ -114,7 +115,7 @@ def minutes(
     as_json: AsJson = False,
 ) -> None:
     """记录会商纪要 / record the minutes of the conference (panel)."""
-    request = pb.CreateEntryRequest(kind=pb.CaseEntry.KIND_MINUTES, attendees=attended)
+    request = pb.CreateEntryRequest(kind=case_pb2.CaseEntry.KIND_MINUTES, attendees=attended)
     _say(request, number, words, Target.of(node, cert, host), as_json=as_json)
 
 
@@ -132,7 +133,7 @@ def object_to(
 ) -> None:
     """对裁定提出异议，不停止执行 / object to the ruling, once; it binds meanwhile."""
     request = pb.CreateEntryRequest(
-        kind=pb.CaseEntry.KIND_OBJECTION, legal_basis=basis, evidence=evidence or ()
+        kind=case_pb2.CaseEntry.KIND_OBJECTION, legal_basis=basis, evidence=evidence or ()
     )
     _say(request, number, words, Target.of(node, cert, host), as_json=as_json)
 
@@ -148,7 +149,7 @@ def answer(
     as_json: AsJson = False,
 ) -> None:
     """答复异议，维持裁定；改变裁定请用 rule / reject an objection; to change the ruling, rule."""
-    request = pb.CreateEntryRequest(kind=pb.CaseEntry.KIND_ANSWER, upheld=True)
+    request = pb.CreateEntryRequest(kind=case_pb2.CaseEntry.KIND_ANSWER, upheld=True)
     _say(request, number, words, Target.of(node, cert, host), as_json=as_json)
 
 
@@ -163,7 +164,7 @@ def precedents(
     """列出本机构的先例，新的在前 / list the precedents of your scope (panel)."""
     request = pb.ListPrecedentsRequest(page_size=PAGE_MAX)
 
-    async def fetch(channel: grpc.aio.Channel) -> list[pb.Precedent]:
+    async def fetch(channel: grpc.aio.Channel) -> list[precedent_pb2.Precedent]:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return list((await stub.ListPrecedents(request, timeout=CALL_SECONDS)).precedents)
 
@@ -191,7 +192,7 @@ def revoke(
     )
     request.request_id = request_id_for(request)
 
-    async def send(channel: grpc.aio.Channel) -> pb.Precedent:
+    async def send(channel: grpc.aio.Channel) -> precedent_pb2.Precedent:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.RevokePrecedent(request, timeout=CALL_SECONDS)).precedent
 
@@ -208,12 +209,14 @@ def _say(
     request.name = case_name(number)
     request.words = words_given(words, option="--words")
     request.request_id = request_id_for(request)
-    send: Callable[[grpc.aio.Channel], Awaitable[pb.Case]] = _sender(request)
+    send: Callable[[grpc.aio.Channel], Awaitable[case_pb2.Case]] = _sender(request)
     print_case(target.ask(send), as_json=as_json)
 
 
-def _sender(request: pb.CreateEntryRequest) -> Callable[[grpc.aio.Channel], Awaitable[pb.Case]]:
-    async def send(channel: grpc.aio.Channel) -> pb.Case:
+def _sender(
+    request: pb.CreateEntryRequest,
+) -> Callable[[grpc.aio.Channel], Awaitable[case_pb2.Case]]:
+    async def send(channel: grpc.aio.Channel) -> case_pb2.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.CreateEntry(request, timeout=CALL_SECONDS)).case
 

@@ -102,7 +102,7 @@ class BudgetEntryOutcome(Code):
 class CaseEntryKind(Code):
     """What it is.
 
-    Enum `hotline.arbitration.v1alpha1.CaseEntry.Kind`.
+    Enum `hotline.arbitration.v1.CaseEntry.Kind`.
     """
 
     UNSPECIFIED = 0, "未指定"
@@ -116,7 +116,7 @@ class CaseEntryKind(Code):
 class CaseGround(Code):
     """What the parties differ about (code DG).
 
-    Enum `hotline.arbitration.v1alpha1.Case.Ground`.
+    Enum `hotline.arbitration.v1.Case.Ground`.
     """
 
     UNSPECIFIED = 0, "未指定"
@@ -132,10 +132,40 @@ class CaseGround(Code):
 
 
 @unique
+class CaseLevel(Code):
+    """Between whom it is; the machine is the same.
+
+    Enum `hotline.arbitration.v1.Case.Level`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    UNITS = 1, "本级承办单位之间"
+    AUTHORITIES = 2, "省内机构之间"
+    PROVINCES = 3, "省际"
+
+
+@unique
+class CaseRulingForm(Code):
+    """How the ticket is handled after it, beyond who holds it.
+
+    Enum `hotline.arbitration.v1.CaseRuling.Form`.
+    """
+
+    UNSPECIFIED = 0, "独办"
+    LEAD_ASSIST = 1, "主办协办"
+    JOINT = 2, "共同办理"
+    SPLIT = 3, "拆分办理"
+    MERGE = 4, "并单"
+    REFER_OUT = 5, "提级"
+    LEGAL = 6, "转法定途径"
+    BEYOND_DUTY = 7, "超出职责"
+
+
+@unique
 class CaseState(Code):
     """Where the dispute stands.
 
-    Enum `hotline.arbitration.v1alpha1.Case.State`.
+    Enum `hotline.arbitration.v1.Case.State`.
     """
 
     UNSPECIFIED = 0, "未指定"

@@ -66,7 +66,7 @@ def test_no_personal_text_is_in_a_package_for_other_eyes() -> None:
 
 
 def test_a_stable_package_is_v1() -> None:
-    stable = {"custody", "error", "federation", "peer", "routing", "ticket", "type"}
+    stable = {"arbitration", "custody", "error", "federation", "peer", "routing", "ticket", "type"}
     versions = {file.package.split(".")[1]: file.package.split(".")[2] for file in _files()}
     assert {area for area, version in versions.items() if version == "v1"} == stable
 

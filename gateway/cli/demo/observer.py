@@ -13,8 +13,9 @@ import grpc
 
 from gateway.cli.demo.judge import CaseFile, Copy
 from gateway.server.client import CertificateFolder, open_channel
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as arbitration_pb
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2 as arbitration_pb
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as arbitration_grpc
+from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
 
@@ -188,12 +189,12 @@ def copy_of(ticket: ticket_pb2.Ticket, *, authority: str, node: str) -> Copy:
     )
 
 
-def case_file_of(case: arbitration_pb.Case) -> CaseFile:
+def case_file_of(case: case_pb2.Case) -> CaseFile:
     """Return what the judge needs of a dispute."""
     newest = case.rulings[-1] if case.rulings else None
     return CaseFile(
         ticket=case.ticket,
-        state=_short(arbitration_pb.Case.State.Name(case.state), "STATE_"),
+        state=_short(case_pb2.Case.State.Name(case.state), "STATE_"),
         cause=case.cause,
         ruling=_short(custody_pb2.Ruling.Kind.Name(newest.kind), "KIND_") if newest else "",
         target=newest.target if newest else "",

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.arbitration.model import Filing
-from gateway.arbitration.ports import Ruler
+from gateway.arbitration.ports import RulingSigner
 from gateway.arbitration.servicer import Context
 from gateway.audit.service import AuditLog
 from gateway.audit.store import ENTRIES_AFTER, AuditRow
@@ -29,7 +29,7 @@ PANEL = Principal(HEBEI, PrincipalKind.STAFF, "panel1", frozenset({Role.PANEL_ME
 
 
 @dataclass(slots=True)
-class NumberingRuler(Ruler):
+class NumberingRuler(RulingSigner):
     """Gives each chain its next number and remembers what it was told."""
 
     told: list[dict[str, Any]] = field(default_factory=list)

@@ -28,7 +28,8 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.trust.principal import Principal, PrincipalKind, Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from tests.contract.arbitration.builders import IDS, PANEL, Desk, a_desk
 from tests.unit.arbitration.builders import (
@@ -67,11 +68,11 @@ def a_request(**changes: Any) -> pb.IssueRulingRequest:
     return pb.IssueRulingRequest(**(given | changes))
 
 
-async def issued(desk: Desk, **changes: Any) -> pb.Case:
+async def issued(desk: Desk, **changes: Any) -> case_pb2.Case:
     return (await desk.room.servicer.IssueRuling(a_request(**changes), CONTEXT)).case
 
 
-async def got(desk: Desk, name: str = NAME) -> pb.Case:
+async def got(desk: Desk, name: str = NAME) -> case_pb2.Case:
     return (await desk.room.servicer.GetCase(pb.GetCaseRequest(name=name), CONTEXT)).case
 
 
@@ -98,8 +99,8 @@ async def test_a_filing_makes_a_case_file_of_codes(desk: Desk) -> None:
     await desk.file(a_filing())
     case = await got(desk)
     assert (case.scope, case.ticket, case.chain) == (HEBEI, TICKET, 1)
-    assert case.state == pb.Case.STATE_FILED
-    assert case.ground == pb.Case.GROUND_PLACE
+    assert case.state == case_pb2.Case.STATE_FILED
+    assert case.ground == case_pb2.Case.GROUND_PLACE
     assert (list(case.filers), list(case.path)) == ([SHIJIAZHUANG], [BAODING, SHIJIAZHUANG])
     assert list(case.proposed_targets) == [BAODING]
     assert case.responsible == SHIJIAZHUANG
@@ -220,7 +221,7 @@ async def test_a_ruling_is_given_to_custody_and_recorded(desk: Desk) -> None:
     assert (told["kind"], told["target"], told["offers_allowed"]) == (REASSIGN, LANGFANG, False)
     assert told["mandates"] == (BAODING,)
     assert told["case"] == a_filing().key.case
-    assert answer.state == pb.Case.STATE_RULED
+    assert answer.state == case_pb2.Case.STATE_RULED
     assert not answer.HasField("ruling_due_time")
     assert answer.responsible == SHIJIAZHUANG
     [row] = [row for row in await desk.audited() if row.act == "case.rule"]
@@ -261,7 +262,7 @@ async def test_the_case_closes_when_the_target_has_the_ticket(desk: Desk) -> Non
     await desk.take(a_filing(), 1)
     await desk.take(a_filing(), 7)  # a HOME ruling has no case
     case = await got(desk)
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
     assert case.responsible == LANGFANG
     assert case.close_time.ToJsonString() == "2026-03-02T02:05:00Z"
     assert case.rulings[0].take_time == case.close_time
@@ -280,7 +281,7 @@ async def test_a_case_whose_chain_went_home_or_closed_is_withdrawn_and_rings_no_
             await uow.lock(f"ticket/{TICKET}")
             await desk.room.arbitration.react(uow, events, now=desk.clock.now())
     case = await got(desk)
-    assert case.state == pb.Case.STATE_WITHDRAWN
+    assert case.state == case_pb2.Case.STATE_WITHDRAWN
     assert not case.HasField("ruling_due_time")
     with pytest.raises(TransitionNotAllowed):
         await issued(desk, target=BAODING)
@@ -291,11 +292,11 @@ async def test_an_interim_order_leaves_the_ruling_proper_due(desk: Desk) -> None
     await desk.file(urgent)
     assert (await got(desk)).ruling_due_time.ToJsonString() == "2026-03-02T04:00:00Z"
     case = await issued(desk, kind=INTERIM, target=SHIJIAZHUANG)
-    assert case.state == pb.Case.STATE_FILED
+    assert case.state == case_pb2.Case.STATE_FILED
     assert case.ruling_due_time.ToJsonString() == "2026-03-05T09:30:00Z"
     await desk.take(urgent, 1)
     closed = await issued(desk, kind=UPHOLD, target=SHIJIAZHUANG)
-    assert closed.state == pb.Case.STATE_RULED
+    assert closed.state == case_pb2.Case.STATE_RULED
     assert [ruling.number for ruling in closed.rulings] == [1, 2]
 
 
@@ -323,7 +324,7 @@ async def test_a_ruling_that_cannot_be_is_refused_and_changes_nothing(
     with pytest.raises(error):
         await issued(desk, **changes)
     assert not desk.ruler.told
-    assert (await got(desk)).state == pb.Case.STATE_FILED
+    assert (await got(desk)).state == case_pb2.Case.STATE_FILED
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from gateway.kernel.codes import TicketType
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound, RoleMissing, TransitionNotAllowed
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.trust.principal import Principal, PrincipalKind, Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2, precedent_pb2
 from hotline.custody.v1 import custody_pb2
 from tests.contract.arbitration.builders import IDS, PANEL, Desk, a_desk
 from tests.unit.arbitration.builders import (
@@ -52,7 +53,9 @@ def another(number: int, **changes: Any) -> Filing:
     return replace(a_filing(), **(given | changes))
 
 
-async def ruled(desk: Desk, filing: Filing, target: str = LANGFANG, **changes: Any) -> pb.Case:
+async def ruled(
+    desk: Desk, filing: Filing, target: str = LANGFANG, **changes: Any
+) -> case_pb2.Case:
     desk.caller = PANEL
     given: dict[str, Any] = {
         "name": filing.key.name,
@@ -67,13 +70,13 @@ async def ruled(desk: Desk, filing: Filing, target: str = LANGFANG, **changes: A
     return (await desk.room.servicer.IssueRuling(request, CONTEXT)).case
 
 
-async def got(desk: Desk, filing: Filing, caller: Principal = PANEL) -> pb.Case:
+async def got(desk: Desk, filing: Filing, caller: Principal = PANEL) -> case_pb2.Case:
     desk.caller = caller
     request = pb.GetCaseRequest(name=filing.key.name)
     return (await desk.room.servicer.GetCase(request, CONTEXT)).case
 
 
-async def filed(desk: Desk, filing: Filing) -> pb.Case:
+async def filed(desk: Desk, filing: Filing) -> case_pb2.Case:
     """File, and let what is due at once happen."""
     await desk.file(filing)
     handlers = dict(desk.room.timers)
@@ -83,13 +86,13 @@ async def filed(desk: Desk, filing: Filing) -> pb.Case:
     return await got(desk, filing)
 
 
-async def listed(desk: Desk) -> list[pb.Precedent]:
+async def listed(desk: Desk) -> list[precedent_pb2.Precedent]:
     desk.caller = PANEL
     answer = await desk.room.servicer.ListPrecedents(pb.ListPrecedentsRequest(), CONTEXT)
     return list(answer.precedents)
 
 
-async def revoked(desk: Desk, filing: Filing) -> pb.Precedent:
+async def revoked(desk: Desk, filing: Filing) -> precedent_pb2.Precedent:
     request = pb.RevokePrecedentRequest(
         name=f"precedents/{filing.key.case}", reason="职责已调整（测试）", request_id=IDS.uuid7(NOW)
     )
@@ -101,7 +104,7 @@ async def test_the_same_quarrel_does_not_come_twice(desk: Desk) -> None:
     await ruled(desk, another(1))
     case = await filed(desk, another(2))
     [ruling] = case.rulings
-    assert case.state == pb.Case.STATE_RULED
+    assert case.state == case_pb2.Case.STATE_RULED
     assert ruling.target == LANGFANG
     assert another(1).key.case in ruling.legal_basis
     assert ruling.ruler.endswith("/system/precedent")
@@ -197,7 +200,7 @@ async def test_what_is_counted_brings_no_revoked_one_back(desk: Desk) -> None:
     await ruled(desk, another(1))
     await desk.file(another(2))
     book = desk.room.arbitration.casebook
-    rule, revoking = book._decide, list[asyncio.Task[pb.Precedent]]()
+    rule, revoking = book._decide, list[asyncio.Task[precedent_pb2.Precedent]]()
 
     async def decide(*given: Any, **named: Any) -> None:
         revoking.append(asyncio.create_task(revoked(desk, another(1))))

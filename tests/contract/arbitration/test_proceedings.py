@@ -22,15 +22,16 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode
 from gateway.trust.principal import Principal, PrincipalKind, Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from tests.contract.arbitration.builders import IDS, PANEL, Desk, a_desk
 from tests.unit.arbitration.builders import BAODING, HEBEI, LANGFANG, NOW, SHIJIAZHUANG, a_filing
 
 CONTEXT = cast("Context", None)
 NAME = a_filing().key.name
-POSITION, MINUTES = pb.CaseEntry.KIND_POSITION, pb.CaseEntry.KIND_MINUTES
-OBJECTION, ANSWER = pb.CaseEntry.KIND_OBJECTION, pb.CaseEntry.KIND_ANSWER
+POSITION, MINUTES = case_pb2.CaseEntry.KIND_POSITION, case_pb2.CaseEntry.KIND_MINUTES
+OBJECTION, ANSWER = case_pb2.CaseEntry.KIND_OBJECTION, case_pb2.CaseEntry.KIND_ANSWER
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def staff(authority: str, *roles: Role, outsourced: bool = False) -> Principal:
 PARTY = staff(BAODING, Role.SUPERVISOR)
 
 
-async def says(desk: Desk, caller: Principal, kind: Any, **changes: Any) -> pb.Case:
+async def says(desk: Desk, caller: Principal, kind: Any, **changes: Any) -> case_pb2.Case:
     given: dict[str, Any] = {
         "name": NAME,
         "kind": kind,
@@ -67,7 +68,7 @@ async def says(desk: Desk, caller: Principal, kind: Any, **changes: Any) -> pb.C
     return (await desk.room.servicer.CreateEntry(request, CONTEXT)).case
 
 
-async def moved(desk: Desk, step: str, caller: Principal = PANEL) -> pb.Case:
+async def moved(desk: Desk, step: str, caller: Principal = PANEL) -> case_pb2.Case:
     desk.caller = caller
     if step == "take up":
         request = pb.TakeUpCaseRequest(name=NAME, request_id=IDS.uuid7(NOW))
@@ -76,7 +77,7 @@ async def moved(desk: Desk, step: str, caller: Principal = PANEL) -> pb.Case:
     return (await desk.room.servicer.ConveneCase(convening, CONTEXT)).case
 
 
-async def ruled(desk: Desk) -> pb.Case:
+async def ruled(desk: Desk) -> case_pb2.Case:
     desk.caller = PANEL
     request = pb.IssueRulingRequest(
         name=NAME,
@@ -89,12 +90,12 @@ async def ruled(desk: Desk) -> pb.Case:
     return (await desk.room.servicer.IssueRuling(request, CONTEXT)).case
 
 
-async def got(desk: Desk, caller: Principal = PANEL) -> pb.Case:
+async def got(desk: Desk, caller: Principal = PANEL) -> case_pb2.Case:
     desk.caller = caller
     return (await desk.room.servicer.GetCase(pb.GetCaseRequest(name=NAME), CONTEXT)).case
 
 
-async def later(desk: Desk, **time: float) -> pb.Case:
+async def later(desk: Desk, **time: float) -> case_pb2.Case:
     desk.clock.advance(timedelta(**time))
     handlers = dict(desk.room.timers)
     runner = TimerRunner(database=desk.database, clock=desk.clock, handlers=handlers)
@@ -105,15 +106,15 @@ async def later(desk: Desk, **time: float) -> pb.Case:
 
 async def test_a_case_goes_from_filing_to_its_end(desk: Desk) -> None:
     await desk.file(a_filing())
-    assert (await moved(desk, "take up")).state == pb.Case.STATE_REVIEW
+    assert (await moved(desk, "take up")).state == case_pb2.Case.STATE_REVIEW
     stated = await says(desk, PARTY, POSITION, evidence=["ab" * 32])
-    assert stated.state == pb.Case.STATE_REVIEW
-    assert (await moved(desk, "convene")).state == pb.Case.STATE_CONFERENCE
+    assert stated.state == case_pb2.Case.STATE_REVIEW
+    assert (await moved(desk, "convene")).state == case_pb2.Case.STATE_CONFERENCE
     await says(desk, PANEL, MINUTES)
-    assert (await ruled(desk)).state == pb.Case.STATE_RULED
-    assert (await says(desk, PARTY, OBJECTION)).state == pb.Case.STATE_OBJECTED
+    assert (await ruled(desk)).state == case_pb2.Case.STATE_RULED
+    assert (await says(desk, PARTY, OBJECTION)).state == case_pb2.Case.STATE_OBJECTED
     await desk.take(a_filing(), 1)
-    assert (await says(desk, PANEL, ANSWER)).state == pb.Case.STATE_CLOSED
+    assert (await says(desk, PANEL, ANSWER)).state == case_pb2.Case.STATE_CLOSED
     case = await got(desk)
     assert [entry.kind for entry in case.entries] == [POSITION, MINUTES, OBJECTION, ANSWER]
     assert case.entries[0].words == "测试陈述：该路段由本市养护。"
@@ -193,11 +194,11 @@ async def test_a_party_moves_no_case(desk: Desk, step: str) -> None:
 
 async def test_stages_begin_by_themselves_and_the_first_receiver_gets_it(desk: Desk) -> None:
     await desk.file(a_filing())
-    assert (await later(desk, minutes=1)).state == pb.Case.STATE_FILED
-    assert (await later(desk, hours=4)).state == pb.Case.STATE_REVIEW
-    assert (await later(desk, days=1)).state == pb.Case.STATE_CONFERENCE
+    assert (await later(desk, minutes=1)).state == case_pb2.Case.STATE_FILED
+    assert (await later(desk, hours=4)).state == case_pb2.Case.STATE_REVIEW
+    assert (await later(desk, days=1)).state == case_pb2.Case.STATE_CONFERENCE
     case = await later(desk, days=3)
-    assert case.state == pb.Case.STATE_RULED
+    assert case.state == case_pb2.Case.STATE_RULED
     [ruling] = case.rulings
     assert (ruling.kind, ruling.target) == (int(RulingKind.DEFAULT), BAODING)
     assert ruling.ruler.endswith("/system/arbitration")
@@ -224,7 +225,7 @@ async def test_an_objection_that_nobody_answers_falls(desk: Desk) -> None:
     await says(desk, PARTY, POSITION)
     await ruled(desk)
     await says(desk, PARTY, OBJECTION)
-    assert (await later(desk, days=4)).state == pb.Case.STATE_RULED
+    assert (await later(desk, days=4)).state == case_pb2.Case.STATE_RULED
 
 
 async def test_a_party_that_said_nothing_lost_its_objection(desk: Desk) -> None:
@@ -233,4 +234,4 @@ async def test_a_party_that_said_nothing_lost_its_objection(desk: Desk) -> None:
     with pytest.raises(TransitionNotAllowed, match="without a position"):
         await says(desk, PARTY, OBJECTION)
     filer = staff(SHIJIAZHUANG, Role.DISPATCHER)
-    assert (await says(desk, filer, OBJECTION)).state == pb.Case.STATE_OBJECTED
+    assert (await says(desk, filer, OBJECTION)).state == case_pb2.Case.STATE_OBJECTED

@@ -14,7 +14,7 @@ from gateway.server import refusals
 from gateway.server.refusals import RefusalLog
 from gateway.trust.principal import Principal
 
-RULING = "/hotline.arbitration.v1alpha1.ArbitrationService/IssueRuling"
+RULING = "/hotline.arbitration.v1.ArbitrationService/IssueRuling"
 READING = "/hotline.ticket.v1.TicketService/GetTicket"
 WHO = Principal.parse("lubiao://120000/staff/p1")
 CASE = "cases/12010020261102000000028-100000-1-0"

@@ -23,7 +23,8 @@ from gateway.tickets.model import Ticket
 from gateway.tickets.store import EVENTS_OF
 from gateway.tickets.tokens import Tokens
 from gateway.trust.principal import Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from hotline.custody.v1 import custody_service_pb2 as custody_service_pb
 from hotline.ticket.v1 import codes_pb2
@@ -110,13 +111,15 @@ class Province:
         await self.refused(ticket.name, holder, LANGFANG, proposed=BAODING)
         return ticket.name
 
-    async def case(self) -> pb.Case:
+    async def case(self) -> case_pb2.Case:
         """Return the one case of the province."""
         listed = await self.panel.servicer.ListCases(pb.ListCasesRequest(), CONTEXT)
         [case] = listed.cases
         return case
 
-    async def rule(self, case: pb.Case, *, kind: str, target: str, settle: bool = True) -> None:
+    async def rule(
+        self, case: case_pb2.Case, *, kind: str, target: str, settle: bool = True
+    ) -> None:
         """Let the panel rule; without `settle` nobody on another node hears of it yet."""
         request = pb.IssueRulingRequest(
             name=case.name,
@@ -177,7 +180,7 @@ async def test_the_second_refusal_brings_the_case_before_the_panel(province: Pro
     case = await province.case()
     assert case.ticket == _number(name)
     assert case.cause == "refusals"
-    assert case.state == pb.Case.STATE_FILED
+    assert case.state == case_pb2.Case.STATE_FILED
     assert list(case.filers) == [SHIJIAZHUANG]
     assert case.responsible == SHIJIAZHUANG
     assert (case.facts.matter, case.facts.region) == ("020401", "130102")
@@ -190,7 +193,7 @@ async def test_a_reassigned_ticket_goes_to_the_target_and_the_case_closes(
     name = await province.disputed()
     await province.rule(await province.case(), kind="REASSIGN", target=BAODING)
     case = await province.case()
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
     assert case.responsible == BAODING
     assert case.rulings[0].HasField("take_time")
 
@@ -232,7 +235,7 @@ async def test_a_person_who_offers_it_on_opens_a_new_case(province: Province) ->
 async def test_an_upheld_custodian_goes_on(province: Province) -> None:
     name = await province.disputed()
     await province.rule(await province.case(), kind="UPHOLD", target=SHIJIAZHUANG)
-    assert (await province.case()).state == pb.Case.STATE_CLOSED
+    assert (await province.case()).state == case_pb2.Case.STATE_CLOSED
     held = await province.copy(SHIJIAZHUANG, name)
     assert not held.followed
     assert (held.case, held.state) == ("", TicketState.DISPATCHED)
@@ -246,11 +249,11 @@ async def test_an_interim_order_moves_the_ticket_and_the_case_stays_open(
     name = await province.disputed()
     await province.rule(await province.case(), kind="INTERIM", target=LANGFANG)
     case = await province.case()
-    assert case.state == pb.Case.STATE_FILED
+    assert case.state == case_pb2.Case.STATE_FILED
     assert case.responsible == LANGFANG
     await province.rule(case, kind="REASSIGN", target=BAODING)
     case = await province.case()
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
     assert [ruling.number for ruling in case.rulings] == [1, 2]
     assert (await province.copy(LANGFANG, name)).followed
     assert not (await province.copy(BAODING, name)).followed
@@ -261,10 +264,10 @@ async def test_a_target_that_hears_of_its_ruling_late_is_overruled_by_the_next()
     name = await province.disputed()
     await province.rule(await province.case(), kind="REASSIGN", target=BAODING, settle=False)
     waiting = await province.case()
-    assert (waiting.state, waiting.responsible) == (pb.Case.STATE_RULED, SHIJIAZHUANG)
+    assert (waiting.state, waiting.responsible) == (case_pb2.Case.STATE_RULED, SHIJIAZHUANG)
     await province.rule(waiting, kind="REASSIGN", target=LANGFANG)
     case = await province.case()
-    assert (case.state, case.responsible) == (pb.Case.STATE_CLOSED, LANGFANG)
+    assert (case.state, case.responsible) == (case_pb2.Case.STATE_CLOSED, LANGFANG)
     assert not (await province.copy(LANGFANG, name)).followed
     left = await province.copy(SHIJIAZHUANG, name)
     assert (left.followed, left.custodian) == (True, LANGFANG)
@@ -275,7 +278,7 @@ async def test_a_province_rules_about_a_ticket_of_its_own(province: Province) ->
     case = await province.case()
     assert (case.responsible, list(case.filers)) == (HEBEI, [HEBEI])
     await province.rule(case, kind="REASSIGN", target=LANGFANG)
-    assert (await province.case()).state == pb.Case.STATE_CLOSED
+    assert (await province.case()).state == case_pb2.Case.STATE_CLOSED
     assert not (await province.copy(LANGFANG, name)).followed
     left = await province.copy(HEBEI, name)
     assert (left.followed, left.custodian, left.case) == (True, LANGFANG, "")

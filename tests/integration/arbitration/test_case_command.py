@@ -20,7 +20,7 @@ from gateway.server.context import principal_of
 from gateway.server.server import Service
 from gateway.trust.certificates import node_host
 from gateway.trust.principal import Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2_grpc as arbitration_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2_grpc as arbitration_grpc
 from tests.contract.arbitration.builders import Desk, a_desk
 from tests.integration.server.builders import CLOCK, NODE, Node, a_node
 from tests.unit.arbitration.builders import LANGFANG, a_filing

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
-from gateway.arbitration.codec import case_file_of, case_of_file
 from gateway.arbitration.copies import COPIES, Copies
+from gateway.arbitration.exchange_codec import case_file_of, case_of_file
 from gateway.arbitration.model import CaseKey, Entry
 from gateway.audit.service import AuditLog
 from gateway.audit.store import ENTRIES_AFTER
@@ -22,7 +22,8 @@ from gateway.kernel.errors import PeerUnreachable, ResourceNotFound, TransitionN
 from gateway.kernel.ids import NATION, AuthorityCode
 from gateway.privacy.vault import ContentVault
 from gateway.trust.principal import Principal, Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from tests.fixtures.nodes import (
     IDS,
@@ -44,7 +45,7 @@ from tests.integration.arbitration.test_the_nation_rules import (
 )
 
 WORDS = "测试陈述：该事项由贵省主管部门负责。"
-POSITION, OBJECTION = pb.CaseEntry.KIND_POSITION, pb.CaseEntry.KIND_OBJECTION
+POSITION, OBJECTION = case_pb2.CaseEntry.KIND_POSITION, case_pb2.CaseEntry.KIND_OBJECTION
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Dispute:
     rooms: dict[str, ArbitrationRoom]
     caller: Principal
 
-    async def case(self, authority: str) -> pb.Case:
+    async def case(self, authority: str) -> case_pb2.Case:
         """Return the case as somebody of an authority reads it."""
         role = Role.PANEL_MEMBER if authority == NATION else Role.SUPERVISOR
         self.caller = a_person(authority, role)
@@ -64,7 +65,7 @@ class Dispute:
         request = pb.GetCaseRequest(name=listed.name)
         return (await servicer.GetCase(request, CONTEXT)).case
 
-    async def say(self, authority: str, kind: Any = POSITION, **changes: Any) -> pb.Case:
+    async def say(self, authority: str, kind: Any = POSITION, **changes: Any) -> case_pb2.Case:
         """Let somebody of a party say something, and carry it."""
         name = (await self.case(authority)).name
         self.caller = a_person(authority, Role.SUPERVISOR)
@@ -169,9 +170,9 @@ async def test_every_party_keeps_the_same_bytes(dispute: Dispute) -> None:
     await dispute.rule(SHANGHAI)
     kept = {signed_bytes(dispute, code) for code in (TIANJIN, HEBEI, SHANGHAI)}
     assert len(kept) == 1
-    case = pb.Case.FromString(kept.pop())
+    case = case_pb2.Case.FromString(kept.pop())
     assert [entry.party for entry in case.entries] == [HEBEI, SHANGHAI]
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
     assert WORDS not in str(case)
 
 
@@ -194,7 +195,7 @@ async def test_an_objection_from_another_node_is_heard_once_and_in_time(dispute:
     await dispute.say(HEBEI)
     await dispute.rule(SHANGHAI)
     await dispute.say(HEBEI, OBJECTION)
-    assert (await dispute.case(HEBEI)).state == pb.Case.STATE_OBJECTED
+    assert (await dispute.case(HEBEI)).state == case_pb2.Case.STATE_OBJECTED
     await dispute.say(HEBEI, OBJECTION)
     assert await dispute.outcomes("case.objection") == ["DONE", "TRANSITION_NOT_ALLOWED"]
     assert len((await dispute.case(TIANJIN)).entries) == 2
@@ -216,7 +217,7 @@ async def test_a_party_that_says_nothing_is_ruled_all_the_same(dispute: Dispute)
     case = await dispute.case(SHANGHAI)
     assert [ruling.kind for ruling in case.rulings] == [custody_pb2.Ruling.KIND_DEFAULT]
     assert case.rulings[0].target == TIANJIN  # the first receiver
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
 
 
 async def test_strangers_read_and_say_nothing(dispute: Dispute) -> None:

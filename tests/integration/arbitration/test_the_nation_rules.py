@@ -17,7 +17,8 @@ from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 from gateway.tickets.model import Ticket, letter_key
 from gateway.tickets.tokens import Tokens
 from gateway.trust.principal import Role
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from hotline.custody.v1 import custody_service_pb2 as custody_service_pb
 from hotline.ticket.v1 import codes_pb2
@@ -113,14 +114,14 @@ async def disputed(federation: Federation) -> str:
     return ticket.name
 
 
-async def the_case(panel: ArbitrationRoom) -> pb.Case:
+async def the_case(panel: ArbitrationRoom) -> case_pb2.Case:
     [case] = (await panel.servicer.ListCases(pb.ListCasesRequest(), CONTEXT)).cases
     return case
 
 
 async def rule(
     federation: Federation, panel: ArbitrationRoom, *, kind: str, target: str
-) -> pb.Case:
+) -> case_pb2.Case:
     request = pb.IssueRulingRequest(
         name=(await the_case(panel)).name,
         kind=custody_pb2.Ruling.Kind.Value(f"KIND_{kind}"),
@@ -147,7 +148,7 @@ async def test_a_case_of_provinces_reaches_the_nation_as_codes() -> None:
     name = await disputed(federation)
     case = await the_case(panel)
     assert (case.scope, case.ticket) == (NATION, name.removeprefix("tickets/"))
-    assert case.ground == pb.Case.GROUND_CROSS_REGION
+    assert case.ground == case_pb2.Case.GROUND_CROSS_REGION
     assert (case.responsible, list(case.filers)) == (TIANJIN, [TIANJIN])
     assert (case.facts.matter, case.facts.region) == ("020401", "120101")
     assert "驾校" not in repr(federation.arbiter.database.tables)  # type: ignore[union-attr] # memory
@@ -159,7 +160,7 @@ async def test_the_ruled_province_takes_what_it_had_refused(target: AuthorityCod
     panel = a_panel(federation)
     name = await disputed(federation)
     case = await rule(federation, panel, kind="REASSIGN", target=target)
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
     assert case.responsible == target
     taken = await copy_of(federation, target, name)
     assert not taken.followed
@@ -194,7 +195,7 @@ async def test_an_upheld_province_dispatches_what_waited() -> None:
     name = await disputed(federation)
     assert (await copy_of(federation, TIANJIN, name)).case
     case = await rule(federation, panel, kind="UPHOLD", target=TIANJIN)
-    assert case.state == pb.Case.STATE_CLOSED
+    assert case.state == case_pb2.Case.STATE_CLOSED
     held = await copy_of(federation, TIANJIN, name)
     assert not held.followed
     assert held.case == ""

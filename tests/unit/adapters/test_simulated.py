@@ -23,7 +23,7 @@ from adapters.simulated.messages import (
 from adapters.simulated.panel import target_of
 from adapters.simulated.plans import Delays
 from adapters.simulated.platform import SimulatedPlatform
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2
+from hotline.arbitration.v1 import case_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from hotline.type.v1 import statement_pb2
 from tests.unit.adapters.builders import QUICK, a_row, city_mapping, lines, rows_in
@@ -420,12 +420,12 @@ async def test_dispatcher_reviews_a_return(tmp_path: Path) -> None:
 def test_panel_rules_for_the_party_whose_place_it_is(
     scope: str, region: str, expected: str
 ) -> None:
-    case = arbitration_service_pb2.Case(
+    case = case_pb2.Case(
         scope=scope,
         responsible="130000",
         path=["120000", "130000"],
         proposed_targets=["120000", "131000"],
-        facts=arbitration_service_pb2.TicketFacts(region=region, type=codes_pb2.TICKET_TYPE_HELP),
+        facts=case_pb2.TicketFacts(region=region, type=codes_pb2.TICKET_TYPE_HELP),
     )
 
     assert target_of(case) == expected

@@ -18,7 +18,7 @@ from gateway.arbitration.model import (
     TicketFacts,
 )
 from gateway.arbitration.states import CASE, Step, allowed_steps
-from gateway.kernel.codes import CaseGround, CaseState, RulingKind, Urgency
+from gateway.kernel.codes import CaseGround, CaseLevel, CaseState, RulingKind, Urgency
 from gateway.kernel.errors import FieldInvalid, QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.ids import AuthorityCode
 from gateway.reference.calendar import Calendar
@@ -63,7 +63,8 @@ def test_a_party_that_does_not_hold_the_ticket_makes_nobody_else_responsible() -
 
 
 def test_a_dispute_of_provinces_crosses_regions() -> None:
-    filing = a_filing(key=CaseKey(NATION, "c"), filer=TIANJIN, path=(TIANJIN,))
+    key = CaseKey(NATION, "c")
+    filing = a_filing(key=key, filer=TIANJIN, path=(TIANJIN,), level=CaseLevel.PROVINCES)
     case = machine.file(filing, now=NOW, due=a_case().due)  # type: ignore[arg-type] # is set
     assert case.ground is CaseGround.CROSS_REGION
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.arbitration import codec, procedure
+from gateway.arbitration import exchange_codec as codec
+from gateway.arbitration import procedure
 from gateway.arbitration.model import (
     ENTRIES_PER_PARTY_MAX,
     RULINGS_PER_CASE_MAX,
@@ -18,7 +19,7 @@ from gateway.delivery.model import STATEMENT_BYTES_MAX
 from gateway.kernel.codes import CaseEntryKind, CaseState
 from gateway.kernel.errors import QuotaExceeded, StatementMalformed, VersionTooNew
 from gateway.kernel.ids import AuthorityCode
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as pb
+from hotline.arbitration.v1 import case_pb2, statements_pb2
 from tests.unit.arbitration.builders import HEBEI, LANGFANG, NOW, a_case, a_ruling
 
 BLOCK_BYTES_MAX = 262_144  # of the standard; a sealed block is a little longer than its content
@@ -88,18 +89,18 @@ def test_of_few_words_all_go_along() -> None:
     case = a_case(state=CaseState.CONFERENCE)
     entry = an_entry(CaseEntryKind.POSITION, HEBEI, 1)
     case = procedure.say(case, entry, stage_due=lambda _state: None)
-    assert pb.CaseWords.FromString(codec.words_to_bytes(case)).words[0].text == LONG
+    assert statements_pb2.CaseWords.FromString(codec.words_to_bytes(case)).words[0].text == LONG
 
 
 def test_a_file_of_a_later_release_waits_for_it() -> None:
-    content = pb.Case.FromString(codec.file_to_bytes(a_case()))
+    content = case_pb2.Case.FromString(codec.file_to_bytes(a_case()))
     content.state = 99  # type: ignore[assignment] # of no state of this release
     with pytest.raises(VersionTooNew):
         codec.case_of_file(content.SerializeToString())
 
 
 def test_a_revision_beyond_all_bounds_is_no_revision() -> None:
-    content = pb.Case.FromString(codec.file_to_bytes(a_case()))
+    content = case_pb2.Case.FromString(codec.file_to_bytes(a_case()))
     content.etag = "9" * 30
     with pytest.raises(StatementMalformed):
         codec.case_of_file(content.SerializeToString())

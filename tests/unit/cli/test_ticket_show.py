@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli.connection import Target
 from gateway.cli.main import main
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2, arbitration_service_pb2_grpc
+from hotline.arbitration.v1 import arbitration_service_pb2, arbitration_service_pb2_grpc, case_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2, ticket_service_pb2_grpc
 from hotline.ticket.v1 import ticket_service_pb2 as pb
 
@@ -69,7 +69,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
         async def GetCase(self, request: Any, **_options: float) -> Any:  # an RPC
             requests.append(request)
-            case = arbitration_service_pb2.Case(name="cases/130000-2026-7")
+            case = case_pb2.Case(name="cases/130000-2026-7")
             return arbitration_service_pb2.GetCaseResponse(case=case)
 
     def ask(self: Target, work: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -12,7 +12,7 @@ from gateway.server.access import MATRIX, AccessCheck, Scope, services_of
 from gateway.trust.principal import Principal, PrincipalKind, Role
 from gateway.trust.roster import NodeRole
 from hotline.aggregate.v1alpha1 import aggregate_service_pb2
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2
+from hotline.arbitration.v1 import arbitration_service_pb2
 from hotline.custody.v1 import custody_service_pb2
 from hotline.federation.v1 import federation_service_pb2
 from hotline.hub.v1alpha1 import hub_service_pb2
@@ -112,7 +112,7 @@ def test_the_three_administrators_reach_no_ticket() -> None:
 
 
 def test_only_a_panel_member_of_the_own_staff_rules() -> None:
-    ruling = "/hotline.arbitration.v1alpha1.ArbitrationService/IssueRuling"
+    ruling = "/hotline.arbitration.v1.ArbitrationService/IssueRuling"
     judges = {role for role in Role if ruling in allowed(a_principal(PrincipalKind.STAFF, role))}
     assert judges == {Role.PANEL_MEMBER}
     member = a_principal(PrincipalKind.STAFF, Role.PANEL_MEMBER)

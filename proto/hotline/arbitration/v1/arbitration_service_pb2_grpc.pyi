@@ -5,7 +5,7 @@ Disputes about who handles a ticket, for the staff of the arbiter and of the par
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as _arbitration_service_pb2
+from hotline.arbitration.v1 import arbitration_service_pb2 as _arbitration_service_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

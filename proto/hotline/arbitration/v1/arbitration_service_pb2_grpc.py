@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from hotline.arbitration.v1alpha1 import arbitration_service_pb2 as hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2
+from hotline.arbitration.v1 import arbitration_service_pb2 as hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in hotline/arbitration/v1alpha1/arbitration_service_pb2_grpc.py depends on'
+        + ' but the generated code in hotline/arbitration/v1/arbitration_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,44 +37,44 @@ class ArbitrationServiceStub:
             channel: A grpc.Channel.
         """
         self.GetCase = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/GetCase',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.GetCaseRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.GetCaseResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/GetCase',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.GetCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.GetCaseResponse.FromString,
                 _registered_method=True)
         self.ListCases = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/ListCases',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListCasesRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListCasesResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/ListCases',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListCasesRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListCasesResponse.FromString,
                 _registered_method=True)
         self.IssueRuling = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/IssueRuling',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/IssueRuling',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.IssueRulingRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.IssueRulingResponse.FromString,
                 _registered_method=True)
         self.TakeUpCase = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/TakeUpCase',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/TakeUpCase',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.TakeUpCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.TakeUpCaseResponse.FromString,
                 _registered_method=True)
         self.ConveneCase = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/ConveneCase',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/ConveneCase',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ConveneCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ConveneCaseResponse.FromString,
                 _registered_method=True)
         self.CreateEntry = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/CreateEntry',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/CreateEntry',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.CreateEntryRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.CreateEntryResponse.FromString,
                 _registered_method=True)
         self.ListPrecedents = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/ListPrecedents',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/ListPrecedents',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListPrecedentsRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListPrecedentsResponse.FromString,
                 _registered_method=True)
         self.RevokePrecedent = channel.unary_unary(
-                '/hotline.arbitration.v1alpha1.ArbitrationService/RevokePrecedent',
-                request_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
-                response_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
+                '/hotline.arbitration.v1.ArbitrationService/RevokePrecedent',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
                 _registered_method=True)
 
 
@@ -144,49 +144,49 @@ def add_ArbitrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetCase': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCase,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.GetCaseRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.GetCaseResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.GetCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.GetCaseResponse.SerializeToString,
             ),
             'ListCases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCases,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListCasesRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListCasesResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListCasesRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListCasesResponse.SerializeToString,
             ),
             'IssueRuling': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueRuling,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.IssueRulingRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.IssueRulingResponse.SerializeToString,
             ),
             'TakeUpCase': grpc.unary_unary_rpc_method_handler(
                     servicer.TakeUpCase,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.TakeUpCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.TakeUpCaseResponse.SerializeToString,
             ),
             'ConveneCase': grpc.unary_unary_rpc_method_handler(
                     servicer.ConveneCase,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ConveneCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ConveneCaseResponse.SerializeToString,
             ),
             'CreateEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateEntry,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.CreateEntryRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.CreateEntryResponse.SerializeToString,
             ),
             'ListPrecedents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPrecedents,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListPrecedentsRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListPrecedentsResponse.SerializeToString,
             ),
             'RevokePrecedent': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokePrecedent,
-                    request_deserializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentRequest.FromString,
-                    response_serializer=hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentResponse.SerializeToString,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'hotline.arbitration.v1alpha1.ArbitrationService', rpc_method_handlers)
+            'hotline.arbitration.v1.ArbitrationService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('hotline.arbitration.v1alpha1.ArbitrationService', rpc_method_handlers)
+    server.add_registered_method_handlers('hotline.arbitration.v1.ArbitrationService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -209,9 +209,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/GetCase',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.GetCaseRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.GetCaseResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/GetCase',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.GetCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.GetCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -236,9 +236,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/ListCases',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListCasesRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListCasesResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/ListCases',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListCasesRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListCasesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -263,9 +263,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/IssueRuling',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.IssueRulingResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/IssueRuling',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.IssueRulingRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.IssueRulingResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -290,9 +290,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/TakeUpCase',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.TakeUpCaseResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/TakeUpCase',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.TakeUpCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.TakeUpCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -317,9 +317,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/ConveneCase',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ConveneCaseResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/ConveneCase',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ConveneCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ConveneCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -344,9 +344,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/CreateEntry',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.CreateEntryResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/CreateEntry',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.CreateEntryRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.CreateEntryResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -371,9 +371,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/ListPrecedents',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.ListPrecedentsResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/ListPrecedents',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListPrecedentsRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.ListPrecedentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -398,9 +398,9 @@ class ArbitrationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/hotline.arbitration.v1alpha1.ArbitrationService/RevokePrecedent',
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
-            hotline_dot_arbitration_dot_v1alpha1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
+            '/hotline.arbitration.v1.ArbitrationService/RevokePrecedent',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,1 @@
+"""Generated code of `hotline.arbitration.v1`; see proto/README.md."""
