@@ -20,6 +20,7 @@ TICKETS = {
     "rules": 20_000,
     "backlog": 1_000_000,
     "memory": 1_000_000,
+    "arbitration": 100_000,
 }
 
 

@@ -18,7 +18,11 @@ BATCH_CALLERS = 4
 CALLERS_OF_A_PLATFORM = 64  # a node serves so many calls of one platform at once
 STREAM_SECONDS = 300.0
 SHARES = (0.5, 0.99)
-TOO_BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
+TOO_BUSY = (
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,  # the node's own end of the deadline, when it comes first
+)
 
 Request = pb.CreateTicketRequest
 Call = Callable[[Request], Awaitable[object]]

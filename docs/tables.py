@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.arbitration.forms import FORMS, PARTS_MAX
 from gateway.arbitration.states import CASE
 from gateway.arbitration.states import Step as CaseStep
 from gateway.custody import model as custody
@@ -28,6 +29,7 @@ from gateway.kernel.codes import (
     ReturnState,
     RulePackState,
     TicketState,
+    UnitRequestState,
 )
 from gateway.publishing.states import VERSION
 from gateway.publishing.states import Step as VersionStep
@@ -37,6 +39,7 @@ from gateway.tickets.states import (
     ASSIGNMENT,
     EXTENSION,
     EXTERNAL_ANSWER,
+    REQUEST,
     RETURN,
     TICKET,
     Step,
@@ -144,6 +147,29 @@ def _case_diagram() -> str:
     return _diagram(_edges(CASE), start=CaseState.FILED.name)
 
 
+def _case_forms() -> str:
+    """Return what each form of a ruling needs; what a row does not have, its order must not."""
+
+    def named(codes: Iterable[Code]) -> str:
+        found = sorted(codes)
+        return ", ".join(code.name for code in found if code) if len(found) < ANY else "any"
+
+    return _table(
+        ["form", "kinds", "levels", "parts", "a matter each", "earlier ticket"],
+        [
+            [
+                f"{form.name} {form.zh}",
+                named(need.kinds),
+                named(need.levels),
+                f"1 to {PARTS_MAX}" if need.has_parts else "–",
+                "yes" if need.has_matters else "–",
+                "yes" if need.has_earlier else "–",
+            ]
+            for form, need in FORMS.items()
+        ],
+    )
+
+
 def _version_table() -> str:
     return _machine(VERSION, RulePackState, VersionStep)
 
@@ -154,6 +180,14 @@ def _version_diagram() -> str:
 
 def _return_diagram() -> str:
     return _diagram(_edges(RETURN), start=ReturnState.FILED.name)
+
+
+def _return_table() -> str:
+    return _machine(RETURN, ReturnState, Step)
+
+
+def _request_diagram() -> str:
+    return _diagram(_edges(REQUEST), start=UnitRequestState.ASKED.name)
 
 
 def _extension_diagram() -> str:
@@ -218,11 +252,13 @@ def _routing_words() -> str:
     )
 
 
+ANY = 3  # of levels all, and of kinds more than a panel's two rulings proper
 TABLES: Mapping[str, Callable[[], str]] = {
     "access.matrix": _access_matrix,
     "assignment.diagram": _assignment_diagram,
     "assignment.steps": _assignment_table,
     "case.diagram": _case_diagram,
+    "case.forms": _case_forms,
     "case.steps": _case_table,
     "custody.answer": _custody_answer,
     "custody.bounds": _custody_bounds,
@@ -233,7 +269,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "extension.diagram": _extension_diagram,
     "publishing.diagram": _version_diagram,
     "publishing.steps": _version_table,
+    "request.diagram": _request_diagram,
     "return.diagram": _return_diagram,
+    "return.steps": _return_table,
     "ticket.diagram": _ticket_diagram,
     "ticket.steps": _ticket_table,
 }

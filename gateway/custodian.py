@@ -19,6 +19,9 @@ from gateway.aggregates.drawing import NoiseProcess
 from gateway.aggregates.service import Reports
 from gateway.aggregates.servicer import AggregateServicer
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
+from gateway.arbitration.learning.backing import Backing
+from gateway.arbitration.sight.assembly import Sources
+from gateway.arbitration.unit_level import UnitLevel
 from gateway.audit.service import SEAL_TIMER, AuditLog, SealHandler, start_sealing
 from gateway.custody import assembly
 from gateway.custody.consent import ASSUMPTION_TIMER
@@ -123,7 +126,9 @@ class Custodian:
         self._custody.forks.react = self._dispatch.reactions.react
         self._delivery.inbox.accused = self._custody.forks.learned
         self._blobs = self._wire_blobs()
-        arbitration = self._wire_arbitration()
+        self._rehearsal = self._wire_rehearsal()
+        arbitration = self._wire_arbitration(tickets)
+        self._learning = arbitration.learning
         reports = self._wire_reports()
         self._ledger = self._delivery.history.ledger
         self._wire_history()
@@ -209,8 +214,8 @@ class Custodian:
         self._dispatch.attachments.wanted = fetcher.wake
         return fetcher
 
-    def _wire_arbitration(self) -> ArbitrationRoom:
-        """Let the provinces of this node rule in their own scopes."""
+    def _wire_arbitration(self, tickets: TicketRoom) -> ArbitrationRoom:
+        """Let every authority of this node rule about its units, provinces in their scopes too."""
         room = build_arbitration(
             database=self._ground.database,
             ruler=self._custody.arbiter,
@@ -224,10 +229,51 @@ class Custodian:
             principal_of=principal_of,
             outbox=self._delivery.outbox,
             machine_clock=self._ground.machine_clock,
+            incarnation=self._ground.life.recovery.incarnation,
+            unit_level=UnitLevel(
+                tickets=tickets.tickets,
+                custody=self._custody,
+                dispatch=self._dispatch,
+                units=lambda: self._reference.units,
+            ),
+            backing=self._backing(tickets),
+            sources=Sources(
+                evidence=self._exporter(),
+                signed_roster=lambda: self._ground.holder.signed,
+                threshold=self._ground.settings.reports.policy().threshold,
+            ),
         )
         self._delivery.inbox.register(room.handlers)
         self._dispatch.reactions.arbitration = room.arbitration.react
         return room
+
+    def _exporter(self) -> Exporter:
+        """Return what exports who held a ticket when."""
+        return Exporter(
+            database=self._ground.database,
+            keys=self._keys,
+            signed_roster=lambda: self._ground.holder.signed,
+            sealer=self._delivery.history.ledger,
+            audit=self._audit,
+            clock=self._ground.business_clock,
+            openings=self._openings,
+            stamp_roots=self._stamp_roots,
+        )
+
+    def _backing(self, tickets: TicketRoom) -> Backing:
+        """Return what rulings of this node rest on and lead to: tickets, rules, history."""
+        return Backing(
+            tickets=tickets.tickets,
+            reference=lambda: self._reference,
+            hosted=lambda: self._hosted,
+            joined=self._ground.joined,
+            rules=self._publishing.force,
+            peers=self._publishing.summaries.packs,
+            drafts=self._publishing.drafts,
+            check=self._publishing.checker,
+            rehearsal=self._rehearsal,
+            history=History(self._ground.database),
+        )
 
     def _wire_reports(self) -> Reports:
         """Let the provinces of this node report to the hub."""
@@ -282,22 +328,12 @@ class Custodian:
             react=self._dispatch.reactions.react,
             window=self._dispatch.acting.answer_window,
         )
-        exporter = Exporter(
-            database=self._ground.database,
-            keys=self._keys,
-            signed_roster=lambda: self._ground.holder.signed,
-            sealer=self._ledger,
-            audit=self._audit,
-            clock=self._ground.business_clock,
-            openings=self._openings,
-            stamp_roots=self._stamp_roots,
-        )
         custody = EvidenceServicer(
             transfers=transfers,
             once=once,
             tokens=tokens,
             principal_of=principal_of,
-            exporter=exporter,
+            exporter=self._exporter(),
         )
         routing = RoutingService(
             packs=self._publishing.force,
@@ -311,7 +347,7 @@ class Custodian:
         rules = RulesServicer(
             Rooms(
                 routing=routing,
-                rehearsal=self._wire_rehearsal(),
+                rehearsal=self._rehearsal,
                 drafts=self._publishing.drafts,
                 publisher=self._publishing.publisher,
                 misroutes=self._publishing.misroutes,
@@ -391,6 +427,7 @@ class Custodian:
             "destinations": partial(self._dispatch.board.destinations.run, stopping),
             "timers": partial(self._timers.run, stopping),
             "filings": self._ground.crew.once("filings", self._file_waiting_cases),
+            "proposals": self._ground.crew.once("proposals", self._learning.run),
             "rules listener": self._until_deaf,
             **self._publishing.tasks(),
             **{

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
+from gateway.arbitration.sight.assembly import Sources
 from gateway.audit.service import SEAL_TIMER, AuditLog, SealHandler, start_sealing
 from gateway.custody import assembly
 from gateway.custody.desk import ArbiterDesk
@@ -22,6 +23,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
 from gateway.delivery.ports import StatementHandler
 from gateway.delivery.servicer import PeerServicer
+from gateway.evidence.export import Exporter
 from gateway.ground import Ground, Task, build_delivery, stamping, stamping_tasks
 from gateway.hub.intake import ReportIntake
 from gateway.hub.model import HubPolicy
@@ -96,6 +98,8 @@ class Nation:
                 principal_of=principal_of,
                 outbox=self._delivery.outbox,
                 machine_clock=ground.machine_clock,
+                incarnation=ground.life.recovery.incarnation,
+                sources=self._sources(keys, audit),
             )
             self._delivery.inbox.register(room.handlers)
             handlers |= {FENCE_TIMER: desk.arbiter, **room.timers}
@@ -103,6 +107,19 @@ class Nation:
         self._timers = TimerRunner(
             database=ground.database, clock=ground.business_clock, handlers=handlers
         )
+
+    def _sources(self, keys: KeyRing, audit: AuditLog) -> Sources:
+        """Return what dossiers of the arbiter's cases rest on."""
+        ground = self._ground
+        evidence = Exporter(
+            database=ground.database,
+            keys=keys,
+            signed_roster=lambda: ground.holder.signed,
+            sealer=self._ledger,
+            audit=audit,
+            clock=ground.business_clock,
+        )
+        return Sources(evidence=evidence, signed_roster=lambda: ground.holder.signed)
 
     def _wire_hub(self, reference: ReferenceData, audit: AuditLog) -> HubMap:
         # DuckDB has one writer a file: each worker derives a warehouse of its own.

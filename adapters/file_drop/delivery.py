@@ -76,6 +76,7 @@ class Delivery:
         request = ticket_service_pb2.AcknowledgeTicketRequest(
             name=ticket.name,
             external_id=f"{number}-{assignment.number}",
+            assignment=assignment.number,
             request_id=request_id_of(
                 "acknowledge", self._settings.platform, number, str(assignment.number)
             ),

@@ -1,9 +1,11 @@
 """What a person at the triage desk does next about a ticket. Pure.
 
 The people of the demonstration record answers that came by letter, review returns, grant more
-time, offer a ticket to the authority that a granted return named, and assign what needs a look.
-They leave alone what waits for a ruling and what nobody told them how to judge: that stays at the
-desk.
+time, offer a ticket to the authority that a granted return named, and assign what needs a look. A
+return to another authority they grant; one to another unit of their own only about the matters of
+which their choices say so (`grants`). Of some matters they ask for a ruling for a body that only
+its own line can bind (`ruling_for`), once another unit is bound. They leave alone what waits for a
+ruling and what nobody told them how to judge: that stays at the desk.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 
 AUTHORITIES = "authorities/"
+DESK = "-desk"  # how the id of a triage desk ends
 PLACES_LENGTH = (6, 4, 2)  # digits of a county, its city, its province
 _OPEN = frozenset(
     {
@@ -67,7 +70,15 @@ class Assign:
     basis: str
 
 
-Act = RecordAnswer | Close | Review | Extend | Transfer | Assign
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """Ask for a ruling on whether a body takes the ticket that nobody here can assign to it."""
+
+    unit: str
+    basis: str
+
+
+Act = RecordAnswer | Close | Review | Extend | Transfer | Assign | Dispute
 
 
 def next_act(
@@ -89,33 +100,51 @@ def next_act(
     is_held = ticket.custody.holding == ticket_pb2.Custody.HOLDING_HELD
     if ticket.custody.case or not is_held or ticket.state not in _OPEN:
         return None
-    return _of_wishes(ticket) or _of_desk(ticket, choices, tried=tried)
+    return (
+        _of_wishes(ticket, choices)
+        or _of_bodies(ticket, choices)
+        or _of_desk(ticket, choices, tried=tried)
+    )
 
 
-def _of_wishes(ticket: ticket_pb2.Ticket) -> Act | None:
+def _of_wishes(ticket: ticket_pb2.Ticket, choices: Sequence[Mapping[str, str]]) -> Act | None:
+    grants = any(each.get("grants") for each in choices if each["matter"] == ticket.matter)
     for item in ticket.returns:
         if item.state == ticket_pb2.Return.STATE_FILED:
             is_other = item.proposed_owner != f"{AUTHORITIES}{ticket.authority}"
-            return Review(item.number, is_other and item.proposed_owner.startswith(AUTHORITIES))
+            is_away = item.proposed_owner.startswith(AUTHORITIES)
+            return Review(item.number, is_other and (is_away or grants))
     for wish in ticket.extensions:
         if wish.state == ticket_pb2.Extension.STATE_ASKED:
             return Extend(wish.number)
     return None
 
 
+def _of_bodies(ticket: ticket_pb2.Ticket, choices: Sequence[Mapping[str, str]]) -> Act | None:
+    """Ask for a ruling once, when a unit is bound meanwhile."""
+    lead = codes_pb2.ASSIGNMENT_ROLE_LEAD
+    is_bound = any(
+        item.role == lead and not item.unit.endswith(DESK) for item in ticket.assignments
+    )
+    if ticket.unit_requests or not is_bound:
+        return None
+    wanted = (each for each in choices if each["matter"] == ticket.matter and "ruling_for" in each)
+    return next((Dispute(each["ruling_for"], each["basis"]) for each in wanted), None)
+
+
 def _of_desk(
     ticket: ticket_pb2.Ticket, choices: Sequence[Mapping[str, str]], *, tried: frozenset[int]
 ) -> Act | None:
-    if not any(
-        item.unit.endswith("-desk") and item.state in _AT_DESK for item in ticket.assignments
-    ):
+    if not any(item.unit.endswith(DESK) and item.state in _AT_DESK for item in ticket.assignments):
         return None
     if ticket.custody.epoch.era == 0:  # what was ruled is not offered on
         for item in reversed(ticket.returns):
-            if item.state == ticket_pb2.Return.STATE_GRANTED and item.number not in tried:
+            is_away = item.proposed_owner.startswith(AUTHORITIES)
+            is_granted = item.state == ticket_pb2.Return.STATE_GRANTED
+            if is_away and is_granted and item.number not in tried:
                 return Transfer(item.proposed_owner.removeprefix(AUTHORITIES), item.number)
     for choice in choices:
-        if choice["matter"] == ticket.matter:
+        if choice["matter"] == ticket.matter and "kind" in choice:
             return Assign(_units(ticket, choice["kind"]), choice["basis"])
     return None
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import structlog
 
 from adapters.kit.client import Client, request_id_of
@@ -30,11 +31,19 @@ from gateway.kernel.errors import (
     ResourceNotFound,
     TransitionNotAllowed,
 )
+from hotline.arbitration.v1 import (
+    arbitration_service_pb2,
+    arbitration_service_pb2_grpc,
+    case_pb2,
+)
 from hotline.custody.v1 import custody_pb2, custody_service_pb2
 from hotline.ticket.v1 import ticket_pb2, ticket_service_pb2
 
 TOKEN_FILE = "resume-token"  # noqa: S105 (a position in a stream, no secret)
 TICK_SECONDS = 0.2
+DISPUTE_WORDS = (
+    "该事项属垂直管理，本级不能直接派单，请裁定；裁定前由现承办单位负责联系。（演示数据）"
+)
 INVITATIONS_SECONDS = 3.0
 AT_ONCE_MAX = 8  # a desk has so many people
 _OVERTAKEN = (TransitionNotAllowed, EtagMismatch, CasePending, NotCustodian, ResourceNotFound)
@@ -51,11 +60,13 @@ class SimulatedDispatcher:
         folder: Path,
         authority: str,
         delay: timedelta,
+        channel: grpc.aio.Channel,
         choices: Sequence[Mapping[str, str]] = (),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Work for `authority` through `client`, with what its people decide after a look."""
         self._client = client
+        self._cases = arbitration_service_pb2_grpc.ArbitrationServiceStub(channel)
         self._authority = authority
         self._delay = delay.total_seconds()
         self._choices = choices
@@ -148,6 +159,8 @@ class SimulatedDispatcher:
                 await self._transfer(ticket, target, number)
             case desk.Assign(units, basis):
                 await self._assign(ticket, units, basis)
+            case desk.Dispute(unit, basis):
+                await self._dispute(ticket, unit, basis)
 
     async def _record_answer(self, ticket: ticket_pb2.Ticket) -> None:
         request = ticket_service_pb2.ResolveTicketRequest(
@@ -212,6 +225,17 @@ class SimulatedDispatcher:
                 log.info("dispatcher.no_unit", ticket=ticket.name, unit=unit, reason=error.reason)
                 continue
             return
+
+    async def _dispute(self, ticket: ticket_pb2.Ticket, unit: str, basis: str) -> None:
+        request = arbitration_service_pb2.OpenCaseRequest(
+            ticket=ticket.name,
+            proposed_owner=unit,
+            ground=case_pb2.Case.GROUND_VERTICAL,
+            legal_basis=basis,
+            words=DISPUTE_WORDS,
+            request_id=self._request_id("dispute", ticket.name, unit),
+        )
+        await self._client.call(self._cases.OpenCase, request)
 
     def _tried_of(self, ticket: ticket_pb2.Ticket) -> frozenset[int]:
         return self._tried.get(ticket.name, frozenset())

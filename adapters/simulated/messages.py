@@ -67,6 +67,21 @@ def desk_choices(authority: str) -> list[dict[str, str]]:
     return list(_sample_file("desks.yaml").get(authority, []))
 
 
+def positions_of(authority: str) -> list[dict[str, Any]]:
+    """Return what the people of an authority say in disputes (`samples/disputes.yaml`)."""
+    return list(_sample_file("disputes.yaml").get("positions", {}).get(authority, []))
+
+
+def rulings_of(authority: str) -> list[dict[str, Any]]:
+    """Return how the panel of an authority rules on some matters (`samples/disputes.yaml`)."""
+    return list(_sample_file("disputes.yaml").get("panels", {}).get(authority, []))
+
+
+def bodies_of(authority: str) -> list[dict[str, Any]]:
+    """Return what an authority's vertically managed bodies answer (`samples/disputes.yaml`)."""
+    return list(_sample_file("disputes.yaml").get("bodies", {}).get(authority, []))
+
+
 def _variation(
     sample: Mapping[str, str], cells: Mapping[str, Sequence[str]], number: int, *, seed: int
 ) -> dict[str, str]:

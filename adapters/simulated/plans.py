@@ -2,7 +2,8 @@
 
 Usually they sign, call the citizen, handle the matter, and call back. A child ticket is help for
 another body: nobody calls a citizen about it, and it ends when it is done. The behaviours of a
-platform (`samples/behaviours.yaml`) make some tickets go otherwise.
+platform (`samples/behaviours.yaml`) make some tickets go otherwise: a unit returns its assignment,
+asks something first, or takes care of the place and waits for a ruling before it says what it did.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from typing import Any
 LEAD = "主办"
 NUMBER, MATTER, TITLE, ROLE, PARENT = "全国工单编号", "事项编码", "诉求标题", "承办角色", "父单编号"
 EVENT, TAKEN_OVER = "事件", "签收"
-ANSWERED = "information.answered"
-ANSWER_SECONDS_MAX = 60.0  # then the unit goes on without the answer
+UNIT, ASSIGNMENT = "承办单位编号", "派单序号"
+ANSWERED, RULED = "information.answered", "case.ruled"
+WATCHED = frozenset({ANSWERED, RULED})  # events that a step may wait for
+WAIT_SECONDS_MAX = 60.0  # then the unit goes on without an answer
+RULING_SECONDS_MAX = 180.0  # or without a ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def plan_for(
         row: the assignment as the adapter wrote it.
         delays: how long people take.
         behaviours: how the people of this platform behave about some tickets.
-        is_first: whether the platform sees the ticket for the first time.
+        is_first: whether the unit sees the ticket for the first time.
     """
     if row.get(ROLE, LEAD) not in {LEAD, ""}:
         return ()  # the lead answers for those who assist
@@ -69,8 +73,13 @@ def plan_for(
     question: tuple[Step, ...] = ()
     if "ask" in chosen:
         question = (Step(delays.contact, {"操作": "询问", "补充问题": str(chosen["ask"])}),)
-        contact = replace(contact, delay_seconds=ANSWER_SECONDS_MAX, until=ANSWERED)
-    return (sign, *question, contact, _done(delays), _rating(delays))
+        contact = replace(contact, delay_seconds=WAIT_SECONDS_MAX, until=ANSWERED)
+    if chosen.get("contact_only"):
+        return (sign, contact)
+    done = _done(delays)
+    if chosen.get("until_ruled"):
+        done = replace(done, delay_seconds=RULING_SECONDS_MAX, until=RULED)
+    return (sign, *question, contact, done, _rating(delays))
 
 
 def answer_to_question(number: str) -> Step:
@@ -90,6 +99,7 @@ def _selects(behaviour: Mapping[str, Any], row: Mapping[str, str], *, is_first: 
     return (
         when.get("matter", "") in {"", row.get(MATTER, "")}
         and when.get("title", "") in row.get(TITLE, "")
+        and when.get("unit", "") in {"", row.get(UNIT, "").removeprefix("units/")}
         and (is_first or not behaviour.get("once", False))
     )
 

@@ -21,9 +21,11 @@ from typing import Any
 from adapters.kit.files import PART_SUFFIX, make_private_folder, remove, write_whole
 from adapters.simulated.messages import ID, behaviours_of, is_urged
 from adapters.simulated.plans import (
-    ANSWERED,
+    ASSIGNMENT,
     EVENT,
     NUMBER,
+    UNIT,
+    WATCHED,
     Delays,
     Step,
     answer_to_question,
@@ -48,7 +50,13 @@ class Record:
     plan: Sequence[Step]
     position: int = 0
     attempts: int = 0
+    unit: str = ""  # whose assignment it is about
     due: float | None = None
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """Which assignment an answer is about: the same answer about another is another row."""
+        return {ASSIGNMENT: self.key.rpartition("-")[2]} if self.unit else {}
 
     @property
     def step(self) -> Step | None:
@@ -97,7 +105,7 @@ class SimulatedPlatform:
         ):
             make_private_folder(path)
         self._records: dict[str, Record] = {}
-        self._seen: set[str] = set()  # numbers that units of this platform were given
+        self._seen: set[tuple[str, str]] = set()  # number and unit of this platform that got it
         self._heard: set[tuple[str, str]] = set()  # number and event, while this process lives
         self._open: dict[str, None] = {}  # keys of records with something to do, in order
         self._batch_number = 0
@@ -120,7 +128,7 @@ class SimulatedPlatform:
         for start in range(0, len(self._messages), MESSAGES_PER_FILE):
             rows = self._messages[start : start + MESSAGES_PER_FILE]
             name = "messages.jsonl" if start == 0 else f"messages-{start}.jsonl"
-            _drop(self._inbox / name, rows)
+            drop(self._inbox / name, rows)
         write_whole(marker, b"")
 
     def _fetch(self) -> None:
@@ -138,24 +146,25 @@ class SimulatedPlatform:
         number = row[NUMBER]
         match kind:
             case "assignment":
-                is_first = number not in self._seen
-                self._seen.add(number)
+                unit = row.get(UNIT, "")
+                is_first = (number, unit) not in self._seen
+                self._seen.add((number, unit))
                 plan = plan_for(
                     row, delays=self._delays, behaviours=self._behaviours, is_first=is_first
                 )
-                self._begin(f"{number}-{row['派单序号']}", number, plan)
+                self._begin(f"{number}-{row[ASSIGNMENT]}", number, plan, unit=unit)
             case "question":
                 asked = row["问题序号"]
                 self._begin(f"{number}-question-{asked}", number, (answer_to_question(asked),))
             case _:
-                if row.get(EVENT) == ANSWERED:
-                    self._heard.add((number, ANSWERED))
+                if row.get(EVENT) in WATCHED:
+                    self._heard.add((number, row[EVENT]))
                 if is_urged(row.get(ID, "")) and row.get("工单状态") == "待处置":
                     self._begin(f"{number}-urge", number, (ring_again(),))
 
-    def _begin(self, key: str, number: str, plan: Sequence[Step]) -> None:
+    def _begin(self, key: str, number: str, plan: Sequence[Step], *, unit: str = "") -> None:
         if key not in self._records:
-            self._keep(Record(key, number, plan))
+            self._keep(Record(key, number, plan, unit=unit))
 
     # --- answers -------------------------------------------------------------------------------
 
@@ -186,8 +195,8 @@ class SimulatedPlatform:
             record = self._records[key]
             step = record.step
             if step is not None:
-                rows.append({NUMBER: record.number, **step.cells})
-        _drop(self._answers / _batch_name(batch.number), rows)
+                rows.append({NUMBER: record.number, **record.about, **step.cells})
+        drop(self._answers / _batch_name(batch.number), rows)
 
     def _settle_batch(self) -> None:
         """Go on with what the adapter took; do again later what the node refused for now."""
@@ -235,6 +244,7 @@ class SimulatedPlatform:
                 "plan": [asdict(step) for step in record.plan],
                 "position": record.position,
                 "attempts": record.attempts,
+                "unit": record.unit,
             }
         )
 
@@ -254,10 +264,17 @@ class SimulatedPlatform:
             else:
                 plan = tuple(Step(**step) for step in row["plan"])
                 key = str(row["key"])
-                record = Record(key, str(row["number"]), plan, row["position"], row["attempts"])
+                record = Record(
+                    key,
+                    str(row["number"]),
+                    plan,
+                    row["position"],
+                    row["attempts"],
+                    str(row.get("unit", "")),
+                )
                 self._records[key] = record
                 if "-question-" not in key and not key.endswith("-urge"):
-                    self._seen.add(record.number)
+                    self._seen.add((record.number, record.unit))
         self._open = {key: None for key, found in self._records.items() if found.step is not None}
         for number, keys in unsettled.items():
             # Perhaps it was taken, perhaps never written: again, with the same request ids.
@@ -268,7 +285,7 @@ def _batch_name(number: int) -> str:
     return f"answers-{number:06d}.jsonl"
 
 
-def _drop(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+def drop(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
     """Put a file where the adapter looks: under another name first, as platforms are told to."""
     content = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
     part = path.with_name(path.name + PART_SUFFIX)

@@ -47,9 +47,10 @@ def case_to_pb(case: Case, *, now: Instant) -> case_pb2.Case:
         responsible=case.responsible,
         file_time=instant_to_pb(case.filed),
         overdue=case.is_overdue(now),
-        facts=_facts_to_pb(case.facts),
+        facts=facts_to_pb(case.facts),
         level=case_pb2.Case.Level.ValueType(case.level),
         rulings=[_ruling_to_pb(ruling) for ruling in case.rulings],
+        involved=case.involved,
     )
     message.entries.extend(_entry_to_pb(entry) for entry in case.entries)
     if case.stage_due is not None:
@@ -93,6 +94,7 @@ def case_of(message: case_pb2.Case) -> Case:
             else None
         ),
         entries=tuple(_entry_of(entry) for entry in message.entries),
+        involved=tuple(message.involved),
     )
 
 
@@ -117,7 +119,8 @@ def known_code(table: type[Code], number: int) -> int:
     return number if number in table._value2member_map_ else 0
 
 
-def _facts_to_pb(facts: TicketFacts) -> case_pb2.TicketFacts:
+def facts_to_pb(facts: TicketFacts) -> case_pb2.TicketFacts:
+    """Return the message of what the panel knows of the ticket."""
     message = case_pb2.TicketFacts(
         matter=facts.matter,
         region=facts.region,

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from gateway.arbitration import rows
 from gateway.arbitration.filters import CaseFilter
-from gateway.arbitration.model import Case, CaseKey, CaseRuling
+from gateway.arbitration.model import Case, CaseKey, CaseRuling, Party
 from gateway.arbitration.store import (
     CASE_OF_RULING,
+    CASE_OPEN_ON,
     CASE_VISIBLE,
     CASES,
     CASES_NEWEST,
+    CASES_ON,
     ENTRIES,
     ENTRIES_OF_CASE,
     RULINGS,
@@ -21,19 +23,28 @@ from gateway.arbitration.store import (
     KeyRow,
 )
 from gateway.database.uow import UnitOfWork
+from gateway.kernel.codes import CaseLevel
 from gateway.kernel.errors import InvariantViolated, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.privacy.vault import ContentKey, ContentVault
 
+REVISIONS_PER_LIFE = 1 << 20  # no case changes that often: entries, rulings and stages are bounded
+
 
 class Cases:
     """The cases of the arbiters of one node."""
 
-    def __init__(self, *, vault: ContentVault) -> None:
-        """Seal reasons with `vault`; `changed` is told of every change, inside its unit."""
+    def __init__(self, *, vault: ContentVault, incarnation: int = 1) -> None:
+        """Seal reasons with `vault`; `changed` is told of every change, inside its unit.
+
+        `incarnation` is this life of the node. A node that was restored from an older backup has
+        forgotten revisions that its parties keep, so those of each life are above all of the last.
+        """
         self._vault = vault
+        self._first_revision = (incarnation - 1) * REVISIONS_PER_LIFE
         self.changed: Callable[[UnitOfWork, Case], None] = _nobody_is_told
+        self.said: Callable[[UnitOfWork, Case], None] = _nobody_is_told  # the last entry is new
 
     async def find(self, uow: UnitOfWork, key: CaseKey) -> Case | None:
         """Return a case without the reasons of its rulings, or None."""
@@ -44,6 +55,21 @@ class Cases:
         said = await uow.rows(ENTRIES_OF_CASE, key.scope, key.case)
         entries = sorted((rows.entry_of(item) for item in said), key=lambda item: item.number)
         return rows.case_of(row, tuple(rows.ruling_of(item) for item in found), entries)
+
+    async def open_on(
+        self, uow: UnitOfWork, *, scope: AuthorityCode, ticket: TicketNumber, chain: int
+    ) -> Case | None:
+        """Return the one case of a chain that waits for a ruling, or None."""
+        found = await uow.select(CASE_OPEN_ON, scope=scope, ticket=ticket, chain=chain)
+        return await self.find(uow, _key(found[0])) if found else None
+
+    async def all_on(
+        self, uow: UnitOfWork, *, scope: AuthorityCode, ticket: TicketNumber, chain: int
+    ) -> list[Case]:
+        """Return all cases of a chain, the oldest first."""
+        found = await uow.select(CASES_ON, scope=scope, ticket=ticket, chain=chain)
+        cases = [await self.find(uow, _key(row)) for row in found]
+        return [case for case in cases if case is not None]
 
     async def find_by_ruling(
         self,
@@ -81,8 +107,13 @@ class Cases:
         before: tuple[Instant, str, str] | None,
         now: Instant,
         limit: int,
+        level: CaseLevel | None = None,
+        units: tuple[Party, ...] | None = None,
     ) -> list[Case]:
-        """Return cases that the staff of an authority sees, newest first."""
+        """Return cases that the staff of an authority sees, newest first.
+
+        With `level` only those of it, with `units` only those that one of them is a party of.
+        """
         places = await uow.select(
             CASES_NEWEST,
             authority=authority,
@@ -93,6 +124,8 @@ class Cases:
             overdue=wanted.overdue,
             now=now,
             limit=limit,
+            level=None if level is None else int(level),
+            units=None if units is None else list(units),
         )
         keys = [CaseKey(AuthorityCode(place.scope), place.case_id) for place in places]
         return [case for key in keys if (case := await self.find(uow, key)) is not None]
@@ -100,13 +133,13 @@ class Cases:
     def create(self, uow: UnitOfWork, case: Case) -> None:
         """Stage a new case with a key of its own."""
         _, wrapped = self._vault.create(_place(case.key))
-        uow.insert(CASES, rows.case_row(case, wrapped_key=wrapped))
+        uow.insert(CASES, rows.case_row(self._of_this_life(case), wrapped_key=wrapped))
         self.changed(uow, case)
 
     async def save(self, uow: UnitOfWork, case: Case) -> None:
         """Stage a changed case and when its rulings were taken."""
         row = await self._row(uow, case.key)
-        uow.put(CASES, rows.case_row(case, wrapped_key=row.wrapped_key))
+        uow.put(CASES, rows.case_row(self._of_this_life(case), wrapped_key=row.wrapped_key))
         for ruling in case.rulings:
             kept = await uow.get(RULINGS, case.key.scope, case.key.case, ruling.number)
             if kept is not None and kept.taken != ruling.taken:
@@ -126,6 +159,7 @@ class Cases:
         sealed = key.seal(f"words/{entry.number}", entry.words.encode())
         uow.insert(ENTRIES, rows.entry_row(case.key, entry, words=sealed))
         await self.save(uow, case)
+        self.said(uow, case)
 
     async def with_reasons(self, uow: UnitOfWork, case: Case) -> Case:
         """Return the case with the reasons of its rulings and all words opened."""
@@ -141,6 +175,11 @@ class Cases:
         }
         entries = tuple(replace(item, words=said.get(item.number, "")) for item in case.entries)
         return replace(case, entries=entries)
+
+    def _of_this_life(self, case: Case) -> Case:
+        if case.revision > self._first_revision:
+            return case
+        return replace(case, revision=self._first_revision + case.revision)
 
     async def _opened(self, uow: UnitOfWork, key: CaseKey) -> ContentKey:
         return self._vault.open(_place(key), (await self._row(uow, key)).wrapped_key)

@@ -10,30 +10,36 @@ from gateway.arbitration.model import (
     CaseKey,
     Filing,
     Order,
+    Part,
     TicketFacts,
 )
+from gateway.custody.chains import is_in_scope
 from gateway.custody.model import CaseFiled
-from gateway.kernel.codes import (
-    RulingKind,
-)
+from gateway.kernel.codes import CaseRulingForm, RulingKind
 from gateway.kernel.time import Instant
 from hotline.arbitration.v1 import arbitration_service_pb2 as pb
 from hotline.custody.v1 import custody_pb2
 
 
 def filing_of(event: CaseFiled) -> Filing:
-    """Return a filing as custody told it."""
+    """Return a filing as custody told it.
+
+    Whom it proposes outside the arbiter's scope is left out: nobody may rule for such a one, and
+    it would be told a case that is none of its business.
+    """
+    refusers = [code for code in event.refused_by if is_in_scope(code, event.key.scope)]
+    proposed = event.proposed_target
     return Filing(
         key=CaseKey(event.key.scope, event.case),
         ticket=event.key.ticket,
         chain=event.key.number,
         cause=event.cause,
         filer=event.filer,
-        proposed_target=event.proposed_target,
+        proposed_target=proposed if proposed and is_in_scope(proposed, event.key.scope) else None,
         path=event.path,
         facts=facts_of_header(event.header),
         custodian=event.custodian,
-        refused_by=event.refused_by,
+        refused_by=tuple(refusers),
         level=level_of(event.key.scope),
     )
 
@@ -60,6 +66,10 @@ def order_of_request(request: pb.IssueRulingRequest) -> Order:
         offers_allowed=request.offers_allowed,
         mandates=tuple(request.mandates),
         sets_precedent=request.sets_precedent,
+        precedent_facts=tuple(request.precedent_facts),
+        form=CaseRulingForm(request.form),
+        parts=tuple(Part(part.party, part.matter) for part in request.parts),
+        merge_into=request.merge_into,
     )
 
 

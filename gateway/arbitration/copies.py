@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.arbitration import exchange_codec as codec
 from gateway.arbitration.filters import CaseFilter
-from gateway.arbitration.model import Case
+from gateway.arbitration.model import Case, CaseKey
 from gateway.database.table import Query, RowsOf, Table, load_queries
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
@@ -83,8 +83,9 @@ class Copies:
     """The copies of the parties of one node."""
 
     def __init__(self, *, vault: ContentVault) -> None:
-        """Seal words with `vault`."""
+        """Seal words with `vault`; `changed` is told of every change, inside its unit."""
         self._vault = vault
+        self.changed: Callable[[UnitOfWork, AuthorityCode, Case], None] = _nobody_is_told
 
     async def keep(
         self,
@@ -116,11 +117,19 @@ class Copies:
             words=key.seal("words", words),
         )
         uow.put(COPIES, row)
+        self.changed(uow, authority, case)
 
     async def find(self, uow: UnitOfWork, authority: AuthorityCode, case_id: str) -> Case | None:
         """Return a party's copy of a case, with words and reasons; or None."""
         found = await uow.select(COPY_NAMED, authority=authority, case_id=case_id)
         return await self._read(uow, found[0]) if found else None
+
+    async def find_told(
+        self, uow: UnitOfWork, authority: AuthorityCode, key: CaseKey
+    ) -> Case | None:
+        """Return a party's copy of a case as its arbiter signed it, without words; or None."""
+        row = await uow.get(COPIES, authority, key.scope, key.case)
+        return _told(row) if row is not None else None
 
     async def page(
         self,
@@ -151,11 +160,19 @@ class Copies:
         row = await uow.get(COPIES, key.authority, key.scope, key.case_id)
         if row is None:
             return None
-        content, _ = codec.case_file_of(statement_from_bytes(row.statement).body)
-        case = codec.case_of_file(content)
+        case = _told(row)
         sealed = self._vault.open(_place(AuthorityCode(row.authority), case), row.wrapped_key)
         return codec.with_words(case, sealed.open("words", row.words))
 
 
+def _told(row: CopyRow) -> Case:
+    content, _ = codec.case_file_of(statement_from_bytes(row.statement).body)
+    return codec.case_of_file(content)
+
+
 def _place(authority: AuthorityCode, case: Case) -> str:
     return f"{authority}/{case.key.scope}/{case.name}"
+
+
+def _nobody_is_told(_uow: UnitOfWork, _authority: AuthorityCode, _case: Case) -> None:
+    """Have nobody who watches."""

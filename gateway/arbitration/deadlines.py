@@ -35,6 +35,7 @@ URGENT_STAGES: Mapping[CaseState, Limit] = {
     CaseState.CONFERENCE: Limit(8, LimitUnit.NATURAL_HOURS),
     CaseState.OBJECTED: Limit(24, LimitUnit.NATURAL_HOURS),
 }
+AGAIN_DAYS = 1  # working days for another ruling, after a body that was asked declined
 OBJECTION = Limit(OBJECTION_DAYS, LimitUnit.WORKING_DAYS)
 
 
@@ -61,6 +62,11 @@ def first_due(facts: TicketFacts, *, filed: Instant, calendar: Calendar) -> Ruli
 def ruling_due(*, filed: Instant, calendar: Calendar) -> RulingDue:
     """Return until when a case needs its ruling proper."""
     return _due(calendar.add_working_days(filed, RULING_DAYS))
+
+
+def again_due(*, declined: Instant, calendar: Calendar) -> RulingDue:
+    """Return until when a case needs another ruling, whose body declined: it is heard already."""
+    return _due(calendar.add_working_days(declined, AGAIN_DAYS))
 
 
 def _due(due: Due) -> RulingDue:

@@ -19,6 +19,7 @@ import structlog
 from gateway.arbitration import exchange_codec as codec
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import Copies
+from gateway.arbitration.dossiers.kept import Kept
 from gateway.arbitration.model import Case, CaseKey, Entry, is_unit
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
@@ -108,6 +109,7 @@ class Exchange:
         self._machine = machine_clock
         self._business = business_clock
         self.speak: Speak | None = None
+        self.kept: Kept | None = None  # keeps what parties sign
 
     def handlers(self) -> dict[str, StatementHandler]:
         """Return what takes the statements of this room, for `Inbox.register`."""
@@ -126,7 +128,7 @@ class Exchange:
             return
         words = codec.words_to_bytes(await self._cases.with_reasons(uow, case))
         content = codec.file_to_bytes(case)
-        for party in case.parties:
+        for party in case.audience:
             if is_unit(party) or party in self._keys.codes() or party == key.scope:
                 continue  # reads the case itself
             salt = new_salt(self._ids)
@@ -149,9 +151,10 @@ class Exchange:
         kind = next(name for name, code in KINDS.items() if code is entry.kind)
         words, salt = codec.entry_words_to_bytes(entry), new_salt(self._ids)
         body = codec.party_entry_to_bytes(case, entry, commitment=commit(words, salt))
-        self._post(
-            uow, case, _Speech(kind, body, words, salt, AuthorityCode(entry.party), case.key.scope)
-        )
+        party = AuthorityCode(entry.party)
+        signed = self._post(uow, case, _Speech(kind, body, words, salt, party, case.key.scope))
+        if self.kept is not None:
+            self.kept.keep(uow, party, case.key, kind=kind, party=party, signed=signed)
 
     # --- handlers -----------------------------------------------------------------------------
 
@@ -169,7 +172,7 @@ class Exchange:
         is_told = said == (case.key.scope, case.key.scope, case.ticket, case.chain)
         # Else any peer could put a case of its own before the true one, and be sent the words.
         is_its_arbiter = chains.is_in_scope(delivered.target, case.key.scope)
-        if not is_told or not is_its_arbiter or delivered.target not in case.parties:
+        if not is_told or not is_its_arbiter or delivered.target not in case.audience:
             raise StatementMalformed(
                 check=FRAME_CHECK,
                 got=f"a case of {case.key.scope} from {statement.issuer}",
@@ -198,6 +201,15 @@ class Exchange:
         try:
             if self.speak is not None:
                 await self.speak(uow, case, entry, now=now)
+            if self.kept is not None:
+                self.kept.keep(
+                    uow,
+                    delivered.target,
+                    case.key,
+                    kind=statement.kind,
+                    party=statement.issuer,
+                    signed=delivered.signed,
+                )
         except (FieldInvalid, QuotaExceeded, TransitionNotAllowed) as error:
             outcome = error.reason  # on record, without effect; the case file shows it missing
             self.tell(uow, case)
@@ -216,7 +228,7 @@ class Exchange:
 
     # --- parts --------------------------------------------------------------------------------
 
-    def _post(self, uow: UnitOfWork, case: Case, speech: _Speech) -> None:
+    def _post(self, uow: UnitOfWork, case: Case, speech: _Speech) -> SignedBytes:
         source, target = speech.source, speech.target
         recipient = self._roster().current_sealing_key(
             target, now=self._machine.now(), kind=speech.kind
@@ -225,16 +237,18 @@ class Exchange:
         sealed = seal_block(
             block=speech.words, salt=speech.salt, recipient=recipient, context=context
         )
+        signed = self._signed(case, speech)
         self._outbox.post(
             uow,
             source=source,
             target=target,
             ticket=case.ticket,
             kind=speech.kind,
-            signed=self._signed(case, speech),
+            signed=signed,
             blocks=(SealedBlock(WORDS, sealed.ciphertext, sealed.suite, sealed.key_id),),
             now=self._business.now(),
         )
+        return signed
 
     def _signed(self, case: Case, speech: _Speech) -> SignedBytes:
         key, now = self._keys.signing_key(speech.source), self._machine.now()

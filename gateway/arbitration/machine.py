@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.arbitration.forms import check_form
 from gateway.arbitration.model import (
     FILINGS_PER_CASE_MAX,
     PANEL_KINDS,
@@ -21,7 +22,7 @@ from gateway.arbitration.model import (
     ground_of,
 )
 from gateway.arbitration.states import CASE, Step, allowed_steps
-from gateway.kernel.codes import CaseState, RulingKind
+from gateway.kernel.codes import CaseRulingForm, CaseState, RulingKind
 from gateway.kernel.errors import FieldInvalid, QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.time import Instant
 
@@ -48,6 +49,7 @@ def file(
         closed=None,
         facts=filing.facts,
         stage_due=stage_due,
+        involved=filing.involved,
     )
 
 
@@ -62,6 +64,7 @@ def join(case: Case, filing: Filing) -> Case:
         proposed_targets=_once(
             case.proposed_targets, *filing.refused_by, *_known(filing.proposed_target)
         )[:FILINGS_PER_CASE_MAX],
+        involved=_once(case.involved, *filing.involved),
     )
     return case if joined == case else replace(joined, revision=case.revision + 1)
 
@@ -73,7 +76,7 @@ def require(case: Case, order: Order, *, custodian: Party, by_default: bool = Fa
 
     Raises:
         TransitionNotAllowed: the case is not open for it.
-        FieldInvalid: the kind is no panel's, or does not fit the target.
+        FieldInvalid: the kind is no panel's, does not fit the target, or lacks what its form needs.
         QuotaExceeded: the case has too many rulings.
     """
     if order.kind not in PANEL_KINDS and not by_default:
@@ -97,6 +100,7 @@ def require(case: Case, order: Order, *, custodian: Party, by_default: bool = Fa
         raise FieldInvalid(
             field="target", got=f"{custodian}, the present custodian", expected="another, or UPHOLD"
         )
+    check_form(case, order)
     if len(case.rulings) >= RULINGS_PER_CASE_MAX:
         raise QuotaExceeded(
             quota=f"rulings of {case.name}",
@@ -123,11 +127,26 @@ def take(case: Case, *, number: int, now: Instant) -> Case:
         return case
     changed = replace(case.with_ruling(replace(ruling, taken=now)), revision=case.revision + 1)
     if number == case.rulings[-1].number:
-        changed = replace(changed, responsible=ruling.target)
+        holder = ruling.target
+        if ruling.form is CaseRulingForm.REFER_OUT:  # home; it leaves when the other one accepts
+            holder = case.key.scope
+        changed = replace(changed, responsible=holder)
         after = CASE.get((case.state, Step.TAKE))
         if after is CaseState.CLOSED:
             changed = replace(changed, state=after, closed=now, due=None, stage_due=None)
     return changed
+
+
+def decline(case: Case, *, number: int, due: RulingDue) -> Case:
+    """Give a case back to the panel: the body that its newest ruling asks will not take it.
+
+    A ruling that is not the newest, or was taken, changes nothing.
+    """
+    ruling, after = case.find_ruling(number), CASE.get((case.state, Step.DECLINE))
+    is_newest = ruling is not None and ruling.taken is None and ruling == case.rulings[-1]
+    if after is None or not is_newest:
+        return case
+    return replace(case, state=after, due=due, stage_due=None, revision=case.revision + 1)
 
 
 def needs_order(case: Case) -> bool:

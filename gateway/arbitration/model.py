@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from gateway.custody.model import RulingPart
 from gateway.kernel.codes import (
     CaseEntryKind,
     CaseGround,
@@ -31,6 +32,8 @@ from gateway.kernel.time import Instant
 
 Party: TypeAlias = str
 """Who a case is about: an authority's code, or between units of one authority `units/{unit}`."""
+Part: TypeAlias = RulingPart
+"""What another than the target of a ruling does; `matter` only of a split."""
 UNIT_PREFIX = "units/"
 RULING_DAYS = 3  # working days from the filing; a usual limit of city rules for 裁定
 ORDER_HOURS = 2  # natural hours until somebody is named in an urgent case: fire does not wait
@@ -38,7 +41,10 @@ FILINGS_PER_CASE_MAX = 32  # as many as authorities on a path; a case file stays
 RULINGS_PER_CASE_MAX = 16  # a case that needs more is no longer this case
 URGENT = frozenset({Urgency.EMERGENCY, Urgency.URGENT})
 OPEN = frozenset({CaseState.FILED, CaseState.REVIEW, CaseState.CONFERENCE})
-"""States in which a ruling is due. RULED waits for the target, not for the panel."""
+"""States in which a ruling is due, so that whoever files joins the case.
+
+RULED waits for the target, not for the panel, and OBJECTED for an answer that decides nothing new.
+"""
 ENTRIES_PER_PARTY_MAX = 5  # a party that needs more words asks for a conference
 ENTRIES_PER_CASE_MAX = 48  # of all parties; with the panel's and the rulings below a statement
 CASE_NUMBER = re.compile(r"[^/\s]{1,64}")  # minted by the filer; must fit into a resource name
@@ -86,14 +92,7 @@ class Filing:
     refused_by: tuple[Party, ...] = ()  # parties that the failed hand-overs were meant for
     level: CaseLevel = CaseLevel.AUTHORITIES
     ground: CaseGround | None = None  # None: what the level tells
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What another than the target of a ruling does; `matter` only of a split."""
-
-    party: Party
-    matter: str = ""
+    involved: tuple[str, ...] = ()  # people who filed, asked or judged before: no panel of theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,7 @@ class Order:
     form: CaseRulingForm = CaseRulingForm.UNSPECIFIED
     parts: tuple[Part, ...] = ()
     merge_into: str = ""  # number of the earlier ticket
+    precedent_facts: tuple[str, ...] = ()  # names of the facts that count; none: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +183,7 @@ class Case:
     stage_due: RulingDue | None = None
     level: CaseLevel = CaseLevel.AUTHORITIES
     entries: tuple[Entry, ...] = ()
+    involved: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -198,6 +199,17 @@ class Case:
     def parties(self) -> tuple[Party, ...]:
         """Everybody the case is about: who filed, who held, who was to take it, each once."""
         return tuple(dict.fromkeys((*self.filers, *self.path, *self.proposed_targets)))
+
+    @property
+    def audience(self) -> tuple[Party, ...]:
+        """Everybody who is told the case: the parties, and whom a ruling names besides."""
+        named = [
+            party
+            for ruling in self.rulings
+            for party in (ruling.target, *(part.party for part in ruling.parts))
+            if ruling.form is not CaseRulingForm.REFER_OUT  # whom it goes to is in another scope
+        ]
+        return tuple(dict.fromkeys((*self.parties, *named)))
 
     @property
     def is_urgent(self) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.arbitration.model import Case, Order, Party
+from gateway.arbitration.model import Case, Order, Part, Party
 from gateway.database.uow import UnitOfWork
-from gateway.kernel.codes import RulingKind
+from gateway.kernel.codes import CaseRulingForm, RulingKind
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 
@@ -37,6 +37,10 @@ class Ruler(Protocol):
         """Let an order take effect in this very unit; return the number of the ruling."""
         ...
 
+    async def is_taken(self, uow: UnitOfWork, case: Case, order: Order) -> bool:
+        """Tell whether its target has the ticket already, once an order is carried out."""
+        ...
+
 
 class RulingSigner(Protocol):
     """The arbiter's half of custody (docs/custody.md#rulings)."""
@@ -56,6 +60,9 @@ class RulingSigner(Protocol):
         legal_basis: str,
         reasons: str,
         now: Instant,
+        form: CaseRulingForm,
+        parts: tuple[Part, ...],
+        merge_into: str,
     ) -> int:
         """Sign the next ruling of chain `number` and send it to everybody; return its number."""
         ...

@@ -14,6 +14,7 @@ from gateway.arbitration import machine
 from gateway.arbitration.model import (
     ENTRIES_PER_CASE_MAX,
     ENTRIES_PER_PARTY_MAX,
+    UNIT_PREFIX,
     Case,
     Entry,
     Order,
@@ -21,10 +22,11 @@ from gateway.arbitration.model import (
     RulingDue,
 )
 from gateway.arbitration.states import CASE, Step, allowed_steps
-from gateway.kernel.codes import CaseEntryKind, CaseState, RulingKind
+from gateway.kernel.codes import CaseEntryKind, CaseLevel, CaseState, RulingKind
 from gateway.kernel.errors import FieldInvalid, QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.ids import NATION
 from gateway.kernel.time import Instant
+from gateway.reference.units import desk_id
 
 StageDue = Callable[[CaseState], RulingDue | None]
 """Until when a stage that begins now lasts."""
@@ -104,7 +106,7 @@ def check_objection(case: Case, party: Party, *, end: Instant, now: Instant) -> 
         obstacle = "objected to before"
     elif now > end:
         obstacle = "after the time for objections"
-    elif not case.has_spoken(party):
+    elif party in case.parties and not case.has_spoken(party):  # who was ruled in could not
         obstacle = f"without a position of {party}"
     if obstacle:
         raise TransitionNotAllowed(
@@ -121,8 +123,8 @@ def check_party(case: Case, party: Party) -> None:
     Raises:
         FieldInvalid: it is not.
     """
-    if party not in case.parties:
-        raise FieldInvalid(field="party", got=party, expected=f"one of {', '.join(case.parties)}")
+    if party not in case.audience:
+        raise FieldInvalid(field="party", got=party, expected=f"one of {', '.join(case.audience)}")
 
 
 def settled(case: Case, *, now: Instant) -> Case:
@@ -140,14 +142,15 @@ def default_order(case: Case, *, custodian: Party, may_take: Callable[[Party], b
     receiver that can take it (首接负责), and if none can, the desk of the ruling authority; the
     nation never holds a ticket, so there it is the desk of the origin province.
     """
+    last = _last_desk(case)
     if machine.needs_order(case):
+        named = (party for party in (custodian, last) if may_take(party))
         return Order(
             kind=RulingKind.INTERIM,
-            target=custodian,
+            target=next(named, custodian),
             legal_basis=DEFAULT_BASIS,
             reasons=INTERIM_REASONS,
         )
-    last = case.path[0] if case.key.scope == NATION and case.path else case.key.scope
     receivers = (*case.path, custodian, last)
     target = next((code for code in receivers if code != NATION and may_take(code)), custodian)
     return Order(
@@ -156,6 +159,13 @@ def default_order(case: Case, *, custodian: Party, may_take: Callable[[Party], b
         legal_basis=DEFAULT_BASIS,
         reasons=DEFAULT_REASONS,
     )
+
+
+def _last_desk(case: Case) -> Party:
+    """Return whose desk has it when nobody else can; the nation never holds a ticket."""
+    if case.level is CaseLevel.UNITS:
+        return f"{UNIT_PREFIX}{desk_id(case.key.scope)}"
+    return case.path[0] if case.key.scope == NATION and case.path else case.key.scope
 
 
 def _moved(case: Case, step: Step, stage_due: StageDue) -> Case:

@@ -1,7 +1,7 @@
 """What the parties and the panel do between filing and ruling, and after it.
 
-Parties speak for themselves: staff of an authority that is a party, and lives on this node, states
-its position and may object once. The panel of the arbiter takes the case up, convenes the
+Parties speak for themselves (`parties.py`): a party of this node states its position and may object
+once. The panel of the arbiter takes the case up, convenes the
 conference, records its minutes and answers an objection. Every step is an audit row; words are
 sealed at rest and opened where one case is read.
 """
@@ -17,23 +17,20 @@ from gateway.arbitration.codec import issued_to_bytes
 from gateway.arbitration.copies import Copies
 from gateway.arbitration.deadlines import objection_end
 from gateway.arbitration.exchange import Exchange
-from gateway.arbitration.model import Case, CaseKey, Entry, Party
-from gateway.arbitration.panel import check_panel
+from gateway.arbitration.model import Case, CaseKey, Entry, Party, is_unit
+from gateway.arbitration.panel import check_impartial, check_panel
+from gateway.arbitration.parties import Parties, require_speaker
 from gateway.arbitration.procedure import OF_PANEL
 from gateway.arbitration.watching import stages_of, watch
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.once import Once
 from gateway.database.uow import Database, UnitOfWork
-from gateway.kernel.codes import CaseEntryKind
-from gateway.kernel.errors import FieldInvalid, PeerNotAllowed, PeerUnreachable, RoleMissing
-from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.codes import CaseEntryKind, CaseLevel
+from gateway.kernel.errors import FieldInvalid, PeerNotAllowed, PeerUnreachable
 from gateway.kernel.time import Instant
 from gateway.reference.calendar import Calendar
 from gateway.trust.call import Call
-from gateway.trust.principal import Principal, PrincipalKind, Role
-
-SPEAKERS = (Role.DISPATCHER, Role.SUPERVISOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +44,7 @@ class Saying:
     evidence: tuple[str, ...]
     upheld: bool
     words: str
+    party: Party = ""  # who speaks; empty: whoever the caller certainly speaks for
 
 
 class Proceedings:
@@ -61,8 +59,10 @@ class Proceedings:
         calendar: Callable[[], Calendar],
         audit: AuditLog,
         once: Once,
+        parties: Parties | None = None,
     ) -> None:
         """Act with these."""
+        self._parties = parties or Parties()
         self._database = database
         self._cases = cases
         self._copies = copies
@@ -110,13 +110,17 @@ class Proceedings:
         """
         _check_saying(saying)
 
+        is_panel = saying.kind in OF_PANEL
+
         async def step(uow: UnitOfWork, case: Case, now: Instant) -> Case:
-            return await self._put_on_record(uow, case, _entry_of(call, saying, now), now=now)
+            party = case.key.scope if is_panel else self._speaker(call, case, saying)
+            entry = _entry_of(call, saying, now, party=party)
+            return await self._put_on_record(uow, case, entry, now=now)
 
         act = f"case.{saying.kind.name.lower()}"
-        if saying.kind in OF_PANEL:
+        if is_panel:
             return await self._as_panel(call, case_id, step, act=act)
-        _check_speaker(call.principal, call.method)
+        require_speaker(call.principal, call.method)
         async with self._database.unit() as uow:
             copy = await self._copies.find(uow, call.principal.authority, case_id)
         if copy is not None:
@@ -151,8 +155,10 @@ class Proceedings:
         if exchange is None:
             raise PeerUnreachable(peer=f"authorities/{copy.key.scope}", got="no delivery here")
 
+        party = self._speaker(call, copy, saying)
+
         async def once(uow: UnitOfWork, now: Instant) -> bytes:
-            exchange.say(uow, copy, _entry_of(call, saying, now))
+            exchange.say(uow, copy, _entry_of(call, saying, now, party=party))
             self._record(uow, call, act, copy, now)
             return issued_to_bytes(copy, now=now)
 
@@ -163,9 +169,24 @@ class Proceedings:
         end = objection_end(issued=ruling.issued, calendar=self._calendar()) if ruling else now
         procedure.check_objection(case, party, end=end, now=now)
 
+    def _speaker(self, call: Call, case: Case, saying: Saying) -> Party:
+        """Return for whom the caller speaks, and refuse an owner that no such case can have."""
+        proposed = saying.proposed
+        is_of_units = case.level is CaseLevel.UNITS
+        if proposed is not None and is_unit(proposed):
+            known = self._parties.find(case.key.scope, proposed) if is_of_units else None
+            if known is None:
+                unit = f"a unit of authority {case.key.scope}"
+                expected = unit if is_of_units else "an authority"
+                raise FieldInvalid(field="proposed_owner", got=proposed, expected=expected)
+        return self._parties.speaker(call.principal, call.method, case, named=saying.party)
+
     async def _seen(self, call: Call, case_id: str) -> Case:
+        reader = self._parties.reader_of(call.principal)
         async with self._database.unit() as uow:
-            return await self._cases.visible(uow, call.principal.authority, case_id)
+            case = await self._cases.visible(uow, call.principal.authority, case_id)
+        # Whoever is no platform is told that the role is missing; it sees the list of its tickets.
+        return reader.require(case) if reader.units is not None else case
 
     async def _as_panel(
         self,
@@ -183,6 +204,7 @@ class Proceedings:
                 got=f"staff of {call.principal.authority}, a party",
                 expected=f"the panel of {seen.key.scope}, the arbiter",
             )
+        check_impartial(call.principal, call.method, seen)
         return await self._run(call, seen, step, act=act)
 
     async def _run(
@@ -216,11 +238,11 @@ class Proceedings:
         self._audit.append(uow, entry)
 
 
-def _entry_of(call: Call, saying: Saying, now: Instant) -> Entry:
+def _entry_of(call: Call, saying: Saying, now: Instant, *, party: Party) -> Entry:
     return Entry(
         number=0,
         kind=saying.kind,
-        party=AuthorityCode(call.principal.authority),
+        party=party,
         author=call.principal.name,
         said=now,
         proposed=saying.proposed,
@@ -230,17 +252,6 @@ def _entry_of(call: Call, saying: Saying, now: Instant) -> Entry:
         upheld=saying.upheld if saying.kind is CaseEntryKind.ANSWER else None,
         words=saying.words,
     )
-
-
-def _check_speaker(principal: Principal, method: str) -> None:
-    is_staff = principal.kind is PrincipalKind.STAFF
-    if not is_staff or not principal.has_role(*SPEAKERS) or principal.is_outsourced:
-        raise RoleMissing(
-            principal=principal.name,
-            method=method,
-            got=", ".join(sorted(role.value for role in principal.roles)) or principal.kind.value,
-            expected=f"{', '.join(role.value for role in SPEAKERS)} (not outsourced)",
-        )
 
 
 def _check_saying(saying: Saying) -> None:

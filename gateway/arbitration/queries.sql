@@ -14,6 +14,10 @@ WHERE (scope = :authority OR parties @> jsonb_build_array(:authority::text))
        OR (filed, scope, case_id) < (:before_time, :before_scope::text, :before_case::text))
   AND (:state::bigint IS NULL OR state = :state)
   AND (:overdue::boolean IS NULL OR :overdue = (due IS NOT NULL AND :now::timestamptz > due))
+  AND (:level::bigint IS NULL OR level = :level)
+  AND (:units::text[] IS NULL OR EXISTS (
+        SELECT 1 FROM jsonb_array_elements_text(parties) AS party
+        WHERE party = ANY(:units::text[])))
 ORDER BY filed DESC, scope DESC, case_id DESC
 LIMIT :limit::bigint
 
@@ -23,6 +27,17 @@ JOIN cases c ON c.scope = r.scope AND c.case_id = r.case_id
 WHERE c.scope = :scope AND c.ticket = :ticket AND c.chain = :chain AND r.number = :number
 ORDER BY r.case_id
 LIMIT 1
+
+-- name: case_open_on
+SELECT scope, case_id FROM cases
+WHERE scope = :scope AND ticket = :ticket AND chain = :chain AND state IN (1, 2, 3)
+ORDER BY filed, case_id
+LIMIT 1
+
+-- name: cases_on
+SELECT scope, case_id FROM cases
+WHERE scope = :scope AND ticket = :ticket AND chain = :chain
+ORDER BY filed, case_id
 
 -- name: rulings_of_case
 SELECT scope, case_id, number, kind, target, legal_basis, offers_allowed, mandates, ruler, issued,
@@ -45,12 +60,4 @@ WHERE authority = :authority
   AND (:state::bigint IS NULL OR state = :state)
   AND (:overdue::boolean IS NULL OR :overdue = (due IS NOT NULL AND :now::timestamptz > due))
 ORDER BY filed DESC, scope DESC, case_id DESC
-LIMIT :limit::bigint
-
--- name: precedents_newest
-SELECT scope, case_id, ruling, matter, type, relation, levels, role, legal_basis, state, since,
-       expires, applied, ended, ended_by
-FROM precedents
-WHERE scope = :scope
-ORDER BY since DESC, case_id DESC
 LIMIT :limit::bigint

@@ -55,6 +55,7 @@ def case_of(row: CaseRow, rulings: Iterable[CaseRuling], entries: Iterable[Entry
         stage_due=RulingDue(row.stage_due, row.stage_due_provisional) if row.stage_due else None,
         level=CaseLevel(row.level),
         entries=tuple(entries),
+        involved=tuple(row.involved),
     )
 
 
@@ -72,7 +73,7 @@ def case_row(case: Case, *, wrapped_key: bytes) -> CaseRow:
         filers=case.filers,
         path=case.path,
         proposed_targets=case.proposed_targets,
-        parties=case.parties,
+        parties=case.audience,
         responsible=case.responsible,
         filed=case.filed,
         due=case.due.instant if case.due else None,
@@ -87,6 +88,7 @@ def case_row(case: Case, *, wrapped_key: bytes) -> CaseRow:
         stage_due=case.stage_due.instant if case.stage_due else None,
         stage_due_provisional=case.stage_due is not None and case.stage_due.provisional,
         level=int(case.level),
+        involved=case.involved,
     )
 
 

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from gateway.arbitration import machine, procedure
-from gateway.arbitration.casebook import Casebook, Comparable, by_precedent
+from gateway.arbitration import forgotten, machine, procedure
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.codec import filing_of, issued_to_bytes
 from gateway.arbitration.copies import Copies
-from gateway.arbitration.deadlines import first_due, ruling_due, stage_due
+from gateway.arbitration.deadlines import again_due, first_due, ruling_due, stage_due
 from gateway.arbitration.filters import parse_filter
 from gateway.arbitration.model import (
     CASE_NUMBER,
@@ -30,10 +29,13 @@ from gateway.arbitration.model import (
     Filing,
     Order,
     Party,
+    is_unit,
 )
-from gateway.arbitration.panel import check_panel
+from gateway.arbitration.panel import check_impartial, check_panel
+from gateway.arbitration.parties import Parties
 from gateway.arbitration.ports import Ruler
-from gateway.arbitration.precedents import Within
+from gateway.arbitration.precedents.casebook import Casebook, by_precedent
+from gateway.arbitration.precedents.model import Comparable, Within
 from gateway.arbitration.watching import CANNOT_RULE, watch
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
@@ -74,8 +76,10 @@ class Arbitration:
         tokens: Tokens,
         clock: Clock,
         is_within: Within,
+        parties: Parties | None = None,
     ) -> None:
         """Make the service; `clock` is business time, `is_within` knows areas."""
+        self.parties = parties or Parties()
         self._database = database
         self._cases = cases
         self._copies = copies
@@ -113,7 +117,7 @@ class Arbitration:
                         now=now,
                     )
                 case CaseVoid():
-                    await self._void(uow, CaseKey(event.key.scope, event.case), now=now)
+                    await self._voided(uow, event, now=now)
                 case _:
                     pass
 
@@ -131,7 +135,11 @@ class Arbitration:
         is_own = filing.key.case.startswith(prefix)
         if is_foreign or not is_own or CASE_NUMBER.fullmatch(filing.key.case) is None:
             self._note_misnamed(uow, filing, now)
-        elif known is None:
+            return
+        known = known or await self._cases.open_on(
+            uow, scope=filing.key.scope, ticket=filing.ticket, chain=filing.chain
+        )
+        if known is None:
             calendar = self._calendar()
             due = first_due(filing.facts, filed=now, calendar=calendar)
             stage = stage_due(CaseState.FILED, filing.facts, entered=now, calendar=calendar)
@@ -158,21 +166,67 @@ class Arbitration:
         case = await self._cases.find_by_ruling(
             uow, scope=scope, ticket=ticket, chain=chain, number=number
         )
+        if case is not None:
+            await self._take(uow, case, number=number, now=now)
+
+    async def declined(
+        self,
+        uow: UnitOfWork,
+        *,
+        scope: AuthorityCode,
+        ticket: TicketNumber,
+        chain: int,
+        number: int,
+        now: Instant,
+    ) -> Case | None:
+        """Give a case back to the panel whose ruling asked a body that will not take the ticket."""
+        case = await self._cases.find_by_ruling(
+            uow, scope=scope, ticket=ticket, chain=chain, number=number
+        )
         if case is None:
-            return
+            return None
+        due = again_due(declined=now, calendar=self._calendar())
+        changed = machine.decline(case, number=number, due=due)
+        if changed is case:
+            return None
+        await self._cases.save(uow, changed)
+        watch(uow, changed)
+        return changed
+
+    async def _take(self, uow: UnitOfWork, case: Case, *, number: int, now: Instant) -> Case:
         changed = machine.take(case, number=number, now=now)
         if changed is not case:
             await self._cases.save(uow, changed)
             watch(uow, changed)
+        return changed
 
-    async def _void(self, uow: UnitOfWork, key: CaseKey, *, now: Instant) -> None:
-        """Close a case whose chain went home or closed; its alarm is off."""
+    async def _voided(self, uow: UnitOfWork, event: CaseVoid, *, now: Instant) -> None:
+        """Close a case whose chain went home or closed.
+
+        A case may have been joined under another number than its own.
+        """
+        key = CaseKey(event.key.scope, event.case)
+        case = await self._cases.find(uow, key) or await self._cases.open_on(
+            uow, scope=key.scope, ticket=event.key.ticket, chain=event.key.number
+        )
+        if case is not None:
+            await self.void(uow, case.key, now=now)
+
+    async def void(self, uow: UnitOfWork, key: CaseKey, *, now: Instant) -> None:
+        """Close a case that nothing is left to rule in; its alarm is off."""
         case = await self._cases.find(uow, key)
         if case is None or (changed := machine.void(case, now=now)) is case:
             return
         await self._cases.save(uow, changed)
         watch(uow, changed)
         log.info("case.void", case=key.case)
+
+    async def unasked(self, uow: UnitOfWork, key: CaseKey, *, ruling: int, now: Instant) -> None:
+        """Close a case whose newest ruling asks a body that need not answer any more."""
+        case = await self._cases.find(uow, key)
+        newest = case.rulings[-1] if case is not None and case.rulings else None
+        if newest is not None and newest.number == ruling and newest.taken is None:
+            await self.void(uow, key, now=now)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -182,15 +236,18 @@ class Arbitration:
         Raises:
             ResourceNotFound: the principal's authority is neither its arbiter nor a party.
         """
+        reader = self.parties.reader_of(principal)
         async with self._database.unit() as uow:
             copy = await self._copies.find(uow, principal.authority, case_id)
             case = copy or await self._cases.visible(uow, principal.authority, case_id)
+            reader.require(case)
             self._record(uow, principal, "case.read", case.name, now=self._clock.now())
             return copy or await self._cases.with_reasons(uow, case)
 
     async def comparable(self, principal: Principal, case: Case) -> list[Comparable]:
         """Return the precedents beside a case, for the arbiter's own staff only."""
-        if principal.authority != case.key.scope:
+        is_confined = self.parties.reader_of(principal).is_confined
+        if principal.authority != case.key.scope or is_confined:
             return []
         async with self._database.unit() as uow:
             return await self.casebook.compare(uow, case, now=self._clock.now())
@@ -200,8 +257,9 @@ class Arbitration:
     ) -> tuple[list[Case], str]:
         """Return a page of cases, newest first, and the token of the next one."""
         authority, wanted = principal.authority, parse_filter(filter_text)
+        reader = self.parties.reader_of(principal)
         size = min(page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
-        binding = ("cases", authority, filter_text)
+        binding = ("cases", principal.name if reader.is_confined else authority, filter_text)
         before = None
         if page_token:
             opened = self._tokens.open(binding, page_token, field="page_token")
@@ -210,12 +268,20 @@ class Arbitration:
         async with self._database.unit() as uow:
             found = [
                 *await self._cases.page(
-                    uow, authority, wanted, before=before, now=now, limit=size + 1
-                ),
-                *await self._copies.page(
-                    uow, authority, wanted, before=before, now=now, limit=size + 1
-                ),
+                    uow,
+                    authority,
+                    wanted,
+                    before=before,
+                    now=now,
+                    limit=size + 1,
+                    level=CaseLevel.UNITS if reader.is_confined else None,
+                    units=reader.units,
+                )
             ]
+            if not reader.is_confined:
+                found += await self._copies.page(
+                    uow, authority, wanted, before=before, now=now, limit=size + 1
+                )
             found.sort(key=_position, reverse=True)
             found = found[: size + 1]
             self._record(uow, principal, "case.list", "cases/-", now=now)
@@ -251,6 +317,7 @@ class Arbitration:
 
         async def step(uow: UnitOfWork, now: Instant) -> bytes:
             case = await self._cases.visible(uow, seen.key.scope, seen.key.case)
+            check_impartial(principal, call.method, case)
             if etag and etag != case.etag:
                 raise EtagMismatch(name=case.name, got=etag, expected=case.etag)
             case = await self._rule(uow, principal, case, order, now=now)
@@ -265,6 +332,10 @@ class Arbitration:
             TransitionNotAllowed, ResourceNotFound, NotCustodian, QuotaExceeded, FieldInvalid,
             DestinationNotJoined: it cannot be given; a person must look.
         """
+        known = await forgotten.remember(uow, self._cases, case, now=now)
+        if known is not case:
+            watch(uow, known)
+            return
         order = await self._default_order(uow, case, now=now)
         system = Principal.system(case.key.scope, "arbitration")
         await self._rule(uow, system, case, order, now=now, by_default=True)
@@ -308,8 +379,10 @@ class Arbitration:
         changed = machine.rule(case, ruling, after=after, due=due)
         await self._cases.add_ruling(uow, changed, ruling)
         watch(uow, changed)
+        if await ruler.is_taken(uow, changed, order):
+            changed = await self._take(uow, changed, number=number, now=now)
         if order.sets_precedent:
-            await self.casebook.set(uow, case, ruling, now=now)
+            await self.casebook.set(uow, case, ruling, now=now, named=order.precedent_facts)
         elif case.ruling_proper is not None:
             await self.casebook.drop(uow, case, now=now)
         self._record(uow, principal, "case.rule", case.name, now=now, basis=order.legal_basis)
@@ -325,8 +398,8 @@ class Arbitration:
             order = procedure.default_order(
                 case, custodian=holder, may_take=lambda party: party not in barred
             )
-            if order.target in {holder, *barred}:
-                return order
+            if order.target in barred:
+                return order  # nobody is left: a person must look
             try:
                 await ruler.check(uow, case, order, now=now)
             except CANNOT_RULE:
@@ -349,7 +422,7 @@ class Arbitration:
     ) -> None:
         entry = AuditEntry(
             time=now,
-            principal=f"authorities/{filing.filer}",
+            principal=filing.filer if is_unit(filing.filer) else f"authorities/{filing.filer}",
             role="party",
             act=act,
             subject=filing.key.name,

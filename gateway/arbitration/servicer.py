@@ -9,20 +9,25 @@ import grpc
 
 from gateway.arbitration.case_codec import case_to_pb
 from gateway.arbitration.codec import order_of_request
-from gateway.arbitration.precedent_codec import (
+from gateway.arbitration.filing_units import UnitRequests, Wish
+from gateway.arbitration.learning.proposals import Proposals
+from gateway.arbitration.learning.servicer import ProposalServicer
+from gateway.arbitration.precedents.codec import (
     comparable_to_pb,
     precedent_to_pb,
     revoked_to_bytes,
 )
 from gateway.arbitration.proceedings import Proceedings, Saying
 from gateway.arbitration.service import PAGE_SIZE_DEFAULT, Arbitration
-from gateway.kernel.codes import CaseEntryKind
+from gateway.arbitration.sight.servicer import SightServicer, Views
+from gateway.kernel.codes import CaseEntryKind, CaseGround
+from gateway.kernel.errors import ResourceNotFound
+from gateway.kernel.ids import TicketNumber
 from gateway.kernel.time import Clock
 from gateway.kernel.validation import validate
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal
 from hotline.arbitration.v1 import arbitration_service_pb2 as pb
-from hotline.arbitration.v1 import arbitration_service_pb2_grpc as pb_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Asking = (
@@ -31,10 +36,11 @@ Asking = (
     | pb.ConveneCaseRequest
     | pb.CreateEntryRequest
     | pb.RevokePrecedentRequest
+    | pb.OpenCaseRequest
 )
 
 
-class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
+class ArbitrationServicer(ProposalServicer, SightServicer):
     """Cases for the staff of the arbiter and of the parties."""
 
     def __init__(
@@ -42,12 +48,18 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         *,
         arbitration: Arbitration,
         proceedings: Proceedings,
+        views: Views,
+        requests: UnitRequests | None = None,
+        proposals: Proposals | None = None,
         principal_of: Callable[[Context], Principal],
         clock: Clock,
     ) -> None:
         """`principal_of` gives the authenticated caller; `clock` is business time."""
+        ProposalServicer.__init__(self, proposals=proposals, principal_of=principal_of)
+        SightServicer.__init__(self, views=views, principal_of=principal_of, clock=clock)
         self._arbitration = arbitration
         self._proceedings = proceedings
+        self._requests = requests
         self._principal_of = principal_of
         self._clock = clock
 
@@ -116,6 +128,15 @@ class ArbitrationServicer(pb_grpc.ArbitrationServiceServicer):
         answer = await self._proceedings.say(call, _id_of(request.name), saying_of_request(request))
         return pb.CreateEntryResponse.FromString(answer)
 
+    async def OpenCase(self, request: pb.OpenCaseRequest, context: Context) -> pb.OpenCaseResponse:
+        """Have a dispute of units decided."""
+        validate(request)
+        call = self._call(request, context, "OpenCase")
+        wish = wish_of_request(request)
+        if self._requests is None:
+            raise ResourceNotFound(kind="ticket", name=request.ticket)
+        return pb.OpenCaseResponse.FromString(await self._requests.open(call, wish))
+
     async def ListPrecedents(
         self, request: pb.ListPrecedentsRequest, context: Context
     ) -> pb.ListPrecedentsResponse:
@@ -162,5 +183,18 @@ def saying_of_request(request: pb.CreateEntryRequest) -> Saying:
         attendees=tuple(request.attendees),
         evidence=tuple(request.evidence),
         upheld=request.upheld,
+        words=request.words,
+        party=request.party,
+    )
+
+
+def wish_of_request(request: pb.OpenCaseRequest) -> Wish:
+    """Return what a request wants decided; the schema has checked its limits."""
+    return Wish(
+        ticket=TicketNumber(request.ticket.removeprefix("tickets/")),
+        party=request.party,
+        proposed=request.proposed_owner,
+        ground=CaseGround(request.ground) or None,
+        legal_basis=request.legal_basis,
         words=request.words,
     )

@@ -30,6 +30,7 @@ class Step(Enum):
     INTERIM = "name somebody for the time being"
     RULE = "rule"
     TAKE = "the target takes the ticket"
+    DECLINE = "the body that it asks declines, or says nothing"
     OBJECT = "a party objects"
     ANSWER = "the objection is answered"
     VOID = "its chain goes home or closes, or consent moves the ticket"
@@ -61,10 +62,12 @@ CASE: dict[tuple[CaseState, Step], CaseState] = {
     (_C.RULED, Step.JOIN): _C.RULED,
     (_C.RULED, Step.RULE): _C.RULED,
     (_C.RULED, Step.TAKE): _C.CLOSED,
+    (_C.RULED, Step.DECLINE): _C.CONFERENCE,  # nobody here can bind it: the panel rules otherwise
     (_C.RULED, Step.OBJECT): _C.OBJECTED,
     (_C.RULED, Step.VOID): _C.CLOSED,
     (_C.OBJECTED, Step.JOIN): _C.OBJECTED,
     (_C.OBJECTED, Step.TAKE): _C.OBJECTED,
+    (_C.OBJECTED, Step.DECLINE): _C.CONFERENCE,
     (_C.OBJECTED, Step.RULE): _C.RULED,
     (_C.OBJECTED, Step.ANSWER): _C.RULED,
     (_C.OBJECTED, Step.LAPSE): _C.RULED,  # unanswered: the ruling stands

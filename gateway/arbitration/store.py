@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.arbitration.model import OPEN
 from gateway.database.table import Group, Json, Query, RowsOf, Table, load_queries
+from gateway.kernel.codes import CaseState
 from gateway.kernel.time import Instant
 
 _SQL = load_queries(Path(__file__).with_name("queries.sql"))
@@ -44,6 +46,7 @@ class CaseRow:
     stage_due: Instant | None
     stage_due_provisional: bool
     level: int
+    involved: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ def _newest(rows: RowsOf, given: Given) -> Iterable[PlaceRow]:
         and (before[0] is None or (row.filed, row.scope, row.case_id) < before)
         and given["state"] in (None, row.state)
         and given["overdue"] in (None, row.due is not None and given["now"] > row.due)
+        and given["level"] in (None, row.level)
+        and (given["units"] is None or not set(given["units"]).isdisjoint(row.parties))
     ]
     found.sort(key=lambda row: (row.filed, row.scope, row.case_id), reverse=True)
     return found[: given["limit"]]
@@ -154,12 +159,32 @@ def _case_of_ruling(rows: RowsOf, given: Given) -> Iterable[KeyRow]:
     return sorted(found, key=lambda key: key.case_id)[:1]
 
 
+def _open_on(rows: RowsOf, given: Given) -> Iterable[KeyRow]:
+    place = (given["scope"], given["ticket"], given["chain"])
+    found = [
+        row
+        for row in rows(CASES)
+        if (row.scope, row.ticket, row.chain) == place and CaseState(row.state) in OPEN
+    ]
+    found.sort(key=lambda row: (row.filed, row.case_id))
+    return [KeyRow(row.scope, row.case_id) for row in found[:1]]
+
+
+def _on(rows: RowsOf, given: Given) -> Iterable[KeyRow]:
+    place = (given["scope"], given["ticket"], given["chain"])
+    found = [row for row in rows(CASES) if (row.scope, row.ticket, row.chain) == place]
+    found.sort(key=lambda row: (row.filed, row.case_id))
+    return [KeyRow(row.scope, row.case_id) for row in found]
+
+
 def _rulings(rows: RowsOf, given: Given) -> Iterable[RulingRow]:
     key = (given["scope"], given["case_id"])
     found = [row for row in rows(RULINGS) if (row.scope, row.case_id) == key]
     return sorted(found, key=lambda row: row.number)
 
 
+CASES_ON = Query("cases_on", KeyRow, _SQL["cases_on"], _on)
+CASE_OPEN_ON = Query("case_open_on", KeyRow, _SQL["case_open_on"], _open_on)
 CASE_VISIBLE = Query("case_visible", KeyRow, _SQL["case_visible"], _visible)
 CASES_NEWEST = Query("cases_newest", PlaceRow, _SQL["cases_newest"], _newest)
 CASE_OF_RULING = Query("case_of_ruling", KeyRow, _SQL["case_of_ruling"], _case_of_ruling)

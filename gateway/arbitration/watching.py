@@ -7,6 +7,7 @@ default is made (首接负责): no case waits for ever. Custody still moves by t
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -37,6 +38,8 @@ from gateway.trust.principal import Principal
 
 DUE_TIMER = "arbitration.due"
 STAGE_TIMER = "arbitration.stage"
+AGAIN_TIMER = "arbitration.again"
+AGAIN = timedelta(minutes=30)  # an offer that stood in the way has come back, or is answered
 CANNOT_RULE = (
     DestinationNotJoined,
     FieldInvalid,
@@ -46,7 +49,7 @@ CANNOT_RULE = (
     ResourceNotFound,
     TransitionNotAllowed,
 )
-"""Why a ruling by default cannot be given; then a person must look, and the alarm has told so."""
+"""Why a ruling by default cannot be given now; it is tried again, and the alarm has told so."""
 log = structlog.get_logger()
 
 
@@ -71,6 +74,7 @@ def watch(uow: UnitOfWork, case: Case) -> None:
             cancel(uow, kind=kind, key=key)
         else:
             schedule(uow, kind=kind, key=key, due=due.instant)
+    cancel(uow, kind=AGAIN_TIMER, key=key)
 
 
 class Clocked:
@@ -117,19 +121,36 @@ class StageHandler(Clocked):
 
 
 class DueHandler(Clocked):
-    """Tells that a ruling is late, and then rules by default."""
+    """Tells that a ruling is late, and then rules by default.
 
-    def __init__(self, *, cases: Cases, audit: AuditLog, rule: RuleByDefault) -> None:
-        """Read `cases`, tell `audit` and the log, and let `rule` rule."""
+    What cannot be ruled now is tried again and again: while a province has an offer out it may not
+    rule inside, and nobody asks for the case a second time.
+    """
+
+    def __init__(
+        self, *, cases: Cases, audit: AuditLog, rule: RuleByDefault, is_told: bool = False
+    ) -> None:
+        """Read `cases`, tell `audit` and the log unless it is told, and let `rule` rule."""
         super().__init__(cases=cases)
         self._audit = audit
         self._rule = rule
+        self._is_told = is_told
 
     async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
-        """Tell it once and rule; where that cannot be the case shows as overdue."""
+        """Tell it once and rule; until that can be the case shows as overdue."""
         case = await self.case_at(uow, key)
         if case is None or case.due is None or case.due.instant > now:
             return  # ruled meanwhile
+        if not self._is_told:
+            self._tell(uow, case, now)
+        try:
+            async with uow.attempt():  # what was done before it could not be is undone
+                await self._rule(uow, case, now=now)
+        except CANNOT_RULE as error:
+            log.warning("case.no_default", case=case.key.case, reason=error.reason)
+            schedule(uow, kind=AGAIN_TIMER, key=key, due=now + AGAIN)
+
+    def _tell(self, uow: UnitOfWork, case: Case, now: Instant) -> None:
         log.warning("case.overdue", case=case.key.case, scope=case.key.scope)
         self._audit.append(
             uow,
@@ -142,7 +163,3 @@ class DueHandler(Clocked):
                 basis="deadline",
             ),
         )
-        try:
-            await self._rule(uow, case, now=now)
-        except CANNOT_RULE as error:
-            log.warning("case.no_default", case=case.key.case, reason=error.reason)

@@ -19,7 +19,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="submit、federate、rules、backlog、memory；默认全部 / which; all by default",
+            help="submit、federate、rules、backlog、memory、arbitration；默认全部 / which, or all",
         ),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="重复次数，取中位数 / repeats, medians")] = 3,

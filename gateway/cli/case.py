@@ -14,7 +14,19 @@ from typing import Annotated
 
 import grpc
 import typer
+from google.protobuf.message import Message
 
+from gateway.cli.case_forms import (
+    FACT_HELP,
+    FORM_HELP,
+    MERGE_HELP,
+    PART_HELP,
+    Form,
+    parts_given,
+    said_form,
+    summary,
+)
+from gateway.cli.case_parties import party_given
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import (
     AsJson,
@@ -30,6 +42,7 @@ from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, as_dict
 from gateway.kernel.codes import (
     CaseEntryKind,
     CaseGround,
+    CaseLevel,
     CaseState,
     Code,
     RulingKind,
@@ -46,6 +59,10 @@ app = typer.Typer(no_args_is_help=True, help="争议与裁定 / disputes and rul
 REASONS_MAX = 4000  # of the standard
 STDIN = "-"
 _NAMESPACE = uuid.UUID("6c756269-616f-5000-8000-000063617365")  # "lubiao", "case"
+Taker = Annotated[
+    str,
+    typer.Option("--to", "--target", help="承接方：机构代码，或单位如 130100-GA-1 / who takes it"),
+]
 CaseNumber = Annotated[str, typer.Argument(metavar="CASE", help="争议编号 / number of the case")]
 
 
@@ -96,6 +113,7 @@ def list_cases(
         (
             pick("编号", "number"),
             pick("状态", "state"),
+            pick("层级", "level"),
             pick("类型", "ground"),
             pick("触发", "cause"),
             pick("首接负责", "responsible"),
@@ -108,6 +126,7 @@ def list_cases(
             (
                 _id(case),
                 _said(CaseState(case.state)),
+                _said(CaseLevel(case.level)),
                 _said(CaseGround(case.ground)),
                 case.cause,
                 case.responsible,
@@ -145,7 +164,7 @@ def rule(
     *,
     number: CaseNumber,
     kind: Annotated[Kind, typer.Option(help="裁定类型：维持、改派、临时指定 / what is ruled")],
-    to: Annotated[str, typer.Option("--to", help="承接机构代码 / authority that takes it")],
+    to: Taker,
     basis: Annotated[str, typer.Option(help="裁定依据 / legal basis")],
     reasons: Annotated[
         str,
@@ -161,6 +180,10 @@ def rule(
         bool,
         typer.Option("--precedent", help="作为先例，同类争议一年内照此 / holds for its key"),
     ] = False,
+    fact: Annotated[list[str] | None, typer.Option(help=FACT_HELP)] = None,
+    form: Annotated[Form, typer.Option(help=FORM_HELP)] = Form.ALONE,
+    part: Annotated[list[str] | None, typer.Option(help=PART_HELP)] = None,
+    merge_into: Annotated[str, typer.Option(help=MERGE_HELP)] = "",
     etag: Annotated[str, typer.Option(help="所见版本 / etag of the case as you saw it")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="不再确认 / do not ask")] = False,
     node: Endpoint = "",
@@ -173,26 +196,36 @@ def rule(
     if reasons == STDIN and not yes:
         raise FieldInvalid(field="--reasons", got=STDIN, expected="a text, or --yes with it")
     text = words_given(reasons, option="--reasons")
+    parts = parts_given(part)
     if not yes:
-        _confirm(number, kind, to)
+        _confirm(number, kind, to, summary(form, parts, merge_into))
     request = pb.IssueRulingRequest(
         name=case_name(number),
         kind=custody_pb2.Ruling.Kind.Value(f"KIND_{kind.name}"),
-        target=to,
+        target=party_given(to, option="--to"),
         legal_basis=basis,
         reasons=text,
         offers_allowed=allow_offers,
         mandates=mandate or (),
         etag=etag,
         sets_precedent=precedent,
+        precedent_facts=fact or (),
+        form=case_pb2.CaseRuling.Form.ValueType(form.code),
+        parts=parts,
+        merge_into=merge_into,
     )
     request.request_id = request_id_for(request)
+    print_case(_issued(target, request), as_json=as_json)
+
+
+def _issued(target: Target, request: pb.IssueRulingRequest) -> case_pb2.Case:
+    """Send a ruling; return the case as it is afterwards."""
 
     async def send(channel: grpc.aio.Channel) -> case_pb2.Case:
         stub = pb_grpc.ArbitrationServiceStub(channel)
         return (await stub.IssueRuling(request, timeout=CALL_SECONDS)).case
 
-    print_case(target.ask(send), as_json=as_json)
+    return target.ask(send)
 
 
 def words_given(given: str, *, option: str) -> str:
@@ -209,26 +242,21 @@ def words_given(given: str, *, option: str) -> str:
     return text
 
 
-def request_id_for(
-    request: (
-        pb.IssueRulingRequest
-        | pb.TakeUpCaseRequest
-        | pb.ConveneCaseRequest
-        | pb.CreateEntryRequest
-        | pb.RevokePrecedentRequest
-    ),
-) -> str:
+def request_id_for(request: Message) -> str:
     """Return the id of a request that says this: the same command again repeats it."""
-    said = request.SerializeToString(deterministic=True)
+    kind = request.DESCRIPTOR.full_name  # two commands about one case may say the same
+    said = kind.encode() + request.SerializeToString(deterministic=True)
     return str(uuid.uuid5(_NAMESPACE, hashlib.sha256(said).hexdigest()))
 
 
-def _confirm(number: str, kind: Kind, to: str) -> None:
+def _confirm(number: str, kind: Kind, to: str, how: str) -> None:
     """Ask before a ruling goes out: it cannot be taken back, only overruled."""
     what = _said(RulingKind[kind.name])
+    besides = f" ({how})" if how else ""
     say(
-        f"裁定 {number}：{what}，由 {to} 承接。签署后不可撤回，继续？[y/N]",
-        f"Rule {number}: {kind.value}, {to} takes it. It cannot be taken back. Go on? [y/N]",
+        f"裁定 {number}：{what}，由 {to} 承接{besides}。签署后不可撤回，继续？[y/N]",
+        f"Rule {number}: {kind.value}, {to} takes it{besides}. It cannot be taken back. "
+        "Go on? [y/N]",
     )
     if sys.stdin.readline().strip().lower() not in {"y", "yes", "是"}:
         say("未裁定。", "Nothing was ruled.")
@@ -248,12 +276,14 @@ def print_case(case: case_pb2.Case, *, as_json: bool) -> None:
             pick("版本", "etag"): case.etag,
             pick("工单", "ticket"): case.ticket,
             pick("范围", "scope"): f"{case.scope}-{case.chain}",
+            pick("层级", "level"): _said(CaseLevel(case.level)),
             pick("争议类型", "ground"): _said(CaseGround(case.ground)),
             pick("触发条件", "cause"): case.cause,
-            pick("提请机构", "filed by"): ",".join(case.filers),
-            pick("经手机构", "path"): ",".join(case.path),
+            pick("提请方", "filed by"): ",".join(case.filers),
+            pick("经手方", "path"): ",".join(case.path),
             pick("拟移交对象", "proposed"): ",".join(case.proposed_targets),
             pick("首接负责", "responsible"): case.responsible,
+            pick("回避人员", "not on the panel"): ",".join(case.involved),
             pick("提请时间", "filed"): beijing(case.file_time),
             pick("本阶段期限", "stage ends"): beijing(case.stage_due_time),
             pick("裁定时限", "due"): beijing(case.ruling_due_time),
@@ -277,7 +307,7 @@ def _entry(entry: case_pb2.CaseEntry) -> dict[str, object]:
     return {
         pick("记录", "entry"): entry.number,
         pick("　类别", "  kind"): _said(CaseEntryKind(entry.kind)),
-        pick("　机构", "  party"): entry.party,
+        pick("　陈述方", "  party"): entry.party,
         pick("　主张归属", "  proposed"): entry.proposed_owner,
         pick("　依据", "  basis"): entry.legal_basis,
         pick("　参会", "  attended"): ",".join(entry.attendees),
@@ -296,7 +326,11 @@ def precedent_fields(
         pick("先例", "precedent"): made.name.removeprefix("precedents/"),
         pick("　事项", "  matter"): made.matter,
         pick("　属地关系", "  relation"): made.relation,
+        pick("　当事方", "  parties"): made.levels,
+        pick("　要件", "  facts"): " ".join(made.facts),
         pick("　承接角色", "  role"): made.role,
+        pick("　形式", "  form"): made.form,
+        pick("　分工", "  parts"): ",".join(part.role for part in made.parts),
         pick("　依据", "  basis"): made.legal_basis,
         pick("　效力", "  validity"): made.validity,
         pick("　失效时间", "  expires"): beijing(made.expire_time),
@@ -310,7 +344,8 @@ def _ruling(ruling: case_pb2.CaseRuling) -> dict[str, object]:
     return {
         pick("裁定", "ruling"): ruling.number,
         pick("　类型", "  kind"): _said(RulingKind(ruling.kind)),
-        pick("　承接机构", "  target"): ruling.target,
+        pick("　承接方", "  target"): ruling.target,
+        **said_form(ruling),
         pick("　依据", "  basis"): ruling.legal_basis,
         pick("　理由", "  reasons"): ruling.reasons,
         pick("　授权对象", "  mandates"): ",".join(ruling.mandates),

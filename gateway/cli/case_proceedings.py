@@ -20,6 +20,7 @@ from gateway.cli.case import (
     request_id_for,
     words_given,
 )
+from gateway.cli.case_parties import PARTY_HELP, party_given
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
 from gateway.cli.output import AsJson, print_fields, print_json
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, as_dict
@@ -32,6 +33,7 @@ Words = Annotated[
     str, typer.Option("--words", help="内容，勿含个人信息；- 为标准输入 / what is said; - reads it")
 ]
 Basis = Annotated[str, typer.Option("--basis", help="法规或目录条款 / clause of law or catalogue")]
+Speaker = Annotated[str, typer.Option("--party", help=PARTY_HELP)]
 Evidence = Annotated[
     list[str] | None,
     typer.Option("--evidence", help="证据文件的 SHA-256，可多次 / digest of a file, repeatable"),
@@ -82,10 +84,11 @@ def convene(
 def position(
     *,
     number: CaseNumber,
-    owner: Annotated[str, typer.Option("--owner", help="主张的归属机构 / whose it is")],
+    owner: Annotated[str, typer.Option("--owner", help="主张的归属方 / whose it is")],
     basis: Basis,
     words: Words,
     evidence: Evidence = None,
+    party: Speaker = "",
     node: Endpoint = "",
     cert: Certificates = None,
     host: ServerName = "",
@@ -94,7 +97,8 @@ def position(
     """陈述意见 / state the position of a party."""
     request = pb.CreateEntryRequest(
         kind=case_pb2.CaseEntry.KIND_POSITION,
-        proposed_owner=owner,
+        proposed_owner=party_given(owner, option="--owner"),
+        party=party_given(party, option="--party"),
         legal_basis=basis,
         evidence=evidence or (),
     )
@@ -115,7 +119,8 @@ def minutes(
     as_json: AsJson = False,
 ) -> None:
     """记录会商纪要 / record the minutes of the conference (panel)."""
-    request = pb.CreateEntryRequest(kind=case_pb2.CaseEntry.KIND_MINUTES, attendees=attended)
+    took_part = [_attendee(name) for name in attended]
+    request = pb.CreateEntryRequest(kind=case_pb2.CaseEntry.KIND_MINUTES, attendees=took_part)
     _say(request, number, words, Target.of(node, cert, host), as_json=as_json)
 
 
@@ -126,6 +131,7 @@ def object_to(
     basis: Basis,
     words: Words,
     evidence: Evidence = None,
+    party: Speaker = "",
     node: Endpoint = "",
     cert: Certificates = None,
     host: ServerName = "",
@@ -133,7 +139,10 @@ def object_to(
 ) -> None:
     """对裁定提出异议，不停止执行 / object to the ruling, once; it binds meanwhile."""
     request = pb.CreateEntryRequest(
-        kind=case_pb2.CaseEntry.KIND_OBJECTION, legal_basis=basis, evidence=evidence or ()
+        kind=case_pb2.CaseEntry.KIND_OBJECTION,
+        legal_basis=basis,
+        evidence=evidence or (),
+        party=party_given(party, option="--party"),
     )
     _say(request, number, words, Target.of(node, cert, host), as_json=as_json)
 
@@ -201,6 +210,11 @@ def revoke(
         print_json(as_dict(made))
     else:
         print_fields(precedent_fields(made))
+
+
+def _attendee(name: str) -> str:
+    """Return who took part: a party, or a kind of bodies as it stands."""
+    return name if name.replace("_", "").isalpha() else party_given(name, option="--attended")
 
 
 def _say(

@@ -138,9 +138,9 @@ def verify(
     """离线核对保管证据，指出第一处不成立 / check evidence offline and name the first flaw."""
     if len(files) > FILES_MAX:
         raise FieldInvalid(field="FILE", got=len(files), expected=f"at most {FILES_MAX} files")
-    read = [NamedFile(str(path), _content(path)) for path in files]
+    read = [NamedFile(str(path), read_bounded(path, EVIDENCE_BYTES_MAX)) for path in files]
     roster_key = load_public_key(key, Purpose.STATEMENT) if key is not None else None
-    rosters = (_roster(roster, roster_key),) if roster is not None else ()
+    rosters = (trusted_roster(roster, roster_key),) if roster is not None else ()
     verdict = verify_files(
         read,
         rosters,
@@ -155,14 +155,25 @@ def verify(
         raise typer.Exit(Exit.NO)
 
 
-def _content(path: Path) -> bytes:
+def read_bounded(path: Path, bytes_max: int) -> bytes:
+    """Return a file, or one byte more than it may have: the verifier says that it is too large.
+
+    Raises:
+        ResourceNotFound: there is no such file.
+    """
     if not path.is_file():
         raise ResourceNotFound(kind="file", name=str(path))
     with path.open("rb") as file:
-        return file.read(EVIDENCE_BYTES_MAX + 1)  # one more: the verifier says that it is too large
+        return file.read(bytes_max + 1)
 
 
-def _roster(path: Path, key: PublicKey | None) -> Roster:
+def trusted_roster(path: Path, key: PublicKey | None) -> Roster:
+    """Return the roster in a file, once its key has signed it if one is given.
+
+    Raises:
+        ResourceNotFound: there is no such file.
+        SignatureInvalid: the key did not sign it.
+    """
     signed = RosterFile(path).read()
     if signed is None:
         raise ResourceNotFound(kind="file", name=str(path))

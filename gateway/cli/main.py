@@ -20,6 +20,10 @@ from gateway.cli import (
     ca,
     case,
     case_proceedings,
+    case_proposals,
+    case_units,
+    case_verify,
+    case_view,
     citizen,
     custody,
     demonstration,
@@ -72,6 +76,10 @@ app.add_typer(recovery.app, name="recovery")
 app.add_typer(aggregates.app, name="aggregates")
 app.add_typer(hub.app, name="hub")
 case.app.add_typer(case_proceedings.app)
+case.app.add_typer(case_proposals.app)
+case.app.add_typer(case_units.app)
+case.app.add_typer(case_view.app)
+case.app.add_typer(case_verify.app)
 app.add_typer(case.app, name="case")
 app.add_typer(destination.app, name="destination")
 app.add_typer(peer.app, name="peer")

@@ -165,7 +165,7 @@ def diff(
         return
     _print_difference(found, data)
     if report is not None:
-        _print_report(report)
+        print_report(report)
         _write_page(report, html)
 
 
@@ -225,7 +225,7 @@ def _show(
     if as_json:
         print_json(as_dict(message))
     else:
-        _print_report(report, lists_all=lists_all)
+        print_report(report, lists_all=lists_all)
     _write_page(report, html)
 
 
@@ -236,7 +236,8 @@ def _write_page(report: Report, html: Path | None) -> None:
     say(f"已写出 {html}。", f"Wrote {html}.")
 
 
-def _print_report(report: Report, *, lists_all: bool = False) -> None:
+def print_report(report: Report, *, lists_all: bool = False) -> None:
+    """Print what a trial found."""
     share = f"（{report.moved / report.examined:.1%}）" if report.examined else ""
     print_line(
         pick(

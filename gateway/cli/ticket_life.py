@@ -19,6 +19,7 @@ from gateway.kernel.codes import (
     ReturnState,
     TicketPurpose,
     TicketState,
+    UnitRequestState,
 )
 from hotline.ticket.v1 import ticket_pb2
 
@@ -28,6 +29,7 @@ def print_life(ticket: ticket_pb2.Ticket, *, with_texts: bool) -> None:
     print_fields(_links(ticket))
     _print_children(ticket)
     _print_returns(ticket)
+    _print_requests(ticket)
     _print_extensions(ticket)
     _print_questions(ticket, with_texts=with_texts)
     _print_acts(ticket, with_texts=with_texts)
@@ -118,6 +120,33 @@ def _print_returns(ticket: ticket_pb2.Ticket) -> None:
                 beijing(each.review_due_time),
             )
             for each in ticket.returns
+        ],
+    )
+
+
+def _print_requests(ticket: ticket_pb2.Ticket) -> None:
+    _section(
+        pick("商请", "requests"),
+        (
+            "#",
+            pick("商请单位", "unit"),
+            pick("答复方", "asked"),
+            pick("责任单位", "bound"),
+            pick("状态", "state"),
+            pick("商请时间", "asked at"),
+            pick("答复时限", "due"),
+        ),
+        [
+            (
+                each.number,
+                each.unit,
+                each.asked,
+                each.bound_unit,
+                _word(UnitRequestState(each.state)),
+                beijing(each.ask_time),
+                beijing(each.due_time),
+            )
+            for each in ticket.unit_requests
         ],
     )
 

@@ -1,22 +1,36 @@
 """`lubiao ticket sign|contact|resolve|rate|close`: the handling of a ticket, step by step.
 
+Beside them what units and the desk say to a return (`answer-return`, `respond-return`, `claim`) and
+what is asked of vertically managed bodies (`request`, `answer-request`).
+
 Each call has a fresh request id, as those of `handling` have; `--request-id` repeats one.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
+import grpc
 import typer
 
 from gateway.cli.citizen import RequestId, Words, asked, request_id_of, tell_act, words_of
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
-from gateway.cli.handling import Etag, code_named, moment_of, tell
-from gateway.cli.output import AsJson
-from gateway.cli.ticket import CALL_SECONDS, Number
-from gateway.kernel.codes import Code, ContactMethod, Satisfaction, Solved
+from gateway.cli.handling import RETURN_REASONS, Basis, Etag, Which, code_named, moment_of, tell
+from gateway.cli.output import AsJson, beijing, pick, print_fields, print_json
+from gateway.cli.ticket import CALL_SECONDS, Number, as_dict
+from gateway.kernel.codes import (
+    Code,
+    ContactMethod,
+    ReturnReason,
+    Satisfaction,
+    Solved,
+    UnitRequestState,
+)
+from gateway.kernel.errors import FieldInvalid
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from hotline.ticket.v1 import ticket_service_pb2 as pb
+from hotline.ticket.v1 import ticket_service_pb2_grpc as pb_grpc
 
 app = typer.Typer()  # its commands stand among those of `lubiao ticket`
 
@@ -25,6 +39,15 @@ def _names(table: type[Code]) -> str:
     return ", ".join(f"{code.name} {code.zh}" for code in table if code)
 
 
+class Reply(Enum):
+    """What a vertically managed body answers."""
+
+    ACCEPT = "accept"
+    DECLINE = "decline"
+
+
+Unit = Annotated[str, typer.Option("--unit", help="单位，如 370102-SWU-1 / unit")]
+Clause = Annotated[str, typer.Option(help="依据条款 / legal or catalogue clause")]
 METHODS, OUTCOMES, RATINGS = _names(ContactMethod), _names(Solved), _names(Satisfaction)
 
 
@@ -174,3 +197,197 @@ def close(
         Target.of(node, cert, host), lambda stub: stub.CloseTicket(request, timeout=CALL_SECONDS)
     )
     tell(ticket, as_json=as_json)
+
+
+# --- returns ----------------------------------------------------------------------------------
+
+
+@app.command()
+def answer_return(
+    *,
+    number: Number,
+    which: Which,
+    basis: Basis,
+    stand_by: Annotated[
+        bool, typer.Option("--stand-by", help="待定：有人正在研究 / a person is deciding")
+    ] = False,
+    until: Annotated[
+        str, typer.Option(help="待定至，北京时间，默认最长 / until when, default: the longest")
+    ] = "",
+    propose: Annotated[str, typer.Option(help="另提承办单位 / another unit that is proposed")] = "",
+    question: Annotated[
+        str, typer.Option("--ask", help="向退单单位提问 / what the unit is asked")
+    ] = "",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """以待定、另提建议或提问回应退单 / answer a return neither by yes nor by no."""
+    if sum((stand_by, bool(propose), bool(question))) != 1:
+        raise FieldInvalid(
+            field="--stand-by, --propose, --ask", got="none or several", expected="one of them"
+        )
+    request = pb.AnswerReturnRequest(
+        name=f"tickets/{number}",
+        return_number=which,
+        basis=basis,
+        etag=etag,
+        request_id=request_id_of(request_id),
+    )
+    if stand_by:
+        request.stand_by.SetInParent()
+        if until:
+            request.stand_by.until_time.FromDatetime(moment_of(until, option="--until"))
+    elif propose:
+        request.counter_proposal = _unit_name(propose)
+    else:
+        request.question = question
+    ticket = asked(
+        Target.of(node, cert, host), lambda stub: stub.AnswerReturn(request, timeout=CALL_SECONDS)
+    )
+    tell(ticket, as_json=as_json)
+
+
+@app.command()
+def respond_return(
+    *,
+    number: Number,
+    which: Which,
+    agree: Annotated[str, typer.Option(help="同意的单位 / the unit that agrees")] = "",
+    text: Words = "",
+    etag: Etag = "",
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """同意另提建议，或答复提问 / agree to the desk's proposal, or answer its question."""
+    if bool(agree) == bool(text):
+        raise FieldInvalid(field="--agree, --text", got="none or both", expected="one of them")
+    request = pb.RespondToReturnRequest(
+        name=f"tickets/{number}",
+        return_number=which,
+        etag=etag,
+        request_id=request_id_of(request_id),
+    )
+    if agree:
+        request.agreed_by = _unit_name(agree)
+    else:
+        request.information = words_of(text)
+    ticket = asked(
+        Target.of(node, cert, host),
+        lambda stub: stub.RespondToReturn(request, timeout=CALL_SECONDS),
+    )
+    tell(ticket, as_json=as_json)
+
+
+@app.command()
+def claim(
+    *,
+    number: Number,
+    unit: Unit,
+    clause: Clause,
+    etag: Etag = "",
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """认领他人申请退单的工单 / say that a ticket which another unit returns is your unit's own."""
+    request = pb.ClaimTicketRequest(
+        name=f"tickets/{number}",
+        unit=_unit_name(unit),
+        clause=clause,
+        etag=etag,
+        request_id=request_id_of(request_id),
+    )
+    ticket = asked(
+        Target.of(node, cert, host), lambda stub: stub.ClaimTicket(request, timeout=CALL_SECONDS)
+    )
+    tell(ticket, as_json=as_json)
+
+
+# --- vertically managed bodies ----------------------------------------------------------------
+
+
+@app.command(name="request")
+def request_unit(
+    *,
+    number: Number,
+    unit: Unit,
+    basis: Basis,
+    etag: Etag = "",
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """商请垂直管理机构 / ask a vertically managed body; the lead stays until it accepts."""
+    request = pb.RequestUnitRequest(
+        name=f"tickets/{number}",
+        unit=_unit_name(unit),
+        basis=basis,
+        etag=etag,
+        request_id=request_id_of(request_id),
+    )
+    ticket = asked(
+        Target.of(node, cert, host), lambda stub: stub.RequestUnit(request, timeout=CALL_SECONDS)
+    )
+    if as_json:
+        tell(ticket, as_json=True)
+        return
+    tell(ticket, as_json=False)
+    print_fields(_shown(ticket.unit_requests[-1]))
+
+
+@app.command()
+def answer_request(
+    *,
+    number: Number,
+    which: Which,
+    reply: Annotated[Reply, typer.Argument(help="承接或不予承接 / accept or decline")],
+    clause: Clause,
+    reason: Annotated[str, typer.Option(help=f"不予承接理由：{RETURN_REASONS}")] = "",
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """垂直管理机构答复商请 / answer a request for the body, or for its superior."""
+    request = pb.AnswerUnitRequestRequest(
+        name=f"tickets/{number}",
+        unit_request_number=which,
+        accepted=reply is Reply.ACCEPT,
+        clause=clause,
+        request_id=request_id_of(request_id),
+    )
+    if reason:
+        request.reason = codes_pb2.ReturnReason.ValueType(code_named(ReturnReason, reason))
+
+    async def send(channel: grpc.aio.Channel) -> ticket_pb2.UnitRequest:
+        stub = pb_grpc.TicketServiceStub(channel)
+        return (await stub.AnswerUnitRequest(request, timeout=CALL_SECONDS)).unit_request
+
+    answered = Target.of(node, cert, host).ask(send)
+    if as_json:
+        print_json(as_dict(answered))
+    else:
+        print_fields(_shown(answered))
+
+
+def _unit_name(text: str) -> str:
+    return f"units/{text.removeprefix('units/')}"
+
+
+def _shown(item: ticket_pb2.UnitRequest) -> dict[str, object]:
+    state = UnitRequestState(item.state)
+    name = f"{pick('商请', 'request')} {item.number}"
+    due = f"{pick('时限', 'due')} {beijing(item.due_time)}"
+    return {name: f"{item.unit} ← {item.asked} {pick(state.zh, state.name)} {due}"}

@@ -22,6 +22,7 @@ from gateway.custody.model import (
     ChainKey,
     CustodyEvent,
     Holding,
+    RulingPart,
     RulingTaken,
 )
 from gateway.custody.telling import FENCE_TIMER, FENCE_WINDOW, Telling, codes, timer_key
@@ -29,7 +30,7 @@ from gateway.custody.writer import StepWriter
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.model import Delivered
-from gateway.kernel.codes import RulingKind
+from gateway.kernel.codes import CaseRulingForm, RulingKind
 from gateway.kernel.errors import (
     FieldInvalid,
     NotCustodian,
@@ -59,6 +60,9 @@ class _Order:
     offers_allowed: bool
     mandates: tuple[AuthorityCode, ...]
     legal_basis: str
+    form: CaseRulingForm
+    parts: tuple[RulingPart, ...]
+    merge_into: str
 
 
 class Arbiter:
@@ -90,42 +94,61 @@ class Arbiter:
         legal_basis: str,
         reasons: str,  # noqa: ARG002 — a ruling carries no text
         now: Instant,
+        form: CaseRulingForm = CaseRulingForm.UNSPECIFIED,
+        parts: tuple[RulingPart, ...] = (),
+        merge_into: str = "",
     ) -> int:
         """Sign the next ruling of chain `number`, send it to everybody, and return its number.
 
         The ticket is locked by the caller. `reasons` stay with the case: a ruling carries no text.
+        A HOME ruling without a case only follows what was ruled outside: it decides nothing, so it
+        needs no mandate. One with a case refers it out of the scope (`parts`: where to).
 
         Raises:
-            FieldInvalid: the target or a mandate is no authority of the scope.
+            FieldInvalid: target, mandate or part is no authority of the scope.
             ResourceNotFound: nothing is known of such a chain here.
             TransitionNotAllowed: the roster gives this arbiter no mandate now.
             NotCustodian: a province rules inside although it does not hold the ticket outside.
             QuotaExceeded: the ticket has too many rulings; a person must look.
         """
         key = ChainKey(scope, ticket, scope, number)
-        for field, code in (("target", target), *(("mandates", code) for code in mandates)):
+        is_out = form is CaseRulingForm.REFER_OUT
+        named = [("target", target), *(("mandates", code) for code in mandates)]
+        named += [] if is_out else [("parts", AuthorityCode(part.party)) for part in parts]
+        for field, code in named:
             if not chains.is_in_scope(code, scope):
                 raise FieldInvalid(field=field, got=code, expected=f"an authority of {scope}")
         held = await chains.load(uow, scope, ticket)
         chain = held.find(key)
         if chain is None or chain.closed:
             raise ResourceNotFound(kind="chain", name=f"{ticket} {scope}-{number}")
-        if kind is not RulingKind.HOME:
+        decides = kind is not RulingKind.HOME or bool(case)
+        if decides:
             self._check_mandate(scope)
             _check_force(held, gives=target != scope)
         earlier = await docket.rulings_of(uow, key)
         ordinary = [row for row in earlier if row.kind != RulingKind.HOME]
-        if kind is not RulingKind.HOME and len(ordinary) >= RULINGS_PER_TICKET_MAX:
+        if decides and len(ordinary) >= RULINGS_PER_TICKET_MAX:
             raise QuotaExceeded(
                 quota=f"rulings on ticket {ticket}",
                 got=len(ordinary) + 1,
                 expected=RULINGS_PER_TICKET_MAX,
             )
-        order = _Order(kind, case, target, offers_allowed, mandates, legal_basis)
+        order = _Order(
+            kind=kind,
+            case=case,
+            target=target,
+            offers_allowed=offers_allowed,
+            mandates=mandates,
+            legal_basis=legal_basis,
+            form=form,
+            parts=parts,
+            merge_into=merge_into,
+        )
         return await self._issue(uow, chain, order, earlier, now)
 
     def _check_mandate(self, scope: AuthorityCode) -> None:
-        """Return if the scope's authority may rule now; HOME decides nothing, it needs no mandate.
+        """Return if the scope's authority may rule now.
 
         Raises:
             TransitionNotAllowed: its entry in the roster has no mandate now.
@@ -160,6 +183,9 @@ class Arbiter:
             last_record=await docket.last_record(uow, chain, earlier),
             case=order.case,
             ticket_uid=await docket.uid(uow, key),
+            form=int(order.form),
+            parts=order.parts,
+            merge_into=order.merge_into,
         )
         first = await self._telling.first_told(uow, chain, order.target, earlier)
         scope = self._telling.members(key.scope, first=first)

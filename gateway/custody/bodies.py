@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from gateway.custody.model import OfferReason, Verdict
+from gateway.custody.model import OfferReason, RulingPart, Verdict
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.ids import AuthorityCode, Epoch
@@ -136,6 +136,9 @@ class Ruling:
     last_record: bytes
     case: str
     ticket_uid: str
+    form: int = 0  # of `CaseRulingForm`; one that is not known here is a person's
+    parts: tuple[RulingPart, ...] = ()
+    merge_into: str = ""
 
 
 class Role(Enum):

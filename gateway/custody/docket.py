@@ -1,4 +1,4 @@
-"""What an arbiter knows of a chain: filings, rulings, the newest record, the ticket's UUID."""
+"""What is known of disputes about a chain: filings, rulings, the newest record, the UUID."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ async def void(uow: UnitOfWork, key: ChainKey) -> tuple[CaseVoid, ...]:
     """Return that no case about a chain has an object any more."""
     cases = dict.fromkeys(body.case for body, _ in await filings(uow, key))
     return tuple(CaseVoid(key, case) for case in cases)
+
+
+async def newest_ruling(uow: UnitOfWork, key: ChainKey) -> bodies.Ruling | None:
+    """Return the newest ruling known of a chain, in the words that its arbiter signed."""
+    chain = await chains.find_chain(uow, key)
+    if chain is None or not chain.ruling:
+        return None
+    for row in await chains.of_kind(uow, key, "Ruling"):
+        if row.digest == chain.ruling_statement:
+            body = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
+            return body if isinstance(body, bodies.Ruling) else None
+    return None
 
 
 async def last_record(uow: UnitOfWork, chain: Chain, earlier: list[store.RulingRow]) -> bytes:

@@ -66,6 +66,17 @@ AUTOMATIC_DECLINES = frozenset({15, 16})  # LOOP and HOPS are not substantive re
 
 
 @dataclass(frozen=True, slots=True)
+class RulingPart:
+    """What another than the target of a ruling does; `matter` only of a split.
+
+    A custody ruling names authorities, one between units of an authority `units/{unit}`.
+    """
+
+    party: str
+    matter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChainKey:
     """One authority's row of one chain."""
 

@@ -385,7 +385,8 @@ class Receiver:
         must not refuse the ruling for ever: it comes again.
         """
         arbiter = item.statement.issuer
-        if body.kind is RulingKind.HOME or self._writer.has_mandate(arbiter):
+        is_bare = body.kind is RulingKind.HOME and not body.case  # it decides nothing
+        if is_bare or self._writer.has_mandate(arbiter):
             return
         if await uow.get(store.STATEMENTS, key.authority, item.digest) is None:
             raise ResourceNotFound(kind="mandate", name=f"authorities/{arbiter}")

@@ -124,10 +124,31 @@ class Restorer:
             if ticket.authority in has_text:
                 for chain in (await chains.load(uow, ticket.authority, number)).chains:
                     self._writer.save(uow, replace(chain, content_due=False))
+        for ticket in every:
+            await self._known_at_home(uow, ticket, now)
         for ticket in every:  # a neighbour that a province takes the ticket from must know its own
             await self._levels(uow, ticket, number, now)
             await self._end_older(uow, ticket.authority, number, now)
         return items, tuple(events)
+
+    async def _known_at_home(self, uow: UnitOfWork, ticket: Returned, now: Instant) -> None:
+        """Let a province of this node know a city's ticket of which nobody told the province.
+
+        Peers return what was said to them: of a ticket that the city offered elsewhere, nothing
+        that names its province.
+        """
+        for found, fact in ticket.facts.items():
+            key = ticket.keys[found]
+            is_own = isinstance(fact.body, Genesis) and fact.issuer == key.authority
+            if key.is_outer or key.is_home or not is_own or self._opener is None:
+                continue
+            home = replace(key, authority=key.scope)
+            chain = await chains.find_chain(uow, home) or chains.unknown_chain(home, fact.issuer)
+            if chain.genesis_digest or not self._opener.lives_here(home.authority):
+                continue
+            keep(uow, home.authority, fact.signed, statement_from_bytes(fact.signed.statement), now)
+            known = replace(chain, origin=fact.issuer, genesis_digest=found)
+            self._writer.save(uow, known.with_party(fact.issuer))
 
     async def _followed(self, uow: UnitOfWork, ticket: Returned, now: Instant) -> None:
         """Know each chain at home that a city began: if both live here, both lost its report.

@@ -12,6 +12,7 @@ from gateway.custody.body_codec import (
     commitments_to_pb,
     set_digest,
 )
+from gateway.custody.model import RulingPart
 from gateway.delivery.codec import (
     digest_to_pb,
     epoch_to_pb,
@@ -79,7 +80,11 @@ def encode_ruling(body: bodies.Ruling) -> pb.Ruling:
         effective_time=instant_to_pb(body.effective),
         case=body.case,
         ticket_uid=body.ticket_uid,
+        form=body.form,
+        merge_into=body.merge_into,
     )
+    for part in body.parts:
+        message.parts.add(party=part.party, matter=part.matter)
     set_digest(message.previous_ruling, body.previous)
     set_digest(message.last_record, body.last_record)
     return message
@@ -99,6 +104,9 @@ def decode_ruling(message: pb.Ruling) -> bodies.Ruling:
         last_record=message.last_record.value,
         case=message.case,
         ticket_uid=message.ticket_uid,
+        form=message.form,
+        parts=tuple(RulingPart(part.party, part.matter) for part in message.parts),
+        merge_into=message.merge_into,
     )
 
 

@@ -42,6 +42,7 @@ from gateway.kernel.errors import (
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Instant
 from gateway.kernel.values import replace
+from gateway.reference.service_levels import ServiceLevel
 from gateway.reference.units import desk_id
 from gateway.rehearsal.history import Recorder
 from gateway.routing.model import Decision
@@ -125,7 +126,7 @@ class Acting:
                     uow, ticket, act, target=decision.target, content=content
                 )
             case _Action.MERGE:
-                saved = await self._merge(uow, ticket, act, decision.target)
+                saved = await self.merge(uow, ticket, act, decision.target)
             case _Action.LEGAL:
                 saved = self._tell_legal_way(uow, ticket, act, decision)
             case _:
@@ -235,17 +236,23 @@ class Acting:
     ) -> Commission:
         """Return the assignment to make for a unit, with its limits from now on."""
         if role is AssignmentRole.READ:
-            return Commission(place=self._place(unit), role=role, mode=mode)
-        reference = self._router.reference
-        profile = profile_of(
-            ticket, reference, region=ticket.authority, cross_region=self._is_abroad(ticket)
-        )
+            return Commission(place=self.place_of(unit), role=role, mode=mode)
+        reference, profile = self._router.reference, self.profile_here(ticket)
         return Commission(
-            place=self._place(unit),
+            place=self.place_of(unit),
             role=role,
             mode=mode,
             sign_due=profile.sign.end(now, reference.calendar).instant,
             contact_due=profile.contact.end(now, reference.calendar).instant,
+        )
+
+    def profile_here(self, ticket: Ticket) -> ServiceLevel:
+        """Return the limits that this authority's own profile sets for its units."""
+        return profile_of(
+            ticket,
+            self._router.reference,
+            region=ticket.authority,
+            cross_region=self._is_abroad(ticket),
         )
 
     async def exclusive(
@@ -289,7 +296,8 @@ class Acting:
             await self.route(uow, child, source=None, now=act.now)
         return await self._tickets.get(uow, saved.authority, saved.number)
 
-    async def _merge(self, uow: UnitOfWork, ticket: Ticket, act: Act, target: str) -> Ticket:
+    async def merge(self, uow: UnitOfWork, ticket: Ticket, act: Act, target: str) -> Ticket:
+        """Merge into `tickets/{number}`, or put it before a person with what forbids it."""
         merged = await self._merging.merge(uow, ticket, act, target)
         if isinstance(merged, str):
             return self.to_desk(uow, ticket, act, reason=merged)
@@ -417,7 +425,8 @@ class Acting:
     def _is_abroad(self, ticket: Ticket) -> bool:
         return province_of(ticket.authority) != province_of(ticket.origin)
 
-    def _place(self, name: str) -> UnitPlace:
+    def place_of(self, name: str) -> UnitPlace:
+        """Return a unit as a ticket is assigned to it."""
         unit = self._router.reference.units.get(name.removeprefix("units/"))
         return UnitPlace(name, unit.name, unit.platform or "")
 

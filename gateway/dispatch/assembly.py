@@ -21,21 +21,28 @@ from gateway.dispatch.citizen_servicer import CitizenRoom
 from gateway.dispatch.correspondence import Correspondence
 from gateway.dispatch.destination_servicer import DestinationServicer
 from gateway.dispatch.destinations import Destinations
+from gateway.dispatch.disputes import Disputes
 from gateway.dispatch.extending import Extending
 from gateway.dispatch.fallbacks import Fallbacks
+from gateway.dispatch.guarding import Guarding
 from gateway.dispatch.handling import Handling
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.numbers import NumberMint
+from gateway.dispatch.ordered import Ordered
 from gateway.dispatch.plans import FALLBACK_TIMER
 from gateway.dispatch.reactions import Reactions
 from gateway.dispatch.recomputing import RECOMPUTE_TIMER, Recompute
 from gateway.dispatch.rendering import Render
+from gateway.dispatch.requests import REQUEST_TIMER, Requests
 from gateway.dispatch.returning import RETURN_TIMER, ReturnAlarm, Returning
+from gateway.dispatch.returning_answers import ReturnAnswers
+from gateway.dispatch.returning_moves import Succession
 from gateway.dispatch.returning_servicer import UnitRoom
 from gateway.dispatch.router import Router
 from gateway.dispatch.servicer import TicketServicer
 from gateway.dispatch.split_desk import SplitDesk
 from gateway.dispatch.splitting import Splitting
+from gateway.dispatch.unit_rulings import UnitRulings
 from gateway.kernel.ids import Ids
 from gateway.kernel.time import Clock
 from gateway.kernel.values import dataclass
@@ -91,6 +98,10 @@ class DispatchRoom:
     recompute: Recompute
     failures: Failures
     board: Board
+    disputes: Disputes
+    unit_rulings: UnitRulings
+    ordered: Ordered
+    requests: Requests
     timers: Mapping[str, TimerHandler]
 
 
@@ -135,7 +146,7 @@ def build_dispatch(
     attaching = _attaching(handed, attachments, database=database, clock=business_clock)
     intake, handling = _intake(deciding, handed, ids=ids), _handling(deciding, handed)
     citizens = _citizens(deciding, tickets=tickets, custody=custody, handling=handling)
-    units = _units(handed, acting=acting, handling=handling, principal_of=principal_of)
+    units = _units(deciding, handed, handling=handling, principal_of=principal_of)
     recompute = Recompute(tickets=tickets, custody=custody, acting=acting, router=router)
     reader = _reader(room, database=database, custody=custody, audit=audit, clock=business_clock)
     reading = TicketReadServicer(reader=reader, principal_of=principal_of, clock=business_clock)
@@ -162,12 +173,23 @@ def build_dispatch(
         recompute=recompute,
         failures=router.failures,
         board=_board(handed, database=database, clock=business_clock, principal_of=principal_of),
-        timers={
-            RETURN_TIMER: ReturnAlarm(tickets=tickets, acting=acting, audit=audit),
-            RECOMPUTE_TIMER: recompute,
-            FALLBACK_TIMER: deciding.fallbacks,
-        },
+        disputes=deciding.disputes,
+        unit_rulings=_unit_rulings(deciding, handed, requests=units.requests),
+        ordered=deciding.ordered,
+        requests=units.requests,
+        timers=_timers(deciding, units, recompute),
     )
+
+
+def _timers(
+    deciding: _Deciding, units: UnitRoom, recompute: Recompute
+) -> Mapping[str, TimerHandler]:
+    return {
+        RETURN_TIMER: units.alarm,
+        REQUEST_TIMER: units.requests,
+        RECOMPUTE_TIMER: recompute,
+        FALLBACK_TIMER: deciding.fallbacks,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +202,8 @@ class _Deciding:
     correspondence: Correspondence
     reactions: Reactions
     fallbacks: Fallbacks
+    disputes: Disputes
+    ordered: Ordered
 
 
 def _deciding(
@@ -197,8 +221,17 @@ def _deciding(
         tickets=tickets, custody=custody, acting=acting, splitting=splitting
     )
     fallbacks = Fallbacks(tickets=tickets, custody=custody, acting=acting, router=router)
+    ordered = Ordered(
+        tickets=tickets,
+        custody=custody,
+        acting=acting,
+        splitting=splitting,
+        guarding=Guarding(tickets=tickets, router=router),
+        router=router,
+    )
     reactions = Reactions(
         fallbacks=fallbacks,
+        ordered=ordered,
         tickets=tickets,
         attachments=attachments,
         custody=custody,
@@ -208,7 +241,10 @@ def _deciding(
         router=router,
         audit=audit,
     )
-    return _Deciding(mint, splitting, acting, correspondence, reactions, fallbacks)
+    disputes = Disputes(tickets=tickets, custody=custody, acting=acting)
+    return _Deciding(
+        mint, splitting, acting, correspondence, reactions, fallbacks, disputes, ordered
+    )
 
 
 def _citizens(
@@ -306,6 +342,7 @@ def _handling(deciding: _Deciding, handed: _Handed) -> Handling:
         custody=handed.custody,
         acting=deciding.acting,
         splitting=deciding.splitting,
+        ordered=deciding.ordered,
         router=handed.router,
         audit=handed.audit,
         once=handed.once,
@@ -313,12 +350,64 @@ def _handling(deciding: _Deciding, handed: _Handed) -> Handling:
     )
 
 
+def _unit_rulings(deciding: _Deciding, handed: _Handed, *, requests: Requests) -> UnitRulings:
+    return UnitRulings(
+        tickets=handed.tickets,
+        custody=handed.custody,
+        acting=deciding.acting,
+        disputes=deciding.disputes,
+        check_unit=Guarding(tickets=handed.tickets, router=handed.router).check_unit,
+        asking=requests,
+    )
+
+
 def _units(
-    handed: _Handed, *, acting: Acting, handling: Handling, principal_of: PrincipalOf
+    deciding: _Deciding, handed: _Handed, *, handling: Handling, principal_of: PrincipalOf
 ) -> UnitRoom:
-    tickets, router = handed.tickets, handed.router
+    tickets, router, acting = handed.tickets, handed.router, deciding.acting
+    requests = Requests(
+        tickets=tickets,
+        custody=handed.custody,
+        acting=acting,
+        handling=handling,
+        router=router,
+        disputes=deciding.disputes,
+        audit=handed.audit,
+        once=handed.once,
+    )
+    succession = Succession(
+        tickets=tickets,
+        handling=handling,
+        acting=acting,
+        router=router,
+        requests=requests,
+        disputes=deciding.disputes,
+    )
     return UnitRoom(
-        returning=Returning(tickets=tickets, handling=handling, acting=acting, router=router),
+        returning=Returning(
+            tickets=tickets,
+            handling=handling,
+            acting=acting,
+            router=router,
+            succession=succession,
+            audit=handed.audit,
+            once=handed.once,
+        ),
         extending=Extending(tickets=tickets, handling=handling, acting=acting, router=router),
+        answers=ReturnAnswers(
+            tickets=tickets,
+            handling=handling,
+            acting=acting,
+            router=router,
+            succession=succession,
+        ),
+        requests=requests,
+        alarm=ReturnAlarm(
+            tickets=tickets,
+            acting=acting,
+            router=router,
+            succession=succession,
+            audit=handed.audit,
+        ),
         principal_of=principal_of,
     )

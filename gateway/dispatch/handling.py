@@ -16,7 +16,9 @@ from gateway.custody.service import CustodyService
 from gateway.database.once import Once
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
-from gateway.dispatch.codec import Result, answered_referral, facts_of, result_to_bytes
+from gateway.dispatch.codec import Result, answered_referral, result_to_bytes
+from gateway.dispatch.guarding import Guarding
+from gateway.dispatch.ordered import Ordered
 from gateway.dispatch.rendering import Render
 from gateway.dispatch.router import Router
 from gateway.dispatch.splitting import Splitting
@@ -24,7 +26,6 @@ from gateway.kernel.codes import ContactMethod, DispatchMode, TicketPurpose
 from gateway.kernel.errors import (
     EtagMismatch,
     FieldInvalid,
-    GuardViolated,
     RoleMissing,
     TransitionNotAllowed,
 )
@@ -64,6 +65,7 @@ class Handling:
         custody: CustodyService,
         acting: Acting,
         splitting: Splitting,
+        ordered: Ordered,
         router: Router,
         audit: AuditLog,
         once: Once,
@@ -74,18 +76,25 @@ class Handling:
         self._custody = custody
         self._acting = acting
         self._splitting = splitting
-        self._router = router
+        self._guarding = Guarding(tickets=tickets, router=router)
+        self._ordered = ordered
         self._audit = audit
         self._once = once
         self._render = render
 
-    async def acknowledge(self, call: Call, target: Target, *, external_id: str) -> bytes:
-        """Note that the caller's platform has its assignment on disk (received)."""
+    async def acknowledge(
+        self, call: Call, target: Target, *, external_id: str, number: int = 0
+    ) -> bytes:
+        """Note that the caller's platform has its assignment on disk (received).
+
+        Raises:
+            TransitionNotAllowed: assignment `number` is over, or another platform's.
+        """
         if call.principal.kind is not PrincipalKind.PLATFORM:
             raise role_missing(call, "platform")
 
         async def step(uow: UnitOfWork, ticket: Ticket, act: Act) -> Ticket:
-            assignment = assignment_of(call, ticket)
+            assignment = assignment_of(call, ticket, number=number)
             change = machine.acknowledge(
                 ticket, act, number=assignment.number, external_id=external_id
             )
@@ -168,6 +177,7 @@ class Handling:
             if referral is not None and referral.answer_time is None and not is_ours:
                 return await self._record_answer(uow, call, ticket, act, result)
             number = assignment_of(call, ticket, is_lead=True).number
+            await self._ordered.require_answered(uow, ticket)
             change = machine.resolve(ticket, act, number=number, solved=result.solved)
             text = result_to_bytes(result, resolved=act.now)
             await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
@@ -262,6 +272,7 @@ class Handling:
         """Record what the body outside the federation answered; only a person does."""
         if not call.principal.has_role(Role.DISPATCHER, Role.CLERK):
             raise role_missing(call, "dispatcher, clerk")
+        await self._ordered.require_answered(uow, ticket)
         change = machine.record_answer(ticket, act, solved=result.solved)
         text = result_to_bytes(result, resolved=act.now)
         await self._acting.exclusive(uow, ticket, "ticket.resolved", subject=text, now=act.now)
@@ -280,35 +291,35 @@ class Handling:
         await self._acting.exclusive(uow, ticket, "ticket.closed", subject=subject, now=act.now)
         return self._tickets.save(uow, change)
 
-    async def check_unit(self, uow: UnitOfWork, ticket: Ticket, name: str, now: Instant) -> None:
-        """Return if a person may assign the ticket to a unit.
+    async def check_unit(
+        self,
+        uow: UnitOfWork,
+        ticket: Ticket,
+        name: str,
+        now: Instant,
+        *,
+        is_request: bool = False,
+    ) -> None:
+        """Return if a person may assign the ticket to a unit, or ask it (商请).
 
         Raises:
             FieldInvalid: it is no unit of this authority.
             GuardViolated: a guard forbids it.
         """
-        unit = self._router.reference.units.find(name.removeprefix("units/"))
-        if unit is None or unit.authority != ticket.authority:
-            raise FieldInvalid(
-                field="unit", got=name, expected=f"a unit of authority {ticket.authority}"
-            )
-        texts = await self._tickets.texts(uow, ticket.authority, ticket.number)
-        facts = facts_of(ticket, texts.content)
-        await self._router.rules.ready()
-        guard = self._router.find_objection(ticket.authority, facts, unit, now=now)
-        self._router.rules.hold(uow)
-        if guard is not None:
-            raise GuardViolated(
-                guard=guard.id, unit=name, ticket=ticket.number, hint=guard.explanation
-            )
+        await self._guarding.check_unit(uow, ticket, name, now, is_request=is_request)
 
 
-def assignment_of(call: Call, ticket: Ticket, *, is_lead: bool = False) -> Assignment:
+def assignment_of(
+    call: Call, ticket: Ticket, *, is_lead: bool = False, number: int = 0
+) -> Assignment:
     """Return the assignment that the caller acts for: an open one first, the lead first.
+
+    A platform may serve several units of a ticket; `number` says which assignment it means.
 
     Raises:
         RoleMissing: the caller's platform serves none of the ticket's units, or the person has no
             role that acts for units.
+        TransitionNotAllowed: assignment `number` is over, or another's.
     """
     principal = call.principal
     found = [item for item in ticket.assignments if item.is_standing]
@@ -320,6 +331,15 @@ def assignment_of(call: Call, ticket: Ticket, *, is_lead: bool = False) -> Assig
         found = [item for item in found if item.is_lead]
     if not found:
         raise role_missing(call, "the platform of an assigned unit, handler, dispatcher")
+    if number:
+        found = [item for item in found if item.number == number]
+    if not found:
+        raise TransitionNotAllowed(
+            name=ticket.name,
+            state=f"{ticket.state.name}, assignment {number} is over or another's",
+            event="acknowledge",
+            allowed="none",
+        )
     return min(found, key=lambda item: (not item.is_open, not item.is_lead, item.number))
 
 

@@ -51,6 +51,7 @@ from gateway.dispatch.codec import (
 )
 from gateway.dispatch.correspondence import Correspondence
 from gateway.dispatch.fallbacks import Fallbacks
+from gateway.dispatch.ordered import Ordered
 from gateway.dispatch.router import Router
 from gateway.dispatch.ruled import Ruled, basis_of_release, is_by_ruling
 from gateway.dispatch.splitting import Splitting
@@ -82,6 +83,7 @@ class Reactions:
         splitting: Splitting,
         router: Router,
         fallbacks: Fallbacks,
+        ordered: Ordered,
         audit: AuditLog,
     ) -> None:
         """React with these."""
@@ -95,7 +97,11 @@ class Reactions:
         self._acting = acting
         self._router = router
         self._ruled = Ruled(
-            tickets=tickets, custody=custody, acting=acting, correspondence=correspondence
+            tickets=tickets,
+            custody=custody,
+            acting=acting,
+            correspondence=correspondence,
+            ordered=ordered,
         )
         self.arbitration: React | None = None  # of a node that rules in a scope
 
@@ -271,7 +277,8 @@ class Reactions:
         if ticket.is_final or ticket.state is TicketState.RESOLVED:
             await self._publish(uow, ticket, now)
             return
-        await self._acting.route(uow, ticket, source=event.source, now=now)
+        if not await self._ruled.came_home(uow, ticket, now=now):
+            await self._acting.route(uow, ticket, source=event.source, now=now)
 
     async def _identity_arrived(self, uow: UnitOfWork, event: IdentityArrived) -> None:
         """Keep who calls; custody tells only one that may (docs/custody.md#scopes, rule 6)."""

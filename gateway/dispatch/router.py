@@ -79,14 +79,29 @@ class Router:
         return Setting(hosted, self._joined(), versions, self.reference.version)
 
     def find_objection(
-        self, authority: AuthorityCode, facts: RoutingFacts, unit: Unit, *, now: Instant
+        self,
+        authority: AuthorityCode,
+        facts: RoutingFacts,
+        unit: Unit,
+        *,
+        now: Instant,
+        is_request: bool = False,
     ) -> Guard | None:
-        """Return the guard that forbids a person's choice of unit, or None."""
+        """Return the guard that forbids a person's choice of unit, or None.
+
+        With `is_request` the unit is asked (商请) and free to say no.
+        """
         reference, hosted = self.reference, self._hosted()
         above = reference.regions.path(authority)
         owners = tuple(code for code in above if code == NATION or code in hosted)
         return find_guard(
-            facts, unit, owners=owners, packs=self.rules.at(now), reference=reference, now=now
+            facts,
+            unit,
+            owners=owners,
+            packs=self.rules.at(now),
+            reference=reference,
+            now=now,
+            is_request=is_request,
         )
 
 

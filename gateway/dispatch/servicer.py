@@ -143,7 +143,10 @@ class TicketServicer(StreamingServicer, CitizenServicer, ReturningServicer):
         """Confirm that the platform has the ticket on disk."""
         call = self._checked("AcknowledgeTicket", request, context)
         answer = await self._handling.acknowledge(
-            call, Target(number=number_of(request.name)), external_id=request.external_id
+            call,
+            Target(number=number_of(request.name)),
+            external_id=request.external_id,
+            number=request.assignment,
         )
         return _pb.AcknowledgeTicketResponse(ticket=_ticket(answer))
 

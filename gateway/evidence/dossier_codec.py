@@ -177,7 +177,7 @@ def read_evidence(raw: bytes) -> Evidence:
     parts: dict[int, list[memoryview]] = {number: [] for number in _BOUNDS}
     header = bytearray()
     seal, sealed = b"", 0
-    for number, begin, inner, end in _fields(view):
+    for number, begin, inner, end in top_fields(view):
         if seal:
             raise _malformed("bytes after the seal", "the seal at the end")
         if number == _SEAL:
@@ -235,7 +235,7 @@ def _evidence(header: bytes, parts: dict[int, list[memoryview]], seal: Seal) -> 
 
 def _tickets(parts: Iterator[bytes]) -> Iterator[TicketEvidence]:
     for raw in parts:
-        counted = sum(1 for _ in islice(_fields(memoryview(raw)), PARTS_OF_TICKET_MAX + 1))
+        counted = sum(1 for _ in islice(top_fields(memoryview(raw)), PARTS_OF_TICKET_MAX + 1))
         if counted > PARTS_OF_TICKET_MAX:  # before parsing: a small field makes a large object
             raise _malformed(f"a ticket of {counted} parts", f"at most {PARTS_OF_TICKET_MAX}")
         yield _ticket(_parse(pb.TicketEvidence(), raw))
@@ -300,8 +300,12 @@ def _seal(raw: bytes, covered: bytes) -> Seal:
     return Seal(seal.digest, seal.signature.key_id, seal.signature.direct, covered)
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (number, begin, begin of the value, end) of each top-level field."""
+def top_fields(view: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (number, begin, begin of the value, end) of each top-level field.
+
+    Raises:
+        StatementMalformed: the bytes are no message, or cut off.
+    """
     place = 0
     while place < len(view):
         begin = place

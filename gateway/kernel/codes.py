@@ -698,6 +698,10 @@ class ReturnState(Code):
     GRANTED = 2, "准予"
     REFUSED = 3, "驳回"
     LAPSED = 4, "失效"
+    STANDING_BY = 5, "待定"
+    COUNTERED = 6, "另提建议"
+    ASSUMED = 7, "已认领"
+    DISPUTED = 8, "转争议"
 
 
 @unique
@@ -754,6 +758,22 @@ class RulePackState(Code):
     SCHEDULED = 5, "待生效"
     ACTIVE = 6, "生效中"
     RETIRED = 7, "已退役"
+
+
+@unique
+class RuleProposalState(Code):
+    """Where it stands.
+
+    Enum `hotline.arbitration.v1.RuleProposal.State`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    PREPARING = 1, "准备中"
+    OPEN = 2, "待处理"
+    IMPOSSIBLE = 3, "不能成为规则"
+    ACCEPTED = 4, "已采纳"
+    DECLINED = 5, "未采纳"
+    WITHDRAWN = 6, "已失效"
 
 
 @unique
@@ -860,6 +880,19 @@ class TicketPurpose(Code):
 
 
 @unique
+class TicketSeenExtent(Code):
+    """How much of it is here.
+
+    Enum `hotline.arbitration.v1.TicketSeen.Extent`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    MINIMISED = 1, "最小案情"
+    HEADER = 2, "工单要素"
+    CONTENT = 3, "含诉求内容"
+
+
+@unique
 class TicketState(Code):
     """Where the ticket stands.
 
@@ -940,6 +973,21 @@ class UndeliveredState(Code):
     RESOLVED = 3, "已消除"
     RESENT = 4, "已重发"
     DISCARDED = 5, "已作废"
+
+
+@unique
+class UnitRequestState(Code):
+    """Where the request stands.
+
+    Enum `hotline.ticket.v1.UnitRequest.State`.
+    """
+
+    UNSPECIFIED = 0, "未指定"
+    ASKED = 1, "待答复"
+    ACCEPTED = 2, "已承接"
+    DECLINED = 3, "不予承接"
+    UNANSWERED = 4, "逾期未答"
+    VOID = 5, "失效"
 
 
 @unique

@@ -47,6 +47,7 @@ class PublishingRoom:
 
     force: RulesInForce
     library: Library
+    checker: Checker
     drafts: Drafts
     publisher: Publisher
     founding: Founding
@@ -151,6 +152,7 @@ def build_publishing(
     return PublishingRoom(
         force=force,
         library=library,
+        checker=checker,
         drafts=publisher.drafts,
         publisher=publisher,
         founding=_founding(ways, database, library, changed=changed),

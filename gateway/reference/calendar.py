@@ -98,6 +98,15 @@ class Calendar:
             opening.opens <= local.time() < opening.closes for opening in self.hours
         )
 
+    def open_between(self, start: Instant, end: Instant) -> timedelta:
+        """Return for how long business was open between two instants."""
+        found, day, last = timedelta(0), day_of(start), day_of(end)
+        while day <= last:
+            for opens, closes in self._openings(day):
+                found += max(min(closes, end) - max(opens, start), timedelta(0))
+            day += _DAY
+        return found
+
     def add_natural_hours(self, start: Instant, hours: int) -> Due:
         """Return the instant `hours` later, day and night."""
         return Due(start + timedelta(hours=hours))

@@ -74,6 +74,9 @@ class Step(Enum):
     CONTACT = "contact"  # 首次联系
     RESOLVE = "resolve"  # 办结
     EXTENSION = "extension_max"  # 延期上限
+    RETURN = "return_window"  # 退单: from the assignment to its return
+    REVIEW = "return_review"  # 退单复核: from a return to the desk's decision
+    REQUEST = "unit_request"  # 商请: from a request to the answer of a vertically managed body
 
 
 class Scope(Enum):
@@ -115,6 +118,16 @@ class Limit:
                 assert_never(never)
 
 
+DEFAULTS: Mapping[Step, tuple[Limit, Limit]] = {
+    Step.RETURN: (Limit(4, LimitUnit.WORKING_HOURS), Limit(2, LimitUnit.NATURAL_HOURS)),
+    Step.REVIEW: (Limit(1, LimitUnit.WORKING_DAYS), Limit(4, LimitUnit.NATURAL_HOURS)),
+    Step.REQUEST: (Limit(1, LimitUnit.WORKING_DAYS), Limit(2, LimitUnit.NATURAL_HOURS)),
+}
+"""Limits that no row need state: those of ordinary and of urgent tickets."""
+_STATED = Limit(1, LimitUnit.WORKING_DAYS)  # of no meaning: some row states it
+FLOOR_STEPS = tuple(step for step in Step if step not in DEFAULTS)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One row: the limits it states and the tickets it states them for (empty: all)."""
@@ -148,6 +161,9 @@ class ServiceLevel:
     contact: Limit
     resolve: Limit
     extension_max: Limit
+    return_window: Limit
+    return_review: Limit
+    unit_request: Limit
     origins: tuple[tuple[Step, str], ...]
 
 
@@ -234,7 +250,10 @@ class ServiceLevels:
             )
         )
         chosen = {
-            step: next((row.limits[step], row.profile_id) for row in fitting if step in row.limits)
+            step: next(
+                ((row.limits[step], row.profile_id) for row in fitting if step in row.limits),
+                _default(step, asked.urgency),
+            )
             for step in Step
         }
         return ServiceLevel(
@@ -244,16 +263,25 @@ class ServiceLevels:
             contact=chosen[Step.CONTACT][0],
             resolve=chosen[Step.RESOLVE][0],
             extension_max=chosen[Step.EXTENSION][0],
+            return_window=chosen[Step.RETURN][0],
+            return_review=chosen[Step.REVIEW][0],
+            unit_request=chosen[Step.REQUEST][0],
             origins=tuple((step, chosen[step][1]) for step in Step),
         )
 
 
+def _default(step: Step, urgency: int) -> tuple[Limit, str]:
+    """Return the limit that holds where no row states one; the floor states all of the others."""
+    ordinary, urgent = DEFAULTS.get(step, (_STATED, _STATED))
+    return (urgent if urgency in URGENT else ordinary), "default"
+
+
 def is_floor(row: Profile) -> bool:
-    """Tell whether a row states every limit for every ticket, always."""
+    """Tell whether a row states every limit that has no default for every ticket, always."""
     has_no_condition = not (row.ticket_types or row.urgencies or row.matter)
     is_always = row.effective_from is None and row.effective_to is None
     is_everywhere = row.region == NATION and row.scope is Scope.BOTH
-    states_all = all(step in row.limits for step in Step)
+    states_all = all(step in row.limits for step in FLOOR_STEPS)
     return has_no_condition and is_always and is_everywhere and states_all
 
 
@@ -340,7 +368,7 @@ def parse_service_levels(
             location=next(iter(files), "service_levels.yaml"),
             problem="no national profile states every limit for every ticket",
             advice=f"Add one of region {NATION}, scope both, without conditions, with all of "
-            + ", ".join(step.value for step in Step),
+            + ", ".join(step.value for step in FLOOR_STEPS),
         )
     return tuple(profiles.values())
 

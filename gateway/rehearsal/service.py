@@ -8,7 +8,7 @@ at a time in a process, and who stops listening stops it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -120,6 +120,20 @@ class Rehearsal:
             missing = total - comparison.examined if trial.in_flight else 0
             is_cut = total > DECISIONS_MAX
             yield self._report(stage, comparison, missing=0 if is_cut else missing, is_cut=is_cut)
+
+    async def try_on(self, trial: Trial, past: Sequence[Past]) -> int:
+        """Return how many of some past decisions a trial's packs send elsewhere.
+
+        The caller bounds `past`, so this waits for no other trial.
+
+        Raises:
+            FieldInvalid: a pack does not count for the authority.
+            RulePackInvalid: a pack has errors.
+        """
+        stage = await asyncio.to_thread(self._stage, trial)
+        comparison = Comparison(trial.authority, lists_all=False)
+        await _compare(comparison, stage, past)
+        return comparison.moved
 
     async def replay(self, principal: Principal, ticket: str) -> Replay:
         """Decide again what the caller's authority decided last about a ticket.
@@ -235,7 +249,7 @@ class Rehearsal:
         return replace(report, names=names)
 
 
-async def _compare(comparison: Comparison, stage: Stage, page: list[Past]) -> None:
+async def _compare(comparison: Comparison, stage: Stage, page: Sequence[Past]) -> None:
     for number, past in enumerate(page, 1):
         before, after = stage.before.decide(past), stage.after.decide(past)
         comparison.add(past.ticket, past.now, before=before, after=after)

@@ -157,8 +157,14 @@ MATRIX: Mapping[str, Access] = {
     f"/{TICKETS}/RateTicket": _tickets(DESK),
     f"/{TICKETS}/CloseTicket": _tickets(DESK),
     f"/{TICKETS}/ListTicketEvents": _tickets(READERS),
-    f"/{TICKETS}/ReturnTicket": _tickets(WORKERS),
+    # The servicer judges it, so that an invalid return is recorded with what it lacks.
+    f"/{TICKETS}/ReturnTicket": replace(_tickets(WORKERS), is_validated=False),
     f"/{TICKETS}/ReviewReturn": _judging(),
+    f"/{TICKETS}/AnswerReturn": _judging(),
+    f"/{TICKETS}/RespondToReturn": _tickets(WORKERS),
+    f"/{TICKETS}/ClaimTicket": _tickets(WORKERS),
+    f"/{TICKETS}/RequestUnit": _judging(),
+    f"/{TICKETS}/AnswerUnitRequest": _tickets(WORKERS | JUDGES),
     f"/{TICKETS}/ExtendDeadline": _tickets(WORKERS),
     f"/{TICKETS}/ReviewExtension": _judging(),
     f"/{TICKETS}/RequestInformation": _tickets(WORKERS),
@@ -182,14 +188,29 @@ MATRIX: Mapping[str, Access] = {
     f"/{CUSTODY}/AssumeTicket": _judging(),
     f"/{CUSTODY}/ListCustodyRecords": _reading(READERS),
     f"/{CUSTODY}/ExportCustody": replace(_reading(JUDGES), deadline=TRANSFER),
-    f"/{ARBITRATION}/GetCase": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
-    f"/{ARBITRATION}/ListCases": replace(_reading(PANEL | JUDGES), kinds=frozenset({STAFF})),
+    # The service shows handlers and platforms disputes of units only (arbitration/parties.py).
+    f"/{ARBITRATION}/GetCase": _tickets(PANEL | JUDGES | WORKERS),
+    f"/{ARBITRATION}/ListCases": _tickets(PANEL | JUDGES | WORKERS),
     f"/{ARBITRATION}/IssueRuling": _judging(PANEL),
     f"/{ARBITRATION}/TakeUpCase": _judging(PANEL),
     f"/{ARBITRATION}/ConveneCase": _judging(PANEL),
     f"/{ARBITRATION}/ListPrecedents": replace(_reading(PANEL), kinds=frozenset({STAFF})),
     f"/{ARBITRATION}/RevokePrecedent": _judging(PANEL),
-    f"/{ARBITRATION}/CreateEntry": _judging(PANEL | JUDGES),  # the service says who what
+    f"/{ARBITRATION}/ListProposals": replace(_reading(RULES | PANEL), kinds=frozenset({STAFF})),
+    f"/{ARBITRATION}/GetProposal": replace(_reading(RULES | PANEL), kinds=frozenset({STAFF})),
+    f"/{ARBITRATION}/AcceptProposal": replace(
+        _judging(frozenset({Role.RULE_EDITOR})), deadline=LONG
+    ),
+    f"/{ARBITRATION}/DeclineProposal": _judging(RULES),
+    # The service says who says what, and for whom.
+    f"/{ARBITRATION}/CreateEntry": replace(_judging(PANEL | JUDGES | WORKERS), kinds=BASES),
+    f"/{ARBITRATION}/OpenCase": replace(_judging(JUDGES | WORKERS), kinds=BASES),
+    f"/{ARBITRATION}/GetCaseSight": replace(_judging(PANEL), deadline=LONG),  # it tries rules
+    f"/{ARBITRATION}/GetDisputeFigures": replace(_judging(PANEL | RELEASERS), deadline=LONG),
+    f"/{ARBITRATION}/WatchCases": replace(
+        _reading(PANEL | JUDGES), kinds=frozenset({STAFF}), deadline=STREAM
+    ),
+    f"/{ARBITRATION}/ExportCase": replace(_reading(PANEL | JUDGES), deadline=TRANSFER),
     f"/{ROUTING}/GetRulePack": _reading(READERS | RULES),
     f"/{ROUTING}/ListRulePacks": _reading(READERS | RULES),
     f"/{ROUTING}/ExplainRoute": _reading(READERS | RULES),

@@ -17,6 +17,7 @@ from gateway.tickets.model import (
     Question,
     Return,
     Ticket,
+    UnitRequest,
     letter_key,
 )
 from hotline.custody.v1 import custody_pb2
@@ -38,6 +39,8 @@ def add_life(message: ticket_pb2.Ticket, ticket: Ticket, *, children: Sequence[C
         message.information_requests.extend(question_to_pb(item) for item in ticket.questions)
     if ticket.citizen_acts:
         message.citizen_acts.extend(act_to_pb(item) for item in ticket.citizen_acts)
+    if ticket.unit_requests:
+        message.unit_requests.extend(request_to_pb(item) for item in ticket.unit_requests)
     if children:
         message.children.extend(child_to_pb(item) for item in children)
 
@@ -64,8 +67,33 @@ def return_to_pb(item: Return) -> ticket_pb2.Return:
         file_time=instant_to_pb(item.file_time),
         review_due_time=instant_to_pb(item.review_due_time),
         review_basis=item.review_basis,
+        counter_proposal=item.counter_proposal,
+        question=item.question,
+        answer=item.answer,
     )
     _set(message.review_time, item.review_time)
+    _set(message.stand_by_time, item.stand_by_time)
+    _set(message.answer_time, item.answer_time)
+    return message
+
+
+def request_to_pb(item: UnitRequest) -> ticket_pb2.UnitRequest:
+    """Render a request to a vertically managed body."""
+    message = _pb.UnitRequest(
+        number=item.number,
+        unit=item.unit,
+        asked=item.asked,
+        state=_pb.UnitRequest.State.ValueType(item.state),
+        bound_unit=item.bound_unit,
+        case=item.case,
+        ruling=item.ruling,
+        return_number=item.return_number,
+        ask_time=instant_to_pb(item.ask_time),
+        due_time=instant_to_pb(item.due_time),
+        reason=codes_pb2.ReturnReason.ValueType(item.reason),
+        clause=item.clause,
+    )
+    _set(message.answer_time, item.answer_time)
     return message
 
 

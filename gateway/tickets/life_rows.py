@@ -1,4 +1,4 @@
-"""jsonb ↔ values of a ticket's life: returns, extensions, questions, what the citizen did since.
+"""jsonb ↔ values of a ticket's life: returns, requests, extensions, questions, citizens' acts.
 
 Instants are microseconds since the epoch. A code that a newer peer told and this version does not
 know reads as UNSPECIFIED.
@@ -16,9 +16,10 @@ from gateway.kernel.codes import (
     ExtensionState,
     ReturnReason,
     ReturnState,
+    UnitRequestState,
 )
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
-from gateway.tickets.model import CitizenAct, Extension, Question, Return
+from gateway.tickets.model import CitizenAct, Extension, Question, Return, UnitRequest
 
 AnyCode = TypeVar("AnyCode", bound=Code)
 Plain = Mapping[str, Any]
@@ -47,6 +48,12 @@ def return_plain(item: Return) -> Plain:
         "review_time": _micro(item.review_time),
         "review_basis": item.review_basis,
         "filer": item.filer,
+        "stand_by_time": _micro(item.stand_by_time),
+        "counter_proposal": item.counter_proposal,
+        "question": item.question,
+        "answer": item.answer,
+        "answer_time": _micro(item.answer_time),
+        "judges": list(item.judges),
     }
 
 
@@ -65,6 +72,54 @@ def return_of(plain: Plain) -> Return:
         review_time=_instant(plain["review_time"]),
         review_basis=plain["review_basis"],
         filer=plain.get("filer", ""),
+        stand_by_time=_instant(plain.get("stand_by_time")),
+        counter_proposal=plain.get("counter_proposal", ""),
+        question=plain.get("question", ""),
+        answer=plain.get("answer", ""),
+        answer_time=_instant(plain.get("answer_time")),
+        judges=tuple(plain.get("judges", ())),
+    )
+
+
+def request_plain(item: UnitRequest) -> Plain:
+    """Return a request to a vertically managed body as it is stored."""
+    return {
+        "number": item.number,
+        "unit": item.unit,
+        "asked": item.asked,
+        "state": int(item.state),
+        "bound": item.bound,
+        "bound_unit": item.bound_unit,
+        "filer": item.filer,
+        "ask_time": to_microseconds(item.ask_time),
+        "due_time": to_microseconds(item.due_time),
+        "case": item.case,
+        "ruling": item.ruling,
+        "return_number": item.return_number,
+        "answer_time": _micro(item.answer_time),
+        "reason": int(item.reason),
+        "clause": item.clause,
+    }
+
+
+def request_of(plain: Plain) -> UnitRequest:
+    """Return the request of its stored form."""
+    return UnitRequest(
+        number=plain["number"],
+        unit=plain["unit"],
+        asked=plain["asked"],
+        state=known_code(UnitRequestState, plain["state"]),
+        bound=plain["bound"],
+        bound_unit=plain["bound_unit"],
+        filer=plain["filer"],
+        ask_time=from_microseconds(plain["ask_time"]),
+        due_time=from_microseconds(plain["due_time"]),
+        case=plain["case"],
+        ruling=plain["ruling"],
+        return_number=plain["return_number"],
+        answer_time=_instant(plain["answer_time"]),
+        reason=known_code(ReturnReason, plain["reason"]),
+        clause=plain["clause"],
     )
 
 

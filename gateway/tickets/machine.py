@@ -20,7 +20,7 @@ from gateway.kernel.codes import (
 from gateway.kernel.errors import QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.time import Instant
 from gateway.kernel.values import dataclass, replace
-from gateway.tickets import changes, extensions, returns
+from gateway.tickets import changes, disputes, extensions, requests, returns
 from gateway.tickets.model import (
     ASSIGNMENTS_MAX,
     Act,
@@ -78,9 +78,10 @@ def assign(
 ) -> Change:
     """Dispatch to a lead unit and any number of assisting ones; the lead before ends."""
     state = _next(ticket, Step.ASSIGN)
-    changed, events = _commission(ticket, act, commissions)
+    undisputed, gone = disputes.ended(ticket, act)
+    changed, events = _commission(undisputed, act, commissions)
     changed = replace(_started(changed, act.now, clocks), state=state)
-    return _done(changed, act, *events)
+    return _done(changed, act, *gone, *events)
 
 
 def hand_on(ticket: Ticket, act: Act, *, number: int, to: Commission | None) -> Change:
@@ -99,8 +100,18 @@ def hand_on(ticket: Ticket, act: Act, *, number: int, to: Commission | None) -> 
         events.append(made)
     if to is not None and assignment.is_lead:
         step = Step.TRIAGE if to.place.unit.endswith("-desk") else Step.ASSIGN
-        changed = replace(changed, state=_next(ticket, step))
+        changed, gone = disputes.ended(replace(changed, state=_next(ticket, step)), act)
+        events += gone
     return _done(changed, act, *events)
+
+
+def engage(ticket: Ticket, act: Act, *, commission: Commission) -> Change:
+    """Have one more unit assist; the lead and the others stay."""
+    lead = ticket.lead
+    if ticket.followed or ticket.is_final or lead is None or not lead.is_open:
+        raise _refused(ticket, "have a unit assist")
+    changed, made = _added(ticket, act, replace(commission, role=AssignmentRole.ASSIST))
+    return _done(changed, act, made)
 
 
 def triage(ticket: Ticket, act: Act, *, desk: UnitPlace, reason: str) -> Change:
@@ -110,7 +121,9 @@ def triage(ticket: Ticket, act: Act, *, desk: UnitPlace, reason: str) -> Change:
     events: tuple[TicketEvent, ...] = ()
     changed = ticket
     if lead is None or not lead.is_desk or not lead.is_open:
-        changed, events = _commission(ticket, act, (_desk(desk),))
+        changed, gone = disputes.ended(ticket, act)
+        changed, events = _commission(changed, act, (_desk(desk),))
+        events = (*gone, *events)
     changed = replace(changed, state=state)
     told = _event(changed, act, "ticket.triaged", ("unit", desk.unit), ("reason", reason))
     return _done(changed, act, told, *events)
@@ -128,10 +141,10 @@ def check_offer(ticket: Ticket) -> None:
 def offer(ticket: Ticket, act: Act, *, target: str, epoch: str, clocks: Clocks) -> Change:
     """Note that custody was offered; the offer counts as the first dispatch."""
     state = _next(ticket, Step.OFFER)
-    changed = replace(_started(ticket, act.now, clocks), state=state)
-    return _done(
-        changed, act, _event(changed, act, "transfer.offered", ("target", target), ("epoch", epoch))
-    )
+    changed, gone = disputes.ended(ticket, act)
+    changed = replace(_started(changed, act.now, clocks), state=state)
+    offered = _event(changed, act, "transfer.offered", ("target", target), ("epoch", epoch))
+    return _done(changed, act, offered, *gone)
 
 
 def started(ticket: Ticket, act: Act, *, clocks: Clocks) -> Change:
@@ -158,7 +171,9 @@ def refer_externally(
 ) -> Change:
     """Make out a hand-over sheet for a body outside the federation; the desk stays responsible."""
     state = _next(ticket, Step.REFER_EXTERNALLY)
-    changed, events = _commission(ticket, act, (_desk(desk),))
+    undisputed, gone = disputes.ended(ticket, act)
+    changed, events = _commission(undisputed, act, (_desk(desk),))
+    events = (*events, *gone)
     changed = replace(_started(changed, act.now, clocks), state=state, external_referral=referral)
     facts = (("region", referral.region), ("region_name", referral.region_name))
     return _done(changed, act, _event(changed, act, "ticket.referred_externally", *facts), *events)
@@ -259,10 +274,11 @@ def close(ticket: Ticket, act: Act) -> Change:
 
 def release(ticket: Ticket, act: Act, *, successor: str, epoch: str) -> Change:
     """Follow the ticket from now on; the assignments here end."""
-    ended, _ = _end_all(ticket, act)
+    undisputed, gone = disputes.ended(ticket, act)
+    ended, _ = _end_all(undisputed, act)
     changed = replace(ended, followed=True, custodian=successor, progress=(), case="")
     facts = (("target", successor), ("epoch", epoch))
-    return _done(changed, act, _event(changed, act, "transfer.released", *facts))
+    return _done(changed, act, _event(changed, act, "transfer.released", *facts), *gone)
 
 
 def take_over(ticket: Ticket, act: Act, *, source: str, epoch: str) -> Change:
@@ -310,12 +326,7 @@ def follow(ticket: Ticket, act: Act, *, told: Told) -> Change:
 
 def open_case(ticket: Ticket, act: Act, *, case: str, cause: str) -> Change:
     """Note that the ticket waits for a ruling."""
-    if ticket.case == case:
-        return Change(ticket)
-    changed = replace(ticket, case=case)
-    return _done(
-        changed, act, _event(changed, act, "case.opened", ("case", case), ("cause", cause))
-    )
+    return disputes.opened(ticket, act, case=case, cause=cause)
 
 
 def withdraw(ticket: Ticket, act: Act) -> Change:
@@ -474,4 +485,6 @@ def _done(ticket: Ticket, act: Act, *events: TicketEvent) -> Change:
     """Return the change of a step, after what waited for the desk and is void now."""
     changed, lapsed = returns.lapsed(ticket, act)
     changed, dropped = extensions.dropped(changed, act)
-    return changes.done(changed, act, *events, *lapsed, *dropped)
+    changed, void = requests.lapsed(changed, act)
+    changed, over = disputes.settled(changed, act)
+    return changes.done(changed, act, *events, *lapsed, *dropped, *void, *over)

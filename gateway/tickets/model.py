@@ -30,6 +30,7 @@ from gateway.kernel.codes import (
     TicketPurpose,
     TicketState,
     TicketType,
+    UnitRequestState,
     Urgency,
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
@@ -40,7 +41,7 @@ ASSIGNMENTS_MAX = 20  # bound of the standard; more units than that is no assign
 
 CHILDREN_MAX = 8  # a ruling must be able to follow all of them
 DEPTH_MAX = 2  # a child of a child is refused: help is asked for, never passed on
-RETURNS_MAX = EXTENSIONS_MAX = QUESTIONS_MAX = 20  # bounds of the standard
+RETURNS_MAX = EXTENSIONS_MAX = QUESTIONS_MAX = REQUESTS_MAX = 20  # bounds of the standard
 CITIZEN_ACTS_MAX = 100
 
 STANDING = frozenset(
@@ -53,6 +54,8 @@ STANDING = frozenset(
 )
 """States of an assignment that makes its unit a party of the ticket."""
 OPEN = STANDING - {AssignmentState.DONE}
+RETURN_OPEN = frozenset({ReturnState.FILED, ReturnState.STANDING_BY, ReturnState.COUNTERED})
+"""States of a return that waits: for the desk, or for a unit to agree with it."""
 FINAL = frozenset(
     {TicketState.CLOSED, TicketState.MERGED, TicketState.REFERRED, TicketState.WITHDRAWN}
 )
@@ -195,6 +198,46 @@ class Return:
     review_time: Instant | None = None
     review_basis: str = ""
     filer: str = ""  # the principal, who may not review it
+    stand_by_time: Instant | None = None
+    counter_proposal: str = ""
+    question: str = ""
+    answer: str = ""
+    answer_time: Instant | None = None
+    judges: tuple[str, ...] = ()  # who answered or decided it for the desk
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether nobody has decided it."""
+        return self.state in RETURN_OPEN
+
+    @property
+    def successor(self) -> str:
+        """Return whose it is by the newest proposal."""
+        return self.counter_proposal or self.proposed_owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRequest:
+    """A request to a vertically managed body; the bound unit keeps the lead until it accepts.
+
+    `asked` is who is to answer now: the body itself, its superior, or a desk above.
+    """
+
+    number: int
+    unit: str
+    asked: str
+    state: UnitRequestState
+    bound: int  # number of the lead assignment that is bound meanwhile
+    bound_unit: str
+    ask_time: Instant
+    due_time: Instant
+    filer: str = ""  # the principal, who may not accept it for the body
+    case: str = ""
+    ruling: int = 0
+    return_number: int = 0
+    answer_time: Instant | None = None
+    reason: ReturnReason = ReturnReason.UNSPECIFIED
+    clause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +353,7 @@ class Ticket:
     extensions: tuple[Extension, ...] = ()
     questions: tuple[Question, ...] = ()
     citizen_acts: tuple[CitizenAct, ...] = ()
+    unit_requests: tuple[UnitRequest, ...] = ()
 
     @property
     def name(self) -> str:
@@ -346,7 +390,13 @@ class Ticket:
     @property
     def open_return(self) -> Return | None:
         """The return that waits for the desk, if there is one."""
-        return next((item for item in self.returns if item.state is ReturnState.FILED), None)
+        return next((item for item in self.returns if item.is_open), None)
+
+    @property
+    def open_request(self) -> UnitRequest | None:
+        """The request that waits for a vertically managed body, if there is one."""
+        asked = UnitRequestState.ASKED
+        return next((item for item in self.unit_requests if item.state is asked), None)
 
     @property
     def open_extension(self) -> Extension | None:

@@ -110,6 +110,7 @@ def _ticket_row(ticket: Ticket) -> TicketRow:
         extensions=tuple(map(life_rows.extension_plain, ticket.extensions)),
         questions=tuple(map(life_rows.question_plain, ticket.questions)),
         citizen_acts=tuple(map(life_rows.act_plain, ticket.citizen_acts)),
+        unit_requests=tuple(map(life_rows.request_plain, ticket.unit_requests)),
     )
 
 
@@ -170,6 +171,7 @@ def _ticket_of(row: TicketRow, assignments: tuple[Assignment, ...]) -> Ticket:
         extensions=tuple(life_rows.extension_of(item) for item in row.extensions),
         questions=tuple(life_rows.question_of(item) for item in row.questions),
         citizen_acts=tuple(life_rows.act_of(item) for item in row.citizen_acts),
+        unit_requests=tuple(life_rows.request_of(item) for item in row.unit_requests),
     )
 
 

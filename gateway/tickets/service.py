@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 
 from gateway.database.uow import UnitOfWork
@@ -19,7 +19,9 @@ from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.values import dataclass, replace
 from gateway.privacy.vault import ContentKey, ContentVault
 from gateway.tickets import rows
+from gateway.tickets.disputes import ENDED
 from gateway.tickets.model import Change, Child, Ticket, TicketEvent
+from gateway.tickets.requests import VOID
 from gateway.tickets.store import (
     ASSIGNMENTS,
     ASSIGNMENTS_OF,
@@ -59,6 +61,11 @@ class Texts:
     letters: Mapping[str, str] = field(default_factory=dict)
 
 
+DisputeEnded = Callable[[UnitOfWork, Ticket, TicketEvent], None]
+"""Is told, as the event says, of a dispute of units that ended otherwise than by a ruling, and of a
+request that needs no answer any more."""
+
+
 class ChangeSignal:
     """Wakes the watchers of this process; those of others find changes by polling."""
 
@@ -93,6 +100,7 @@ class Tickets:
         """Seal texts with `vault`; wake `signal` after every committed change."""
         self._vault = vault
         self._signal = signal
+        self.dispute_ended: DisputeEnded | None = None  # of units; set by `dispatch/disputes.py`
 
     async def find(
         self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
@@ -178,6 +186,8 @@ class Tickets:
             uow.put(ASSIGNMENTS, rows.assignment_row(ticket, item))
         for event in events:
             uow.insert(EVENTS, rows.event_row(ticket, event))
+            if event.kind in (ENDED, VOID) and self.dispute_ended is not None:
+                self.dispute_ended(uow, ticket, event)
         uow.after_commit(self._signal.wake)
 
     # --- texts --------------------------------------------------------------------------------

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from enum import Enum
 
-from gateway.kernel.codes import AssignmentState, ExtensionState, ReturnState, TicketState
+from gateway.kernel.codes import (
+    AssignmentState,
+    ExtensionState,
+    ReturnState,
+    TicketState,
+    UnitRequestState,
+)
 
 _T = TicketState
 _A = AssignmentState
 _R = ReturnState
 _E = ExtensionState
+_Q = UnitRequestState
 
 
 class Step(Enum):
@@ -36,6 +43,17 @@ class Step(Enum):
     REFUSE = "refuse"
     LAPSE = "lapse"
     MERGE = "merge"
+    STAND_BY = "stand by"
+    COUNTER = "propose another unit"
+    ASK = "ask the unit"
+    INFORM = "answer the desk"
+    AGREE = "agree"
+    CLAIM = "claim"
+    DISPUTE = "open a case"
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    CLIMB = "climb"
+    RUN_OUT = "run out"
 
 
 TICKET: dict[tuple[TicketState, Step], TicketState] = {
@@ -93,7 +111,38 @@ ASSIGNMENT: dict[tuple[AssignmentState, Step], AssignmentState] = {
 RETURN: dict[tuple[ReturnState, Step], ReturnState] = {
     (_R.FILED, Step.GRANT): _R.GRANTED,
     (_R.FILED, Step.REFUSE): _R.REFUSED,
+    (_R.FILED, Step.STAND_BY): _R.STANDING_BY,
+    (_R.FILED, Step.COUNTER): _R.COUNTERED,
+    (_R.FILED, Step.ASK): _R.FILED,
+    (_R.FILED, Step.INFORM): _R.FILED,
+    (_R.FILED, Step.CLAIM): _R.ASSUMED,
+    (_R.FILED, Step.DISPUTE): _R.DISPUTED,
     (_R.FILED, Step.LAPSE): _R.LAPSED,  # its assignment ended otherwise
+    (_R.STANDING_BY, Step.GRANT): _R.GRANTED,
+    (_R.STANDING_BY, Step.REFUSE): _R.REFUSED,
+    (_R.STANDING_BY, Step.COUNTER): _R.COUNTERED,
+    (_R.STANDING_BY, Step.ASK): _R.STANDING_BY,
+    (_R.STANDING_BY, Step.INFORM): _R.STANDING_BY,
+    (_R.STANDING_BY, Step.CLAIM): _R.ASSUMED,
+    (_R.STANDING_BY, Step.DISPUTE): _R.DISPUTED,
+    (_R.STANDING_BY, Step.LAPSE): _R.LAPSED,
+    (_R.COUNTERED, Step.GRANT): _R.GRANTED,  # as the unit proposed, after all
+    (_R.COUNTERED, Step.REFUSE): _R.REFUSED,
+    (_R.COUNTERED, Step.AGREE): _R.GRANTED,  # as the desk proposed
+    (_R.COUNTERED, Step.INFORM): _R.COUNTERED,
+    (_R.COUNTERED, Step.CLAIM): _R.ASSUMED,
+    (_R.COUNTERED, Step.DISPUTE): _R.DISPUTED,
+    (_R.COUNTERED, Step.LAPSE): _R.LAPSED,
+    (_R.DISPUTED, Step.CLAIM): _R.ASSUMED,  # consent ends a dispute of units
+    (_R.REFUSED, Step.CLAIM): _R.ASSUMED,  # the same, where refusals led to it
+}
+
+REQUEST: dict[tuple[UnitRequestState, Step], UnitRequestState] = {
+    (_Q.ASKED, Step.ACCEPT): _Q.ACCEPTED,
+    (_Q.ASKED, Step.DECLINE): _Q.DECLINED,
+    (_Q.ASKED, Step.CLIMB): _Q.ASKED,  # the next one of its line is asked
+    (_Q.ASKED, Step.RUN_OUT): _Q.UNANSWERED,
+    (_Q.ASKED, Step.LAPSE): _Q.VOID,  # the bound assignment ended otherwise
 }
 
 EXTENSION: dict[tuple[ExtensionState, Step], ExtensionState] = {

@@ -64,6 +64,7 @@ class TicketRow:
     extensions: Json
     questions: Json
     citizen_acts: Json
+    unit_requests: Json = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,19 @@ def test_every_way_of_submission_has_a_peer_and_the_main_ones_a_cost_sheet() -> 
     assert all(value is not None and value >= 0 for value in parts)
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.slow
+def test_disputes_have_a_time_and_what_must_never_happen_a_count() -> None:
+    rows = bench("arbitration", "--tickets", "60")
+    for name in ("ruling.p50", "ruling.p99", "ruling.max", "interim.max"):
+        assert rows[f"arbitration.{name}"]["goal"] is not None
+    nevers = {"irresponsible", "against_guards", "cycles", "bodiless", "unruled", "overdue"}
+    nevers |= {"repeats", "differing", "routed_differently", "moved_wrongly"}
+    assert {rows[f"arbitration.{name}"]["value"] for name in nevers} == {0}
+    assert rows["arbitration.mix.nobody.never"]["value"] == 0
+    assert rows["arbitration.cost.ticket"]["value"] > 0
+
+
 def test_an_unknown_benchmark_is_a_wrong_usage() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "bench", "nothing"],

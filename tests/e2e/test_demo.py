@@ -13,9 +13,17 @@ import pytest
 UP_SECONDS_MAX = 120.0
 KEYS = {
     "tickets", "children", "completed", "referred", "merged", "withdrawn", "in_triage", "in_case",
-    "lost", "duplicated", "seconds", "cases", "nodes", "variations", "hub",
+    "lost", "duplicated", "seconds", "cases", "nodes", "variations", "hub", "rules",
 }  # fmt: skip
-CASES = [1, 2, 3, 4, 5, 6, 8, 9, 10, 10, 12, 13, 16, 17, 18, 20, 21, 23, 25]
+CASES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13, 14, 14, 15, 16, 17, 18, 20, 21, 23, 24, 25]
+
+DISPUTES = {  # how those that a panel ruled on are told, beside what their rows say
+    7: "国家裁定维持·共同办理：河北承办，天津同办，均须答复",
+    11: "石家庄裁定改派·主办协办",
+    15: "临时指定 无锡市梁溪区城市管理委员会",
+    20: "国家裁定维持·独办：河北承办",
+    24: "江苏裁定改派·独办：江苏省邮政管理局承办",
+}
 
 
 @pytest.mark.timeout(420)
@@ -34,6 +42,13 @@ def test_demo_ends_every_case_as_its_row_says(tmp_path: Path) -> None:
     assert summary["lost"] == summary["duplicated"] == 0
     ends = ("completed", "referred", "merged", "withdrawn", "in_triage", "in_case")
     assert summary["tickets"] + summary["children"] == sum(summary[end] for end in ends)
+    disputes = {case["id"]: "\n".join(case["dispute"]) for case in summary["cases"]}
+    for number, words in DISPUTES.items():
+        assert words in disputes[number]
+    [rule] = summary["rules"]
+    assert rule["state"] == "ACTIVE"
+    assert rule["moved"] >= 1
+    assert 'kind: "SWJ"' in rule["text"]
     assert done.returncode == 0, done.stderr[-4000:]
 
 

@@ -14,6 +14,7 @@ Seeds are real bytes of a told story, so that a fuzzer begins inside of the form
     evidence      a file of evidence, as it is and sealed by its authority, handed to the verifier
     returned      a validly signed statement that a peer returns to a node which recovers
     heads         the entries of a ledger that a peer shows
+    dispute, rules  cases and rules that a peer tells (`rooms.py`)
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ from gateway.trust.statements import digest, sign
 from hotline.custody.v1 import custody_pb2
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
 from hotline.type.v1 import statement_pb2 as type_pb
+from tests.fuzz import rooms
 from tests.simulation import backups
 from tests.simulation.stage import Stage
 
@@ -532,4 +534,6 @@ TARGETS = (
     Target("evidence", evidence, _evidence_seeds, bytes_max=32_768),
     Target("returned", returned, _statement_seeds),
     Target("heads", heads, _heads_seeds),
+    Target("dispute", rooms.dispute, rooms.dispute_seeds, bytes_max=16_384),
+    Target("rules", rooms.rules, rooms.rules_seeds, bytes_max=32_768),
 )

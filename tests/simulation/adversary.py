@@ -61,7 +61,7 @@ class Adversary:
         if heard is None:
             return
         source, target, raw = heard
-        self._world.fault("hostile replay")
+        self._world.fault("hostile replay", target.id)
         await target.inbox.take(peer_pb.Envelope.FromString(raw), peer=source)
 
     async def _replay_from_elsewhere(self) -> None:
@@ -132,6 +132,13 @@ class Adversary:
     async def _fork_own_term(self) -> None:
         """Deny to a custodian what made it one: its term is forked (docs/custody.md#forks)."""
         holding = self._world.rng.choice(["HELD", "OFFERED", "REVOKING"])
+        is_revoking = any(
+            chain.holding == "REVOKING"
+            for node in self._world.nodes.values()
+            for chain in node.database.rows(store.CHAINS)
+        )
+        if is_revoking:  # it lasts for a moment only
+            holding = "REVOKING"
         rows = [
             (node, row)
             for node in self._world.nodes.values()
@@ -217,7 +224,7 @@ class Adversary:
     ) -> None:
         if what != "replay from elsewhere":
             self._world.forged.add(digest(envelope.statement.statement))
-        self._world.fault(f"hostile {what}")
+        self._world.fault(f"hostile {what}", node.id)
         raw = await node.inbox.take(envelope, peer=peer)
         if not raw:
             return

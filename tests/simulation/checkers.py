@@ -6,6 +6,7 @@ a journal of their own, and recompute what can be recomputed. `S`, `C` and `I` h
 are those of docs/custody.md#properties.
 
 S1–S13, C1–C3   chains.py of this folder: `ChainChecks`
+D1–D10          `disputed.py`: a dispute, after every commit; `settled_cases.py`: at the end
 I1, I3          `Journal` (here): what was acknowledged is on disk, and answered alike for ever;
                 `Records.added` (I1, rows never go), `Ledgers.check_rows` (I3, one effect)
 I4              `Ledgers`: both ledgers verify by hand; L4: both sides agree on each hand-over
@@ -19,6 +20,7 @@ I10             `settled.py`: statements verify without any block, and no text s
 
 from __future__ import annotations
 
+from gateway.arbitration.exchange import FILE, OBJECTION, POSITION
 from gateway.custody import store
 from gateway.delivery.codec import receipt_from_bytes
 from gateway.delivery.model import Outcome
@@ -26,6 +28,8 @@ from gateway.delivery.store import EVIDENCE, INBOX, REFUSALS, EvidenceRow, Refus
 from gateway.kernel.ids import NodeId
 from gateway.trust.statements import digest
 from hotline.peer.v1 import peer_service_pb2 as peer_pb
+from tests.simulation import settled_cases
+from tests.simulation.disputed import CaseChecks
 from tests.simulation.ledgers import Ledgers
 from tests.simulation.properties import ChainChecks
 from tests.simulation.records import Records, Violation
@@ -34,11 +38,13 @@ from tests.simulation.world import World
 
 __all__ = ["Checkers", "Violation"]
 
+CASE_KINDS = frozenset({FILE, POSITION, OBJECTION})
 PROPERTIES = frozenset(
     {
         *(f"S{number}" for number in range(1, 14)),
         *(f"L{number}" for number in range(5)),
         *(f"C{number}" for number in range(1, 4)),
+        *(f"D{number}" for number in range(1, 11)),
         *("I1", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10"),
     }
 )
@@ -104,6 +110,8 @@ class Journal:
         stored = node.database.tables.get(INBOX.name, {}).get((target, statement))
         if stored is None or stored.receipt != self._receipts[target, statement]:
             raise Violation("I1", f"{target}: {statement.hex()[:12]} was receipted and is lost")
+        if stored.kind in CASE_KINDS:
+            return  # no statement of custody: what it did stands in the case, or in its copy
         kept = node.database.tables[store.STATEMENTS.name].get((target, statement))
         if kept is None or digest(kept.statement) != statement:
             raise Violation("I1", f"{target}: {statement.hex()[:12]} was received and is not kept")
@@ -128,6 +136,7 @@ class Checkers:
         self._ledgers = Ledgers()
         self._chains = ChainChecks(world)
         self._journal = Journal(world)
+        self.cases = CaseChecks(world)
         self._is_first = True
 
     # --- after every step ---------------------------------------------------------------------
@@ -147,6 +156,7 @@ class Checkers:
             self.check_ticket(ticket, tables)
         self._world.touched.clear()
         self._chains.is_history = False
+        self.cases.check()
 
     def check_ticket(self, ticket: str, tables: set[str]) -> None:
         """Check one ticket, of which rows in these tables changed."""
@@ -182,6 +192,7 @@ class Checkers:
         self._records.clear()
         self._ledgers = Ledgers()
         self._chains = ChainChecks(self._world)
+        self.cases.restored()
         self._is_first = True
 
     def _every_ticket(self) -> list[str]:
@@ -203,6 +214,7 @@ class Checkers:
         self._journal.check_all()
         self._ledgers.check_all(self._world)
         Settled(self._world, self._records).check()
+        settled_cases.check(self._world)
 
 
 ALL = frozenset(

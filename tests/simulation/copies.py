@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from zlib import crc32
 
 from gateway.database.table import Table
 from gateway.database.uow import UnitOfWork
@@ -11,14 +13,17 @@ from gateway.delivery.codec import instant_to_pb
 from gateway.kernel.errors import ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, TicketNumber
 from hotline.custody.v1 import custody_pb2
-from hotline.ticket.v1 import ticket_pb2
+from hotline.ticket.v1 import codes_pb2, ticket_pb2
 
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
-FAR = timedelta(days=20)  # inside the validity of the simulated roster
+FAR = timedelta(days=200)  # inside the validity of the simulated roster
 
 CITIZEN = custody_pb2.IdentityBlock(
     citizen=ticket_pb2.Citizen(display_name="合成市民")
 ).SerializeToString(deterministic=True)
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class Copy:
     version: int
     identity: bytes
 
+
+MATTERS = ("041501", "041502")
+REGIONS = ("131002", "130102", "320102", "")
+URGENCIES = (codes_pb2.URGENCY_NORMAL, codes_pb2.URGENCY_NORMAL, codes_pb2.URGENCY_URGENT)
 
 COPIES = Table("simulated_copies", Copy, key=("authority", "ticket"))
 
@@ -49,7 +58,10 @@ class SimulatedCopies:
         header = custody_pb2.TicketHeader(
             uid=copy.uid,
             origin=copy.origin,
-            matter="041501",
+            matter=_drawn(ticket, MATTERS),
+            region=_drawn(ticket, REGIONS),
+            urgency=_drawn(ticket, URGENCIES),
+            type=codes_pb2.TICKET_TYPE_COMPLAINT,
             received_time=instant_to_pb(START),
             due_time=instant_to_pb(START + FAR),
         )
@@ -91,3 +103,8 @@ class SimulatedCopies:
         copy = await uow.get(COPIES, authority, ticket)
         if copy is not None:
             uow.put(COPIES, replace(copy, identity=b""))
+
+
+def _drawn(ticket: str, items: tuple[Item, ...]) -> Item:
+    """Return what a ticket has of something, always the same."""
+    return items[crc32(f"{ticket}/{items}".encode()) % len(items)]

@@ -16,6 +16,7 @@ from gateway.custody import bodies, machine, rulings
 from gateway.custody.model import Holding, Verdict
 from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL
 from gateway.custody.steps import Step
+from tests.simulation import case_coverage
 
 CARING = (Holding.HELD, Holding.OFFERED, Holding.REVOKING, Holding.YIELDING)
 
@@ -50,6 +51,7 @@ UNREACHABLE = {
     "Offer: invited already, the receipt again": "the inbox answers the same bytes (check 6)",
     "Offer: DECLINED, LOOP": "an honest sender's own guard files a case instead (guards.py)",
     "Offer: DECLINED, HOPS": "an honest sender's own guard files a case instead (guards.py)",
+    **case_coverage.unreachable(),
 }
 """Cells that no run can take, each with the reason; the check of the coverage leaves them out."""
 
@@ -64,6 +66,7 @@ def cells() -> tuple[str, ...]:
         *REVOKE_LINES,
         *ANSWER_LINES,
         *RULING_LINES,
+        *case_coverage.cells(),
     )
 
 
@@ -101,6 +104,12 @@ class Coverage:
         if cls._current is not None:
             cls._current._pending.append(cell)
 
+    @classmethod
+    def refused(cls, cell: str) -> None:
+        """Note a cell that is no transition, and was asked for."""
+        if cls._current is not None:
+            cls._current.taken[cell] += 1
+
 
 def missing(taken: Counter[str]) -> list[str]:
     """Return the cells that were never taken, those that cannot be left out."""
@@ -135,6 +144,7 @@ def _install() -> None:
     other = _Watched(ANSWER_OTHER, lambda key: f"{key.name}: own offer answered otherwise")
     for name, table in (("LOCAL", local), ("ANSWER_ACCEPTED", accepted), ("ANSWER_OTHER", other)):
         setattr(machine, name, table)
+    case_coverage.install(Coverage.note, Coverage.refused)
     _watch(machine, "receive_offer", _offer)
     _watch(machine, "receive_revoke", _revoke)
     _watch(machine, "receive_answer", _answer)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.kernel.errors import PeerUnreachable
 from gateway.trust.keys import Purpose
 from tests.simulation import newer
+from tests.simulation.hostile import HOSTILE
 from tests.simulation.network import Link
 from tests.simulation.node import TROUBLES, Node
 
@@ -40,6 +41,7 @@ ALWAYS = (
     "hostile stale epoch",
     "hostile usurped ruling",
     "hostile wrong key",
+    *HOSTILE,
     "late",
     "lost",
     "repeated",
@@ -73,7 +75,7 @@ class Faults:
     def restart(self) -> None:
         """Stop a process and start it again."""
         node = self._node()
-        self._world.fault("restart")
+        self._world.fault("restart", node.id)
         self._world.note(f"restart {node.id}")
         node.start()
 
@@ -122,7 +124,7 @@ class Faults:
         """Step the clock of a node, forwards or backwards."""
         node, rng = self._node(), self._world.rng
         node.clock.skew = timedelta(seconds=rng.randint(-SKEW_MAX, SKEW_MAX))
-        self._world.fault("clock set")
+        self._world.fault("clock set", node.id)
 
     def rotate(self) -> None:
         """Give an authority new keys, of which the others hear later."""
@@ -146,7 +148,7 @@ class Faults:
         which = rng.randrange(3)
         is_earlier = which == 0 and not node.is_arbiter_only
         if is_earlier and not node.is_earlier_version:
-            world.fault("earlier version")
+            world.fault("earlier version", node.id)
         self._set_newer(node, is_newer=which == 2)
         world.upgrade(node, is_earlier_version=is_earlier)
 

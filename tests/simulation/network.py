@@ -95,39 +95,39 @@ class Network:
         self.seen.append(batch)
         receipts = await self.arrive(batch)
         if world.rng.random() < self.rates.repeated:
-            world.fault("repeated")
+            world.fault("repeated", source, target)
             again = await self.arrive(batch)
             for first, second in zip(receipts, again, strict=True):
                 is_same = first == second or _is_deferred(first) or _is_deferred(second)
                 assert is_same, "a repeat is answered with the stored bytes"
         sender.reach("after_send")
         if world.rng.random() < self.rates.unanswered:
-            world.fault("unanswered")
+            world.fault("unanswered", source, target)
             raise PeerUnreachable(peer=target, got="answer lost")
         if world.rng.random() < self.rates.forged:
-            world.fault("forged receipt")
+            world.fault("forged receipt", source, target)
             return [self._forged(batch, raw) for raw in receipts]
         return receipts
 
     def _may_pass(self, batch: Batch) -> None:
         world, rng, link = self._world, self._world.rng, (batch.source, batch.target)
         if link in self.cut:
-            world.fault("cut off")
+            world.fault("cut off", *link)
             raise PeerUnreachable(peer=batch.target, got="cut")
         if link in self.flapping:
             self.flapping[link] += 1
             if self.flapping[link] % 2:
-                world.fault("flapped")
+                world.fault("flapped", *link)
                 raise PeerUnreachable(peer=batch.target, got="flapping")
         if link in self.clogged:
-            world.fault("clogged")
+            world.fault("clogged", *link)
             self.clogged[link].append(batch)
             raise PeerUnreachable(peer=batch.target, got="clogged")
         if rng.random() < self.rates.lost:
-            world.fault("lost")
+            world.fault("lost", *link)
             raise PeerUnreachable(peer=batch.target, got="lost")
         if rng.random() < self.rates.held:
-            world.fault("held")
+            world.fault("held", *link)
             self.held.append(batch)
             del self.held[:-HELD_MAX]
             raise PeerUnreachable(peer=batch.target, got="held")
@@ -141,14 +141,14 @@ class Network:
         batch = self.held[index]
         if world.rng.random() < 0.7:
             del self.held[index]
-        world.fault("late")
+        world.fault("late", batch.source, batch.target)
         await self.arrive(batch)
         return True
 
     async def clear(self, link: Link) -> None:
         """Give everything that a clogged link swallowed, in its order."""
         for batch in self.clogged.pop(link, []):
-            self._world.fault("unclogged")
+            self._world.fault("unclogged", *link)
             try:
                 await self.arrive(batch)
             except PeerUnreachable:  # the target died of it; the rest still comes
@@ -159,7 +159,7 @@ class Network:
         world, node = self._world, self._world.nodes[batch.target]
         order = list(range(len(batch.envelopes)))
         if len(order) > 1 and world.rng.random() < self.rates.shuffled:
-            world.fault("shuffled")
+            world.fault("shuffled", batch.source, batch.target)
             world.rng.shuffle(order)
         is_newer = batch.source in world.newer
         receipts: dict[int, bytes] = {}
@@ -167,7 +167,7 @@ class Network:
             for index in order:
                 raw = batch.envelopes[index]
                 if is_newer:
-                    world.fault("unknown field")
+                    world.fault("unknown field", batch.source, batch.target)
                     raw += NEWER_FIELD
                 envelope = peer_pb.Envelope.FromString(raw)
                 receipts[index] = await node.inbox.take(envelope, peer=batch.source)

@@ -6,12 +6,12 @@ A crash throws away everything but the storage and builds the services anew, as 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from gateway.arbitration.assembly import ArbitrationRoom
 from gateway.custody import assembly
 from gateway.custody.arbiter import Arbiter
 from gateway.custody.consent import ASSUMPTION_TIMER
@@ -25,6 +25,7 @@ from gateway.custody.model import (
     CustodyEvent,
     IdentityArrived,
     ProgressArrived,
+    RulingTaken,
     Split,
 )
 from gateway.custody.sealer import LedgerSealer
@@ -45,15 +46,16 @@ from gateway.kernel.ids import (
     NodeId,
     TicketNumber,
     mint_ticket_number,
-    uuid7,
 )
-from gateway.kernel.time import Instant, ManualClock, day_of
+from gateway.kernel.time import Instant, day_of
 from gateway.tickets.children import uid_of
 from gateway.trust.roster import Roster
 from hotline.custody.v1 import custody_pb2
 from tests.simulation.backups import OPENINGS
 from tests.simulation.copies import CITIZEN, COPIES, Copy, SimulatedCopies
 from tests.simulation.network import Crashed
+from tests.simulation.rooms import build_room
+from tests.simulation.seeded import SkewedClock
 from tests.simulation.storage import WatchedDatabase
 
 if TYPE_CHECKING:
@@ -65,30 +67,7 @@ SLOW_COMMIT = timedelta(seconds=20)  # longer than any time-out between two node
 
 # What a node of an earlier version does not know: the rest of the protocol works without it.
 LATER_KINDS = frozenset({"Assumption", "StandBy", "InformationRequest", "InformationAnswer"})
-
-
-class SeededIds:
-    """Identifiers and entropy from a seed."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-
-    def uuid7(self, now: Instant) -> str:
-        return uuid7(now, self._rng.randbytes(10))
-
-    def entropy(self, size: int) -> bytes:
-        return self._rng.randbytes(size)
-
-
-@dataclass(slots=True)
-class SkewedClock:
-    """The clock of one node: no rule compares clocks of two nodes, so `skew` must not matter."""
-
-    base: ManualClock
-    skew: timedelta = timedelta(0)
-
-    def now(self) -> Instant:
-        return self.base.now() + self.skew
+LATER_KINDS |= {"CaseFile", "Position", "Objection"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +109,7 @@ class Node:
         self.pump: Pump
         self.custody: CustodyService
         self.desk: ArbiterDesk
+        self.room: ArbitrationRoom
         self.timers: TimerRunner
         self.sealer: LedgerSealer
 
@@ -146,11 +126,12 @@ class Node:
         name, left = self.crash_at
         self.crash_at = (name, left - 1) if left > 1 else None
         if left <= 1:
-            self.world.fault(f"crash {point}")
+            self.world.fault(f"crash {point}", self.id)
             raise Crashed(self.id)
 
     def _at_point(self, point: str) -> None:
         if point == BEFORE_COMMIT:
+            self.world.commit += 1
             self._trouble_before()
         self.reach(point)
         if point == AFTER_COMMIT:
@@ -167,7 +148,7 @@ class Node:
             self.trouble = (kind, 0)  # after this very commit
         else:
             self.trouble = None
-            self.world.fault(f"disk {kind}")
+            self.world.fault(f"disk {kind}", self.id)
             if kind == SLOW:
                 self.world.clock.advance(SLOW_COMMIT)
                 return
@@ -177,7 +158,7 @@ class Node:
     def _trouble_after(self) -> None:
         if self.trouble == ("unknown, done", 0):
             self.trouble = None
-            self.world.fault("disk unknown, done")
+            self.world.fault("disk unknown, done", self.id)
             raise PeerUnreachable(peer=PEER, got="simulated", outcome=UNKNOWN)
 
     def _began(self) -> None:
@@ -252,7 +233,12 @@ class Node:
                 ASSUMPTION_TIMER: self.custody.consent,
             }
         unknown = LATER_KINDS if self.is_earlier_version else frozenset()
-        self.inbox.register({kind: self._take for kind in kinds if kind not in unknown})
+        takers: dict[str, StatementHandler] = dict.fromkeys(kinds, self._take)
+        if world.has_panels:
+            self.room = build_room(self, outbox)
+            handlers |= self.room.timers
+            takers |= {kind: self._counting(taker) for kind, taker in self.room.handlers.items()}
+        self.inbox.register({kind: takers[kind] for kind in takers if kind not in unknown})
         self.timers = TimerRunner(
             database=self.database,
             clock=self.clock,
@@ -285,6 +271,16 @@ class Node:
             f" on {said.ticket[-6:]} {said.scope}-{said.chain}"
         )
 
+    def _counting(self, taker: StatementHandler) -> StatementHandler:
+        async def take(uow: UnitOfWork, delivered: Delivered, now: Instant) -> None:
+            await taker(uow, delivered, now)
+            uow.after_commit(lambda: self.world.step("statement"))
+            said = delivered.statement
+            text = f"{self.id}/{delivered.target} takes {said.kind} of {said.issuer}"
+            self.world.note(f"{text} on {said.ticket[-6:]} {said.scope}-{said.chain}")
+
+        return take
+
     async def react_all(
         self, uow: UnitOfWork, events: tuple[CustodyEvent, ...], *, now: Instant
     ) -> None:
@@ -310,10 +306,11 @@ class Node:
                 uow.put(COPIES, copy)
         elif isinstance(event, IdentityArrived):
             await self._change(uow, event.key.authority, event.key.ticket, event.identity_block)
-        elif isinstance(event, CaseFiled):
-            self.world.filed.append(event)
-        elif isinstance(event, CaseVoid):
-            self.world.void.add(event.case)
+        elif isinstance(event, CaseFiled | CaseVoid | RulingTaken):
+            if self.world.has_panels:
+                await self.room.arbitration.react(uow, (event,), now=now)
+            else:
+                self.world.heard.append(event)
         elif isinstance(event, BecameCustodian):
             key = event.key
             self.world.became[key, event.epoch] += 1

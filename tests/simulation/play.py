@@ -21,20 +21,25 @@ from gateway.custody import store
 from gateway.custody.model import Holding
 from gateway.custody.rows import chain_of
 from gateway.database.memory import Snapshot
+from gateway.database.timers import TIMERS
 from gateway.delivery.store import OUTBOX
 from gateway.kernel.errors import InvariantViolated, LubiaoError, PeerUnreachable
 from gateway.kernel.ids import AuthorityCode, NodeId, TicketNumber
 from tests.simulation import backups, memo
 from tests.simulation.adversary import Adversary, Taken
 from tests.simulation.checkers import Checkers, Violation
+from tests.simulation.disputes import Disputes
 from tests.simulation.faults import RESTORED, SKEW_MAX, Faults
+from tests.simulation.hostile import HostileParties
 from tests.simulation.network import Crashed
 from tests.simulation.people import WINDOW, People
 from tests.simulation.world import COPIES, Copy, Defect, Node, World
 
 STEPS = 2000  # protocol steps before everything heals
-QUIET_ROUNDS_MAX = 400
+QUIET_ROUNDS_MAX = 1500  # a case that cannot be ruled yet is tried every half hour for days
 LOG_MAX = 60
+PASSES_MAX = 5
+PEACE_EVERY = 16  # one seed of so many is without disputes of people
 NUMBERS_PER_DECISION = 4  # none gives away more numbers, so none moves those of a later one
 
 Verb = Callable[[], Awaitable[object] | object]
@@ -68,8 +73,10 @@ class Play:
         self._broken: Violation | None = None
         self.world.on_commit = self._look
         self.people = People(self.world)
+        self.disputes = Disputes(self.world)
         self.faults = Faults(self.world)
         self.adversary = Adversary(self.world)
+        self.hostile = HostileParties(self.world)
         self._backups: dict[NodeId, Snapshot] = {}
         self._verbs: dict[str, Verb] = {
             "create": self.people.create,
@@ -81,12 +88,15 @@ class Play:
             "act": self.people.act,
             "care": self.people.care,
             "file": self.people.file,
-            "rule": self.people.rule,
+            "rule": self.disputes.rule,
+            "panel": self.disputes.panel,
+            "speak": self.disputes.speak,
             "assume": self.people.assume,
             "seal": self.people.seal,
             "send": self._send,
             "late": self.faults.late,
             "advance": self._advance,
+            "jump": self._jump,
             "arm": self.faults.arm,
             "restart": self.faults.restart,
             "cut": self.faults.cut,
@@ -99,6 +109,7 @@ class Play:
             "refresh": self.faults.refresh,
             "version": self.faults.version,
             "attack": self.adversary.attack,
+            "cheat": self.hostile.cheat,
             "back_up": self._back_up,
             "restore": self._restore,
         }
@@ -162,7 +173,7 @@ class Play:
 
     def _stream(self, name: str) -> None:
         self.world.rng = random.Random(f"{self.world.seed}/{name}")
-        self.people.salt = name
+        self.people.salt = self.disputes.salt = name
 
     async def _take(self, decision: Decision) -> None:
         self.schedule.append(decision)
@@ -212,7 +223,7 @@ class Play:
                     break
                 except (Crashed, PeerUnreachable):  # its first commit fails: once more
                     continue
-            self.world.fault(RESTORED)
+            self.world.fault(RESTORED, node.id)
             self.world.note(f"{node.id} is restored from a backup")
             await backups.carry_through(node)
         finally:
@@ -221,6 +232,7 @@ class Play:
         kept = {(row.target, row.statement_digest) for row in node.database.rows(OUTBOX)}
         lost = (row for row in waiting if (row.target, row.statement_digest) not in kept)
         self.world.lost_callers.update(row.ticket for row in lost if row.kind == "Release")
+        self.world.excuse_copies(node)
         self.checkers.restored(node.id)
 
     def _forget(self, node: Node, before: list[Copy]) -> None:
@@ -243,9 +255,38 @@ class Play:
         self.world.clock.advance(timedelta(minutes=self.world.rng.randint(1, 90)))
         await self._timers()
 
+    async def _jump(self) -> bool:
+        """Let time pass until the next clock of a case rings; tell whether there was one.
+
+        The days of a dispute pass in jumps: between them everything happens as fast as ever.
+        """
+        due = [
+            timer.due - node.clock.skew
+            for node in self.world.nodes.values()
+            for timer in node.database.rows(TIMERS)
+            if timer.kind.startswith("arbitration.")
+        ]
+        if not due:
+            return False
+        wait = max(min(due) - self.world.clock.now(), timedelta(0))
+        self.world.clock.advance(wait + timedelta(seconds=1))
+        self.world.step("jump")
+        await self._timers()
+        return True
+
     async def _timers(self) -> None:
         for node in self.world.nodes.values():
-            await node.timers.run_due()
+            faults, now = self.world.faults.total(), node.clock.now()
+            try:
+                for _ in range(PASSES_MAX):  # a clock that rang late may have set one that is late
+                    if not await node.timers.run_due():
+                        break
+            except Crashed as crash:
+                self.world.note(f"{crash} dies")
+                node.start()
+            if faults == self.world.faults.total() and not node.timers._failures:
+                self._check()
+                self.checkers.cases.rang(node, now)
 
     # --- settling -----------------------------------------------------------------------------
 
@@ -260,9 +301,10 @@ class Play:
             for node in world.nodes.values():
                 busy = await self._send_from(node) or busy
             busy = await self.people.decide_all() or busy
-            busy = await self.people.rule_on_forks() or busy
             self._check()
             if busy:
+                continue
+            if await self._jump():
                 continue
             if fenced and not self._pending():
                 await self._last_words()
@@ -335,6 +377,8 @@ def _weights(seed: int) -> dict[str, float]:
     weights: dict[str, float] = {**PEOPLE, **NETWORK}
     for verb, weight in FAULTS.items():
         weights[verb] = weight * rng.choice([0, 0.5, 1, 1, 3])
+    if seed % PEACE_EVERY == PEACE_EVERY - 1:  # nobody files, no days pass: the hops go on and on
+        weights |= {"file": 0.0, "jump": 0.0}
     return weights
 
 
@@ -347,12 +391,14 @@ PEOPLE = {
     "revoke": 2.0,
     "act": 4.0,
     "care": 1.0,
-    "file": 2.0,
-    "rule": 2.0,
+    "file": 3.0,
+    "rule": 2.5,
+    "panel": 1.5,
+    "speak": 3.0,
     "assume": 1.5,
     "seal": 0.3,
 }
-NETWORK = {"send": 16.0, "late": 3.0, "advance": 1.0, "refresh": 2.0, "back_up": 1.0}
+NETWORK = {"send": 16.0, "late": 3.0, "advance": 1.0, "jump": 0.8, "refresh": 2.0, "back_up": 1.0}
 FAULTS = {
     "arm": 2.0,
     "restart": 1.0,
@@ -365,5 +411,6 @@ FAULTS = {
     "revoke_peer": 0.5,
     "version": 0.6,
     "attack": 1.5,
+    "cheat": 1.5,
     "restore": 0.5,
 }

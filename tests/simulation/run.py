@@ -24,6 +24,7 @@ from multiprocessing import get_context
 import structlog
 
 from tests.simulation import coverage
+from tests.simulation.case_coverage import STAGES, stage_cells
 from tests.simulation.checkers import Violation
 from tests.simulation.faults import ALWAYS
 from tests.simulation.play import STEPS, Play
@@ -60,7 +61,9 @@ class Result:
 
     def never(self) -> list[str]:
         """Return the faults and cells that were never met."""
-        return [kind for kind in ALWAYS if not self.faults[kind]] + coverage.missing(self.cells)
+        kinds = [kind for kind in ALWAYS if not self.faults[kind]]
+        stages = [cell for cell in stage_cells(ALWAYS) if not self.cells[cell]]
+        return kinds + coverage.missing(self.cells) + stages
 
 
 def play(seed: int, *, steps: int = STEPS) -> Counter[str]:
@@ -178,6 +181,11 @@ def _report(total: Result, *, seconds: float, jobs: int) -> int:
             else ""
         )
         _say(f"  {total.cells[cell]:9,}  {cell}{why}")
+    _say("faults at a node of a case, or between two, by the stage that it was in")
+    _say("  " + " ".join(f"{stage.name:>10}" for stage in STAGES))
+    for kind in ALWAYS:
+        counts = [total.cells[cell] for cell in stage_cells([kind])]
+        _say("  " + " ".join(f"{count:10,}" for count in counts) + f"  {kind}")
     _say("protocol steps")
     for kind, count in sorted(total.steps.items()):
         _say(f"  {count:9,}  {kind}")

@@ -26,10 +26,15 @@ def test_no_property_is_violated_and_everything_happens() -> None:
 
 
 FOUND = {
+    0: "a default ruling that could not be given was never tried again",
+    1: "the filing of a fork joined a case of which only an objection was open",
+    2: "a case file was told to an authority outside the scope of its arbiter",
     8: "a hosted authority passed on the records of one that was struck from our roster",
     11: "a Release waited for a text that came when the ticket had been ruled away again",
     14: "a restored province did not know its city's report, and then the city lost the ticket",
     15: "a city and its province told each other the city's own news for ever",
+    16: "a restored province did not know its city's ticket: nobody else was told of it",
+    17: "a restored arbiter held a case for open that it had ruled",
     20: "TAKEN came again after a second hand-over: the Release was said twice",
     24: "a restored province closed a chain that had not come home as far as it knew",
     38: "a city still knew who calls after its chain was closed over it",

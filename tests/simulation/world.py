@@ -15,11 +15,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gateway.custody.model import CaseFiled
+from gateway.arbitration import copies as case_copies
+from gateway.arbitration import store
+from gateway.arbitration.precedents import store as precedent_store
+from gateway.audit.store import ENTRIES as AUDIT
+from gateway.custody import store as custody
+from gateway.custody.model import CaseFiled, CaseVoid, CustodyEvent
+from gateway.database.idempotency import REQUESTS
+from gateway.database.timers import TIMERS
 from gateway.kernel.ids import NATION, AuthorityCode, NodeId, TicketNumber
 from gateway.kernel.time import ManualClock
 from gateway.trust.key_ring import KeyRing
@@ -34,10 +41,12 @@ from gateway.trust.roster import (
     Roster,
 )
 from tests.simulation import memo, newer
+from tests.simulation.case_coverage import struck
 from tests.simulation.copies import CITIZEN, COPIES, FAR, START, Copy
 from tests.simulation.coverage import Coverage
 from tests.simulation.network import Network
-from tests.simulation.node import Node, SeededIds
+from tests.simulation.node import Node
+from tests.simulation.seeded import SeededIds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,13 +63,53 @@ NODES: dict[str, tuple[str, ...]] = {
 }
 """Two levels: 河北 and 江苏 host cities, 廊坊 runs its own node; the nation only rules."""
 
+CASE_TABLES = frozenset(
+    table.name
+    for table in (
+        store.CASES,
+        store.RULINGS,
+        store.ENTRIES,
+        case_copies.COPIES,
+        precedent_store.PRECEDENTS,
+        precedent_store.CASE_KEYS,
+    )
+)
+CUSTODY_TABLES = frozenset(
+    table.name
+    for table in (
+        custody.CHAINS,
+        custody.RULINGS,
+        custody.RULING_ANSWERS,
+        custody.OFFERS_MADE,
+        custody.OFFERS_ANSWERED,
+        custody.INVITATIONS,
+        TIMERS,
+    )
+)
+"""Where custody keeps what holds, and when it goes on."""
+UNRELATED = frozenset({REQUESTS.name, AUDIT.name})
+"""Tables of which no property says anything."""
+
 
 class Defect(BaseException):  # nothing in the product may catch it
     """The product found an error of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of arbitration that a commit changed; None: it was removed."""
+
+    node: Node
+    commit: int
+    table: str
+    key: tuple[object, ...]
+    row: object | None
+
+
 class World:
     """The federation of one run."""
+
+    has_panels = True  # arbiters have a panel; without one, who plays rules by hand
 
     def __init__(self, seed: int, *, nodes: dict[str, tuple[str, ...]] | None = None) -> None:
         memo.install()
@@ -74,8 +123,7 @@ class World:
         self.steps: Counter[str] = Counter()
         self.taken = 0  # protocol steps so far
         self.log: list[str] = []
-        self.filed: list[CaseFiled] = []
-        self.void: set[str] = set()
+        self.heard: list[CustodyEvent] = []  # what arbiters without a panel were told
         self.became: Counter[object] = Counter()
         self.newer: set[NodeId] = set()  # nodes whose software is of a later version
         self.revoked: set[AuthorityCode] = set()
@@ -83,6 +131,10 @@ class World:
         self.lost_texts: set[str] = set()  # tickets whose text a restored node had, and lost
         self.lost_callers: set[str] = set()  # likewise, who calls
         self.touched: dict[str, set[str]] = {}
+        self.commit = 0  # number of the commit that changes rows now
+        self.case_changes: list[Change] = []
+        self.excused_copies: dict[tuple[str, str, str], int] = {}  # up to which revision
+        self.custody_commits: set[int] = set()  # that changed something of custody
         self.on_commit: Callable[[], None] = lambda: None
         self.coverage = Coverage.begin()
         newer.authors.clear()
@@ -104,9 +156,10 @@ class World:
         self.steps[kind] += 1
         self.taken += 1
 
-    def fault(self, kind: str) -> None:
-        """Count a fault that struck; it is an event of the run, too."""
+    def fault(self, kind: str, *nodes: NodeId) -> None:
+        """Count a fault that struck at a node, or between two; it is an event of the run, too."""
         self.faults[kind] += 1
+        self.coverage.taken.update(struck(self, kind, nodes))
         self.step("fault")
         self.note(f"fault: {kind}")
 
@@ -129,6 +182,14 @@ class World:
 
         `touched` names the tables of each ticket that changed since the checkers last looked.
         """
+        if table in CASE_TABLES:
+            self.case_changes.append(Change(node, self.commit, table, key, row))
+            return
+        kind = str(key[0])
+        if table in UNRELATED or (table == TIMERS.name and not kind.startswith("custody.")):
+            return
+        if table in CUSTODY_TABLES:
+            self.custody_commits.add(self.commit)
         ticket = getattr(row, "ticket", None) if row is not None else None
         if ticket is None:
             ticket = next((part for part in key if isinstance(part, str) and len(part) > 20), None)
@@ -173,6 +234,24 @@ class World:
             self._homes |= {code: node for node in self.nodes.values() for code in node.hosts}
         return self._homes[code]
 
+    @property
+    def filed(self) -> list[CaseFiled]:
+        """Every filing that an arbiter without a panel was told."""
+        return [event for event in self.heard if isinstance(event, CaseFiled)]
+
+    @property
+    def void(self) -> set[str]:
+        """Every case that such an arbiter was told to be without an object."""
+        return {event.case for event in self.heard if isinstance(event, CaseVoid)}
+
+    def excuse_copies(self, node: Node) -> None:
+        """Note which copies of cases a restore of a node may have made older than they were."""
+        for arbiter in self.nodes.values():
+            for row in arbiter.database.rows(store.CASES):
+                for party in (*row.parties, *node.hosts):
+                    if arbiter is node or party in node.hosts:
+                        self.excused_copies[party, row.scope, row.case_id] = row.revision
+
     def is_text_lost(self, authority: str, ticket: str) -> bool:
         """Tell whether an authority has no text because a restored node lost it."""
         copies = self.node_of(authority).database.tables.get(COPIES.name, {})
@@ -199,7 +278,8 @@ class World:
         owner.keys = replace(owner.keys, authorities={**owner.keys.authorities, authority: keys})
         self._publish(owner)
         owner.start()
-        self.fault("rotated" if purpose is Purpose.STATEMENT else "rotated sealing")
+        kind = "rotated" if purpose is Purpose.STATEMENT else "rotated sealing"
+        self.fault(kind, owner.id)
 
     def strike_off(self, authority: AuthorityCode, believers: list[Node]) -> None:
         """Let some nodes have a roster without the keys of an authority, until they refresh."""
@@ -209,7 +289,7 @@ class World:
         for node in believers:
             if authority not in node.hosts:
                 node.old_roster = stricter
-        self.fault("revoked peer")
+        self.fault("revoked peer", self.node_of(authority).id)
 
     def upgrade(self, node: Node, *, is_earlier_version: bool) -> None:
         """Start a node again with the software of this version, or of the one before."""

@@ -134,7 +134,8 @@ async def _look(
         return None
     copies, verdict = seen
     cases = {item.external_id: item.id for item in programme.cases}
-    table = live_table(copies, cases=cases, names=names_in(federation.topology))
+    names = names_in(federation.topology) | dict(verdict.named)
+    table = live_table(copies, cases=cases, names=names, disputes=verdict.disputes)
     if not options.is_once and verdict.is_settled:
         table.caption = pick("全部了结，按 Ctrl-C 结束", "all is settled; Ctrl-C ends it")
     live.update(table, refresh=True)
@@ -198,10 +199,12 @@ def _report(
         for node in federation.topology.nodes
     ]
     if options.is_json:
-        body = summary(verdict, seconds=seconds, nodes=nodes, hub=hub)
+        names = names_in(federation.topology)
+        body = summary(verdict, seconds=seconds, nodes=nodes, hub=hub, names=names)
         sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
         return
-    for line in text_lines(verdict, seconds=seconds, hub=hub):
+    names = names_in(federation.topology)
+    for line in text_lines(verdict, seconds=seconds, hub=hub, names=names):
         sys.stdout.write(line + "\n")
 
 

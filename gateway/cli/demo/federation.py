@@ -11,8 +11,9 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 
@@ -22,10 +23,10 @@ from gateway.cli.demo.lists import Programme, read_submitted
 from gateway.cli.demo.observer import Observer
 from gateway.cli.demo.processes import Processes, postmaster_pid, stop_postmaster
 from gateway.cli.demo.topology import Topology
-from gateway.kernel.ids import NATION
 
 UP_SECONDS_MAX = 90.0  # first start: making a database cluster and migrating it, on a slow machine
 POLL_SECONDS = 0.25
+STEWARD_DUTIES = ("editor", "approver")
 DEATHS_MAX = 5  # of one process; more is a defect, not a mishap
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
@@ -68,17 +69,21 @@ class Federation:
             self.processes.start(
                 f"adapter-{platform.id}", "gateway", "adapter", "run", "file_drop", folder
             )
-            self.processes.start(
-                f"platform-{platform.id}", "adapters.simulated", "platform", folder
-            )
-        for authority in self.topology.dispatchers:
-            folder = str(self.layout.dispatcher(authority))
-            self.processes.start(
-                f"dispatcher-{authority}", "adapters.simulated", "dispatcher", folder
-            )
-        for name in self.topology.panels:
-            folder = str(self.layout.panel(name))
-            self.processes.start(f"panel-{name}", "adapters.simulated", "panel", folder)
+        platforms = [self.layout.adapter(platform.id) for platform in self.topology.platforms]
+        if platforms:
+            self._start_simulated("platforms", "platform", platforms)
+        layout, topology = self.layout, self.topology
+        people = [
+            *(layout.dispatcher(authority) for authority in topology.dispatchers),
+            *(layout.panel(authority) for authority in topology.panels),
+            *(layout.units(platform) for platform in topology.speakers),
+            *(layout.steward(code, duty) for code in topology.stewards for duty in STEWARD_DUTIES),
+        ]
+        if people:
+            self._start_simulated("people", "people", people)
+
+    def _start_simulated(self, name: str, party: str, folders: Sequence[Path]) -> None:
+        self.processes.start(name, "adapters.simulated", party, *map(str, folders))
 
     def kill_node(self, name: str) -> None:
         """End a gateway as `kill -9` does; its PostgreSQL lives on."""
@@ -114,13 +119,15 @@ class Federation:
                 )
                 for code in self.topology.authorities
             },
-            arbiters=[(self.endpoints[name], self.layout.staff(NATION)) for name in self.arbiters],
+            arbiters={
+                code: (
+                    self.endpoints[self.topology.arbiter_of(code).name],
+                    self.layout.staff(code),
+                )
+                for code in self.topology.panels
+            },
+            stewards=self.topology.stewards,
         )
-
-    @property
-    def arbiters(self) -> tuple[str, ...]:
-        """The nodes where the nation's panels sit."""
-        return self.topology.panels
 
     async def until_up(self, observer: Observer, *, seconds: float = UP_SECONDS_MAX) -> None:
         """Wait until every custodian node answers.
@@ -201,6 +208,7 @@ class Federation:
         try:
             copies = await observer.copies()
             case_files = await observer.case_files()
+            proposed = await observer.proposed_rules()
         except grpc.aio.AioRpcError as error:
             if error.code() in _AWAY:
                 return None
@@ -211,5 +219,6 @@ class Federation:
             programme.cases,
             varied=programme.varied,
             case_files=case_files,
+            proposed=proposed,
         )
         return copies, verdict

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+
+from gateway.cli.demo.disputes import CaseFile, newest_by_ticket
+from gateway.cli.demo.proposed import ProposedRule
 
 Facts = Mapping[str, object]
 
@@ -29,6 +32,7 @@ class Place(Enum):
 
 
 AS_EXPECTED_MIN = 0.95  # of the variations
+RULED = "ruling."  # how the id of a rule begins that came out of a ruling
 DESK = "-desk"  # how the id of a triage desk ends
 FINAL = {
     "CLOSED": Place.COMPLETED,
@@ -72,22 +76,8 @@ class Copy:
     asked: int = 0
     answered: int = 0
     explanation: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CaseFile:
-    """One dispute, as the arbiter shows it."""
-
-    ticket: str
-    state: str
-    cause: str
-    ruling: str = ""
-    target: str = ""
-
-    @property
-    def facts(self) -> Facts:
-        """What an expectation names."""
-        return {"state": self.state, "ruling": self.ruling, "target": self.target}
+    named: tuple[tuple[str, str], ...] = ()  # units and what they are called
+    requests: tuple[tuple[str, str, str], ...] = ()  # body, unit that is bound, answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +100,7 @@ class Expectation:
     expected: Facts
     weight: int = 0
     varied: Facts = field(default_factory=dict)
+    after_rule: bool = False  # handed in when a rule that a ruling proposed is in force
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +110,7 @@ class CaseResult:
     id: int
     expected: Facts
     got: Facts
+    dispute: CaseFile | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -158,6 +150,8 @@ class Verdict:
     disagreeing: tuple[str, ...]
     cases: tuple[CaseResult, ...]
     variations: Variations = Variations()
+    named: Mapping[str, str] = field(default_factory=dict)  # what units are called
+    proposed: tuple[ProposedRule, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -168,6 +162,11 @@ class Verdict:
             and not self.disagreeing
             and counted == self.tickets + self.children
         )
+
+    @property
+    def disputes(self) -> Mapping[str, CaseFile]:
+        """The disputes of the cases, by ticket."""
+        return {each.dispute.ticket: each.dispute for each in self.cases if each.dispute}
 
     @property
     def is_good(self) -> bool:
@@ -188,6 +187,7 @@ def judge(
     *,
     varied: Sequence[Expectation] = (),
     case_files: Iterable[CaseFile] = (),
+    proposed: Iterable[ProposedRule] = (),
 ) -> Verdict:
     """Return the verdict on what the nodes answered.
 
@@ -196,7 +196,8 @@ def judge(
         copies: every copy at every authority.
         expectations: how the cases must end.
         varied: how their variations must end; with the cases all that the platforms hand in.
-        case_files: the disputes, as the arbiter shows them.
+        case_files: the disputes, as the arbiters show them.
+        proposed: the rules that rulings proposed.
     """
     world = _World.of(copies, case_files)
     acknowledged = {
@@ -210,7 +211,8 @@ def judge(
 
     def result_of(item: Expectation) -> CaseResult:
         number = acknowledged.get((item.platform, item.external_id), "")
-        return _case_result(item, world.facts(number), world.units(number))
+        found = _case_result(item, world.facts(number), world.units(number))
+        return replace(found, dispute=world.case_files.get(number))
 
     return Verdict(
         tickets=len(world.copies) - len(children),
@@ -230,6 +232,8 @@ def judge(
                 for item in varied
             ]
         ),
+        named=world.named,
+        proposed=tuple(proposed),
     )
 
 
@@ -252,8 +256,14 @@ class _World:
         return cls(
             copies=by_number,
             children={parent: list(found) for parent, found in children.items()},
-            case_files={each.ticket: each for each in case_files},
+            case_files=newest_by_ticket(list(case_files)),
         )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Return what units are called."""
+        copies = [copy for found in self.copies.values() for copy in found]
+        return {unit: name for copy in copies for unit, name in copy.named}
 
     def units(self, number: str) -> set[str]:
         """Return every unit that a ticket was ever assigned to."""
@@ -286,6 +296,8 @@ class _World:
             "answered": max(copy.answered for copy in copies),
             "children": sorted(self._child(each) for each in self.children.get(number, ())),
             "case": dict(file.facts) if file else None,
+            "by_ruling": held.rule.startswith(RULED),
+            "requests": [list(each) for each in held.requests],
         }
 
     def _child(self, number: str) -> list[str]:
@@ -369,6 +381,8 @@ def _case_result(expectation: Expectation, facts: Facts, units: Collection[str])
         if key == "never_units":
             forbidden = value if isinstance(value, list) else []
             got[key] = [unit for unit in forbidden if unit not in units]
+        elif isinstance(value, Mapping) and isinstance(seen := facts.get(key), Mapping):
+            got[key] = {name: seen.get(name) for name in value}
         else:
             got[key] = facts.get(key)
     return CaseResult(id=expectation.id, expected=expectation.expected, got=got)

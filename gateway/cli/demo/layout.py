@@ -47,9 +47,17 @@ class Layout:
         """The folder of one simulated dispatcher."""
         return self.folder / "dispatchers" / authority
 
-    def panel(self, node: str) -> Path:
-        """The folder of the simulated panel at an arbiter's node."""
-        return self.folder / "panels" / node
+    def panel(self, authority: str) -> Path:
+        """The folder of the simulated panel of an authority."""
+        return self.folder / "panels" / authority
+
+    def units(self, platform: str) -> Path:
+        """The folder of those who speak for a platform's units."""
+        return self.folder / "units" / platform
+
+    def steward(self, authority: str, duty: str) -> Path:
+        """The folder of a person of an authority's rule staff."""
+        return self.folder / "stewards" / authority / duty
 
     def staff(self, authority: str) -> Path:
         """The certificate folder of the observer at one authority."""

@@ -45,6 +45,7 @@ def read_expectations(path: Path = EXPECTATIONS) -> list[Expectation]:
             expected=case["expected"],
             weight=int(case.get("weight", WEIGHT)),
             varied=_varied(case["expected"], case.get("varied", {})),
+            after_rule=bool(case.get("after_rule", False)),
         )
         for case in raw["cases"]
     ]
@@ -63,7 +64,8 @@ def share_out(expectations: Sequence[Expectation], count: int) -> dict[str, int]
         return {item.external_id: 0 for item in expectations}
     shares = {item.external_id: count * item.weight // whole for item in expectations}
     rest = count - sum(shares.values())
-    for item in expectations[:rest]:  # fewer than there are cases
+    weighed = [item for item in expectations if item.weight]
+    for item in weighed[:rest]:  # fewer than there are cases
         shares[item.external_id] += 1
     return shares
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from io import StringIO
 from pathlib import Path
@@ -34,10 +35,15 @@ TRACES_FILE = "traces.jsonl"  # in a node's folder
 DELAYS = {"sign": 0.5, "contact": 0.5, "done": 1.0, "rating": 0.5}  # seconds; people take days
 PERSON_DELAY = 1.0
 SCAN_SECONDS = 0.2
-OBSERVER_ROLES = frozenset({Role.SUPERVISOR})
+DISPATCHER, PANEL = "dispatcher", "panel"  # kinds of people; the names of their files
+OBSERVER_ROLES = frozenset({Role.SUPERVISOR, Role.RULE_EDITOR})  # the latter to read proposals
 NATIONAL_ROLES = frozenset({Role.PANEL_MEMBER, Role.HUB_ANALYST})
 PANEL_ROLES = frozenset({Role.PANEL_MEMBER})
 DISPATCHER_ROLES = frozenset({Role.DISPATCHER, Role.CLERK})
+STEWARDS = {  # by duty, which is the name of the person's file
+    "editor": frozenset({Role.RULE_EDITOR}),
+    "approver": frozenset({Role.RULE_APPROVER}),
+}
 
 
 def make(topology: Topology, folder: Path, programme: Programme | None = None) -> Federation:
@@ -59,22 +65,18 @@ def make(topology: Topology, folder: Path, programme: Programme | None = None) -
     for platform in topology.platforms:
         node = topology.node_of(platform.authority)
         _make_adapter(layout, platform, endpoints[node.name], programme or Programme(), now)
+    people = _People(layout, endpoints, topology, now)
     for authority in topology.dispatchers:
-        _make_person(
-            layout,
-            layout.dispatcher(authority),
-            authority=authority,
-            endpoint=endpoints[topology.node_of(authority).name],
-            now=now,
-        )
-    for name in topology.panels:
-        _make_person(
-            layout,
-            layout.panel(name),
-            authority=topology.node_named(name).authority,
-            endpoint=endpoints[name],
-            now=now,
-        )
+        people.write(DISPATCHER, authority, DISPATCHER_ROLES, layout.dispatcher(authority))
+    for authority in topology.panels:
+        people.write(PANEL, authority, PANEL_ROLES, layout.panel(authority))
+    for platform in topology.platforms:
+        if platform.id in topology.speakers:
+            people.speak(platform)
+    for authority in topology.stewards:
+        again = people.writing_again(programme or Programme(), authority)
+        for duty, roles in STEWARDS.items():
+            people.write(duty, authority, roles, layout.steward(authority, duty), extra=again)
     return Federation(topology=topology, layout=layout, endpoints=endpoints)
 
 
@@ -192,7 +194,11 @@ def _make_adapter(
             "scan_interval": SCAN_SECONDS,
         },
     )
-    samples = [case.external_id for case in programme.cases if case.platform == platform.id]
+    samples = [
+        case.external_id
+        for case in programme.cases
+        if case.platform == platform.id and not case.after_rule
+    ]
     write_yaml(
         folder / "simulated.yaml",
         {
@@ -204,27 +210,72 @@ def _make_adapter(
     )
 
 
-def _make_person(
-    layout: Layout, folder: Path, *, authority: str, endpoint: str, now: Instant
-) -> None:
-    """Write the folder of a dispatcher, or of the nation's panel member."""
-    is_panel = authority == NATION
-    folder.mkdir(mode=0o700, parents=True)
-    root = CertificateAuthority.load(layout.root_ca)
-    own = CertificateAuthority.load(layout.ca(authority))
-    name, roles = ("panel", PANEL_ROLES) if is_panel else ("dispatcher", DISPATCHER_ROLES)
-    write_folder(
-        own.issue_staff(name, roles, now=now), folder / "certificates", root=root.certificate
-    )
-    write_yaml(
-        folder / f"{name}.yaml",
-        {
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Writes the folders of people: each its certificate and the node that it works with."""
+
+    layout: Layout
+    endpoints: Mapping[str, str]
+    topology: Topology
+    now: Instant
+
+    def write(
+        self,
+        kind: str,
+        authority: str,
+        roles: frozenset[Role],
+        folder: Path,
+        *,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write the folder of the people of one kind at an authority."""
+        topology = self.topology
+        node = topology.arbiter_of(authority) if kind == PANEL else topology.node_of(authority)
+        folder.mkdir(mode=0o700, parents=True)
+        root = CertificateAuthority.load(self.layout.root_ca)
+        own = CertificateAuthority.load(self.layout.ca(authority))
+        issued = own.issue_staff(kind, roles, now=self.now)
+        write_folder(issued, folder / "certificates", root=root.certificate)
+        self._settings(folder / f"{kind}.yaml", authority, node, extra=extra or {})
+
+    def speak(self, platform: PlatformPlan) -> None:
+        """Write the folder of those who speak for a platform's units, with its certificate."""
+        folder = self.layout.units(platform.id)
+        folder.mkdir(mode=0o700, parents=True)
+        own = self.layout.adapter(platform.id) / "certificates"
+        self._settings(
+            folder / "units.yaml",
+            platform.authority,
+            self.topology.node_of(platform.authority),
+            extra={"certificates": str(own.resolve())},
+        )
+
+    def writing_again(self, programme: Programme, authority: str) -> dict[str, object]:
+        """Return which messages follow when a proposed rule is in force, and where they go."""
+        later = [
+            case
+            for case in programme.cases
+            if case.after_rule and case.platform.startswith(authority)
+        ]
+        if not later:
+            return {}
+        platform = later[0].platform
+        return {
+            "platform": platform,
+            "inbox": str((self.layout.adapter(platform) / "inbox").resolve()),
+            "samples": [case.external_id for case in later],
+        }
+
+    def _settings(
+        self, path: Path, authority: str, node: NodePlan, *, extra: Mapping[str, object]
+    ) -> None:
+        body = {
             "authority": authority,
-            "endpoint": endpoint,
+            "endpoint": self.endpoints[node.name],
             "certificates": "certificates",
             "delay": PERSON_DELAY,
-        },
-    )
+        }
+        write_yaml(path, body | dict(extra))
 
 
 def write_yaml(path: Path, body: Mapping[str, object]) -> None:

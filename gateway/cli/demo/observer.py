@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Self
 
 import grpc
 
-from gateway.cli.demo.judge import CaseFile, Copy
+from gateway.cli.demo.disputes import CaseFile
+from gateway.cli.demo.judge import Copy
+from gateway.cli.demo.proposed import ProposedRule
 from gateway.server.client import CertificateFolder, open_channel
 from hotline.arbitration.v1 import arbitration_service_pb2 as arbitration_pb
 from hotline.arbitration.v1 import arbitration_service_pb2_grpc as arbitration_grpc
-from hotline.arbitration.v1 import case_pb2
+from hotline.arbitration.v1 import case_pb2, proposal_pb2
 from hotline.custody.v1 import custody_pb2
+from hotline.routing.v1 import publication_pb2, routing_service_pb2_grpc
 from hotline.ticket.v1 import codes_pb2, ticket_pb2, ticket_service_pb2, ticket_service_pb2_grpc
 
 DEADLINE = timedelta(seconds=10)
@@ -31,14 +34,22 @@ class Observer:
         self,
         watches: Mapping[str, tuple[str, str, Path]],
         *,
-        arbiters: Sequence[tuple[str, Path]] = (),
+        arbiters: Mapping[str, tuple[str, Path]] | None = None,
+        stewards: Sequence[str] = (),
     ) -> None:
-        """Take per authority: node, endpoint, folder with a staff certificate; then arbiters."""
+        """Take per authority: node, endpoint, folder with a staff certificate; then arbiters.
+
+        `stewards` are authorities of the first whose rule staff gets proposals.
+        """
+        self._stewards = tuple(stewards)
         self._nodes = {code: node for code, (node, _, _) in watches.items()}
         self._channels = {
             code: staff_channel(endpoint, folder) for code, (_, endpoint, folder) in watches.items()
         }
-        self._arbiters = [staff_channel(endpoint, folder) for endpoint, folder in arbiters]
+        self._arbiters = {
+            code: self._channels.get(code) or staff_channel(endpoint, folder)
+            for code, (endpoint, folder) in (arbiters or {}).items()
+        }
         self._sheets: dict[tuple[str, str], bool] = {}  # by ticket and etag: content never changes
 
     async def __aenter__(self) -> Self:
@@ -47,7 +58,7 @@ class Observer:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the channels."""
-        for channel in (*self._channels.values(), *self._arbiters):
+        for channel in {*self._channels.values(), *self._arbiters.values()}:
             await channel.close()
 
     async def copies(self) -> list[Copy]:
@@ -82,16 +93,45 @@ class Observer:
             grpc.aio.AioRpcError: a node does not answer.
         """
         found: list[CaseFile] = []
-        for channel in self._arbiters:
+        for authority, channel in self._arbiters.items():
             stub = arbitration_grpc.ArbitrationServiceStub(channel)
             token = ""
             while True:
                 request = arbitration_pb.ListCasesRequest(page_size=PAGE_SIZE, page_token=token)
                 page = await stub.ListCases(request, timeout=DEADLINE.total_seconds())
-                found += [case_file_of(case) for case in page.cases]
+                found += [case_file_of(case) for case in page.cases if case.scope == authority]
                 token = page.next_page_token
                 if not token:
                     break
+        return found
+
+    async def proposed_rules(self) -> list[ProposedRule]:
+        """Return every rule that a ruling proposed, with what became of it.
+
+        Raises:
+            grpc.aio.AioRpcError: a node does not answer.
+        """
+        found: list[ProposedRule] = []
+        for authority in self._stewards:
+            channel = self._channels[authority]
+            proposals = arbitration_grpc.ArbitrationServiceStub(channel)
+            packs = routing_service_pb2_grpc.RoutingServiceStub(channel)
+            listed = await proposals.ListProposals(
+                proposal_pb2.ListProposalsRequest(), timeout=DEADLINE.total_seconds()
+            )
+            for proposal in listed.proposals:
+                state = ""
+                if proposal.draft:
+                    parent = proposal.draft.rpartition("/versions/")[0]
+                    request = publication_pb2.ListRulePackVersionsRequest(parent=parent)
+                    versions = await packs.ListRulePackVersions(
+                        request, timeout=DEADLINE.total_seconds()
+                    )
+                    states = {each.name: each.state for each in versions.versions}
+                    number = states.get(proposal.draft, publication_pb2.RULE_PACK_STATE_UNSPECIFIED)
+                    name = publication_pb2.RulePackState.Name(number)
+                    state = _short(name, "RULE_PACK_STATE_")
+                found.append(proposed_rule_of(proposal, version=state))
         return found
 
     async def is_up(self, authority: str) -> bool:
@@ -186,18 +226,59 @@ def copy_of(ticket: ticket_pb2.Ticket, *, authority: str, node: str) -> Copy:
         asked=len(ticket.information_requests),
         answered=sum(item.HasField("answer_time") for item in ticket.information_requests),
         explanation=ticket.decision.explanation,
+        named=tuple(
+            (item.unit.removeprefix("units/"), item.unit_name) for item in ticket.assignments
+        ),
+        requests=tuple(
+            (
+                item.unit.removeprefix("units/"),
+                item.bound_unit.removeprefix("units/"),
+                _short(ticket_pb2.UnitRequest.State.Name(item.state), "STATE_"),
+            )
+            for item in ticket.unit_requests
+        ),
     )
 
 
 def case_file_of(case: case_pb2.Case) -> CaseFile:
     """Return what the judge needs of a dispute."""
-    newest = case.rulings[-1] if case.rulings else None
+    interim = custody_pb2.Ruling.KIND_INTERIM
+    named = [item.target for item in case.rulings if item.kind == interim]
+    proper = [item for item in case.rulings if item.kind != interim]
+    newest = proper[-1] if proper else None
+    kinds = [entry.kind for entry in case.entries]
     return CaseFile(
         ticket=case.ticket,
         state=_short(case_pb2.Case.State.Name(case.state), "STATE_"),
         cause=case.cause,
         ruling=_short(custody_pb2.Ruling.Kind.Name(newest.kind), "KIND_") if newest else "",
         target=newest.target if newest else "",
+        case=case.name.removeprefix("cases/"),
+        scope=case.scope,
+        level=_short(case_pb2.Case.Level.Name(case.level), "LEVEL_"),
+        form=_short(case_pb2.CaseRuling.Form.Name(newest.form), "FORM_") if newest else "",
+        parts=tuple(part.party for part in newest.parts) if newest else (),
+        interim=named[0] if named else "",
+        positions=kinds.count(case_pb2.CaseEntry.KIND_POSITION),
+        minutes=case_pb2.CaseEntry.KIND_MINUTES in kinds,
+        filed=case.file_time.ToDatetime(tzinfo=UTC),
+        named=case.rulings[0].issue_time.ToDatetime(tzinfo=UTC) if case.rulings else None,
+        ruled=newest.issue_time.ToDatetime(tzinfo=UTC) if newest else None,
+    )
+
+
+def proposed_rule_of(proposal: proposal_pb2.RuleProposal, *, version: str) -> ProposedRule:
+    """Return what is shown of a proposal; `version` is the state of what came of it."""
+    return ProposedRule(
+        case=proposal.case.removeprefix("cases/"),
+        rule=proposal.rule,
+        pack=proposal.pack,
+        text=proposal.text,
+        state=_short(proposal_pb2.RuleProposal.State.Name(proposal.state), "STATE_"),
+        version=version,
+        examined=proposal.examined_count,
+        moved=proposal.moved_count,
+        obstacle=proposal.obstacle,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gateway.cli.demo import proposed
+from gateway.cli.demo.disputes import told
 from gateway.cli.demo.judge import Place, Verdict
 from gateway.cli.output import pick
 
@@ -14,8 +16,10 @@ def summary(
     seconds: float,
     nodes: Sequence[Mapping[str, object]],
     hub: Mapping[str, object] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """Return the summary with exactly the agreed keys; `hub` is what reached the nation's hub."""
+    known = dict(names or {}) | dict(verdict.named)
     count = {place.value: verdict.places.get(place, 0) for place in Place}
     return {
         "tickets": verdict.tickets,
@@ -35,9 +39,11 @@ def summary(
                 "expected": dict(case.expected),
                 "got": dict(case.got),
                 "ok": case.is_ok,
+                "dispute": told(case.dispute, known) if case.dispute else [],
             }
             for case in verdict.cases
         ],
+        "rules": [proposed.body(rule) for rule in verdict.proposed],
         "nodes": [dict(node) for node in nodes],
         "variations": {
             "count": verdict.variations.count,
@@ -50,9 +56,14 @@ def summary(
 
 
 def text_lines(
-    verdict: Verdict, *, seconds: float, hub: Mapping[str, object] | None = None
+    verdict: Verdict,
+    *,
+    seconds: float,
+    hub: Mapping[str, object] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Return the summary in words."""
+    """Return the summary in words; `names`: what authorities are called."""
+    known = dict(names or {}) | dict(verdict.named)
     count = {place.value: verdict.places.get(place, 0) for place in Place}
     lines = [
         pick(
@@ -79,9 +90,13 @@ def text_lines(
     for case in verdict.cases:
         word = pick("符合", "as expected") if case.is_ok else failed
         lines.append(f"{pick('案例', 'case')} {case.id:>2}: {word}")
+        if case.dispute is not None:
+            lines += [f"    {line}" for line in told(case.dispute, known)]
         if not case.is_ok:
             lines.append(f"    {pick('应为', 'expected')} {dict(case.expected)}")
             lines.append(f"    {pick('实际', 'got')} {dict(case.got)}")
+    for rule in verdict.proposed:
+        lines += proposed.told(rule)
     lines += _variation_lines(verdict)
     if hub is not None:
         lines.append(hub_line(hub))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from gateway.cli.demo.disputes import CaseFile, short
 from gateway.cli.demo.judge import Copy, custodian_copy, longest_path
 from gateway.cli.output import pick
 
@@ -24,14 +25,19 @@ STATES = {  # in Chinese; in English they are called as in the standard
 
 
 def live_table(
-    copies: Sequence[Copy], *, cases: Mapping[str, int], names: Mapping[str, str]
+    copies: Sequence[Copy],
+    *,
+    cases: Mapping[str, int],
+    names: Mapping[str, str],
+    disputes: Mapping[str, CaseFile] | None = None,
 ) -> Table:
     """Return the table of all tickets.
 
     Args:
         copies: every copy at every authority.
         cases: case number by external id.
-        names: what an authority or node is called.
+        names: what an authority, a node or a unit is called.
+        disputes: by ticket.
     """
     by_number: dict[str, list[Copy]] = {}
     for copy in copies:
@@ -46,11 +52,14 @@ def live_table(
             pick("派单规则", "rule"),
             pick("状态", "state"),
             pick("是否超期", "late"),
+            pick("争议", "dispute"),
         )
     ):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for number in sorted(by_number, key=lambda key: _order(by_number[key], cases))[:ROWS_MAX]:
-        table.add_row(*_cells(number, by_number[number], cases, names))
+        file = (disputes or {}).get(number)
+        told = short(file, names) if file is not None else ""
+        table.add_row(*_cells(number, by_number[number], cases, names), told)
     return table
 
 

@@ -60,9 +60,11 @@ class Topology:
     nodes: tuple[NodePlan, ...]
     platforms: tuple[PlatformPlan, ...]
     dispatchers: tuple[str, ...]
-    panels: tuple[str, ...]  # nodes of the role arbiter
+    panels: tuple[str, ...]  # authorities; the nation's sits at its node of the role arbiter
     names: Mapping[str, str]
     clock: ClockPlan | None = None
+    stewards: tuple[str, ...] = ()  # authorities with rule staff
+    speakers: tuple[str, ...] = ()  # platforms whose units speak before a panel
 
     def node_of(self, authority: str) -> NodePlan:
         """Return the node where the tickets of an authority live."""
@@ -71,9 +73,11 @@ class Topology:
                 return node
         raise KeyError(authority)
 
-    def node_named(self, name: str) -> NodePlan:
-        """Return the node of a name."""
-        return next(node for node in self.nodes if node.name == name)
+    def arbiter_of(self, authority: str) -> NodePlan:
+        """Return the node where an authority rules on disputes."""
+        if authority != NATION:
+            return self.node_of(authority)
+        return next(node for node in self.nodes if "arbiter" in node.roles)
 
     @property
     def authorities(self) -> tuple[str, ...]:
@@ -107,6 +111,13 @@ class Topology:
             nodes=nodes,
             platforms=tuple(each for each in self.platforms if each.authority in kept),
             dispatchers=tuple(code for code in self.dispatchers if code in kept),
+            panels=tuple(code for code in self.panels if code in {NATION, *kept}),
+            stewards=tuple(code for code in self.stewards if code in kept),
+            speakers=tuple(
+                each.id
+                for each in self.platforms
+                if each.id in self.speakers and each.authority in kept
+            ),
         )
 
 
@@ -130,6 +141,8 @@ def load_topology(path: Path = TOPOLOGY) -> Topology:
         ),
         dispatchers=tuple(map(str, raw.get("dispatchers", ()))),
         panels=tuple(map(str, raw.get("panels", ()))),
+        stewards=tuple(map(str, raw.get("stewards", ()))),
+        speakers=tuple(map(str, raw.get("speakers", ()))),
         names={str(code): str(name) for code, name in raw.get("names", {}).items()},
         clock=ClockPlan(
             start=datetime.fromisoformat(clock["start"]).astimezone(UTC),

@@ -11,6 +11,7 @@ from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.arbitration.model import Filing
 from gateway.arbitration.ports import RulingSigner
 from gateway.arbitration.servicer import Context
+from gateway.arbitration.sight.assembly import Sources
 from gateway.audit.service import AuditLog
 from gateway.audit.store import ENTRIES_AFTER, AuditRow
 from gateway.database.uow import Database, UnitOfWork
@@ -79,7 +80,10 @@ class Desk:
 
 
 def a_desk(
-    database: Database, *, principal_of: Callable[[Context], Principal] | None = None
+    database: Database,
+    *,
+    principal_of: Callable[[Context], Principal] | None = None,
+    sources: Sources | None = None,
 ) -> Desk:
     """Return the room of Hebei's node; its callers are `desk.caller` unless a server tells."""
     clock, ruler, keys = ManualClock(NOW), NumberingRuler(), KeyRing.in_memory([HEBEI])
@@ -104,6 +108,7 @@ def a_desk(
         audit=AuditLog(),
         business_clock=clock,
         principal_of=principal_of or (lambda context: desk.caller),
+        sources=sources,
     )
     desk = Desk(database, room, ruler, clock)
     return desk

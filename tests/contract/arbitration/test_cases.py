@@ -122,6 +122,35 @@ async def test_a_second_party_joins_the_case_and_a_repeat_does_not(desk: Desk) -
     assert [row.act for row in await desk.audited()].count("case.filed") == 1
 
 
+async def test_one_chain_has_one_open_case_whatever_number_a_filing_has(desk: Desk) -> None:
+    await desk.file(a_filing())
+    again = CaseKey(HEBEI, f"{TICKET}-130000-1-0-2")
+    await desk.file(a_filing(key=again, filer=LANGFANG, proposed_target=None, path=()))
+    [case] = (await listed(desk)).cases
+    assert case.name == NAME
+    assert list(case.filers) == [SHIJIAZHUANG, LANGFANG]
+
+
+async def test_a_case_that_was_joined_under_another_number_ends_with_its_chain(desk: Desk) -> None:
+    await desk.file(a_filing())
+    other = f"{TICKET}-130000-1-0-2"
+    await desk.file(a_filing(key=CaseKey(HEBEI, other), filer=LANGFANG))
+    event = CaseVoid(ChainKey(HEBEI, TICKET, HEBEI, 1), other)
+    async with desk.database.unit() as uow:
+        await uow.lock(f"ticket/{TICKET}")
+        await desk.room.arbitration.react(uow, [event], now=desk.clock.now())
+    [case] = (await listed(desk)).cases
+    assert case.state == case_pb2.Case.STATE_WITHDRAWN
+
+
+async def test_a_new_dispute_after_the_ruling_is_another_case(desk: Desk) -> None:
+    await desk.file(a_filing())
+    await issued(desk)
+    await desk.take(a_filing(), 1)
+    await desk.file(a_filing(key=CaseKey(HEBEI, f"{TICKET}-130000-1-1")))
+    assert len((await listed(desk)).cases) == 2
+
+
 @pytest.mark.parametrize(
     "filing",
     [

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.arbitration.casebook import PRECEDENT_TIMER
 from gateway.arbitration.model import CaseKey, Filing, TicketFacts
-from gateway.arbitration.precedents import VALIDITY
+from gateway.arbitration.precedents.casebook import PRECEDENT_TIMER
+from gateway.arbitration.precedents.model import VALIDITY
 from gateway.database.timers import TimerRunner
 from gateway.database.uow import Database
 from gateway.kernel.codes import TicketType

@@ -9,9 +9,11 @@ import pytest
 from gateway.database.uow import Database
 from gateway.dispatch.handling import Target
 from gateway.dispatch.returning import Plea
-from gateway.kernel.codes import ReturnReason
+from gateway.dispatch.returning_answers import Counter, Question, StandBy
+from gateway.kernel.codes import ReturnReason, ReturnState, UnitRequestState
+from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import AuthorityCode, TicketNumber
-from gateway.tickets.store import PROVISIONAL, TICKETS, TicketRow
+from gateway.tickets.store import EVENTS_OF, PROVISIONAL, TICKETS, TicketRow
 from tests.fixtures.nodes import (
     HOSTED,
     Federation,
@@ -21,7 +23,7 @@ from tests.fixtures.nodes import (
     a_person,
     a_platform,
 )
-from tests.unit.dispatch.desk import ask, copy_at, review
+from tests.unit.dispatch.desk import a_reviewer, ask, copy_at, review
 
 HEBEI, CITY = "130000", "130100"
 LATER = timedelta(days=1)
@@ -60,6 +62,54 @@ async def test_what_waits_for_the_desk_is_kept(federation: Federation) -> None:
     assert kept.extensions[0].citizen_told
     assert kept.open_return is not None
     assert kept.open_return.proposed_owner == "authorities/130600"
+
+
+async def test_answers_and_requests_are_kept(federation: Federation) -> None:
+    number = await a_number(federation)
+    units, target = federation.node_of(CITY).dispatch.units, Target(number=TicketNumber(number))
+    await units.returning.file(
+        a_call(a_platform(CITY), "ReturnTicket"),
+        target,
+        plea=Plea(
+            reason=ReturnReason.OVERLAP,
+            clause="清单（测试）",
+            proposed_owner="units/130100-CG-1",
+        ),
+    )
+    reviewer = a_reviewer(CITY)
+    for answer in (Question("依据（测试）"), StandBy(), Counter("units/130100-ZJ-1")):
+        await units.answers.answer(
+            a_call(reviewer, "AnswerReturn"), target, number=1, answer=answer, basis="复核（测试）"
+        )
+    await units.requests.ask_by_person(
+        a_call(reviewer, "RequestUnit"), target, unit="units/130100-SWU-1"
+    )
+    kept = await copy_at(federation, CITY, number)
+    [item], [request] = kept.returns, kept.unit_requests
+    assert (item.state, item.counter_proposal) == (ReturnState.COUNTERED, "units/130100-ZJ-1")
+    assert (item.question, item.stand_by_time is not None) == ("依据（测试）", True)
+    assert (request.state, request.asked) == (UnitRequestState.ASKED, "units/130100-SWU-1")
+    assert request.bound_unit == item.unit
+    assert request.due_time > request.ask_time
+
+
+async def test_an_invalid_return_is_kept_with_what_is_missing(
+    federation: Federation, database: Database
+) -> None:
+    number = await a_number(federation)
+    call = a_call(a_platform(CITY), "ReturnTicket")
+    plea = Plea(
+        reason=ReturnReason.LOOP, clause="清单（测试）", proposed_owner="authorities/130600"
+    )
+    for _ in range(2):
+        with pytest.raises(FieldInvalid):
+            await federation.node_of(CITY).dispatch.units.returning.file(
+                call, Target(number=TicketNumber(number)), plea=plea
+            )
+    async with database.unit() as uow:
+        found = await uow.select(EVENTS_OF, authority=CITY, ticket=number, position=0, limit=50)
+    invalid = [row.facts["missing"] for row in found if row.kind == "return.invalid"]
+    assert invalid == ["reason"]
 
 
 async def test_the_walk_finds_held_provisional_copies_in_pages(

@@ -28,6 +28,7 @@ from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from hotline.custody.v1 import custody_service_pb2 as custody_service_pb
 from hotline.ticket.v1 import codes_pb2
+from tests.fixtures.dossiers import sources
 from tests.fixtures.exporting import an_exporter
 from tests.fixtures.nodes import (
     IDS,
@@ -165,6 +166,7 @@ def a_province(hosts: Mapping[str, Sequence[str]]) -> Province:
         audit=AuditLog(),
         business_clock=federation.clock,
         principal_of=lambda context: a_person(HEBEI, Role.PANEL_MEMBER),
+        sources=sources(federation, node),
     )
     node.dispatch.reactions.arbitration = panel.arbitration.react
     return Province(federation, panel)

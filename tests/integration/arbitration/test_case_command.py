@@ -23,7 +23,7 @@ from gateway.trust.principal import Role
 from hotline.arbitration.v1 import arbitration_service_pb2_grpc as arbitration_grpc
 from tests.contract.arbitration.builders import Desk, a_desk
 from tests.integration.server.builders import CLOCK, NODE, Node, a_node
-from tests.unit.arbitration.builders import LANGFANG, a_filing
+from tests.unit.arbitration.builders import BAODING, LANGFANG, a_filing
 
 CASE = a_filing().key.case
 RULE = (
@@ -138,3 +138,25 @@ async def test_a_dispatcher_may_read_and_not_rule(
         assert code == 1
         assert "ROLE_MISSING" in err
         assert not desk.ruler.told
+
+
+async def test_the_form_of_a_ruling_is_given_confirmed_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint = ("--form", "joint", "--part", BAODING)
+    async with a_panel(tmp_path, capsys) as (run, desk):
+        code, _, err = await run(*RULE, "--form", "joint", "--part", "保定", "--yes")
+        assert code == 2
+        assert "130600=041200" in err  # how a part is written
+        code, _, err = await run(*RULE, "--form", "joint", "--yes")
+        assert code == 2
+        assert "parts" in err
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+        code, _, err = await run(*RULE, *joint)
+        assert code == 0, err
+        assert f"共同办理 {BAODING}" in err
+        [told] = desk.ruler.told
+        assert [part.party for part in told["parts"]] == [BAODING]
+        _, out, _ = await run("case", "show", CASE)
+        assert "形式: 共同办理" in out
+        assert f"分工: {BAODING}" in out

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
+from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import COPIES, Copies
 from gateway.arbitration.exchange_codec import case_file_of, case_of_file
 from gateway.arbitration.model import CaseKey, Entry
+from gateway.arbitration.store import CASES
 from gateway.audit.service import AuditLog
 from gateway.audit.store import ENTRIES_AFTER
 from gateway.database.timers import TimerRunner
@@ -25,6 +27,7 @@ from gateway.trust.principal import Principal, Role
 from hotline.arbitration.v1 import arbitration_service_pb2 as pb
 from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
+from tests.fixtures.dossiers import sources
 from tests.fixtures.nodes import (
     IDS,
     NOW,
@@ -39,6 +42,7 @@ from tests.integration.arbitration.test_the_nation_rules import (
     CONTEXT,
     HEBEI,
     HOSTS,
+    JIANGSU,
     SHANGHAI,
     TIANJIN,
     disputed,
@@ -133,16 +137,17 @@ def a_room(dispute: Dispute, node: Node | ArbiterNode, ruler: Any) -> Arbitratio
         business_clock=dispute.federation.clock,
         principal_of=lambda _context: dispute.caller,
         outbox=node.outbox,
+        sources=sources(dispute.federation, node),
     )
     node.inbox.register(room.handlers)
     return room
 
 
-@pytest.fixture
-async def dispute() -> Dispute:
+async def a_dispute() -> Dispute:
+    """Return a ticket of 天津 that two provinces refused, and the rooms of all nodes."""
     federation = a_federation(HOSTS, with_arbiter=True)
     made = Dispute(federation, {}, a_person(TIANJIN))
-    for authority in (TIANJIN, HEBEI, SHANGHAI):
+    for authority in (TIANJIN, HEBEI, SHANGHAI, JIANGSU):
         node = federation.node_of(authority)
         made.rooms[authority] = a_room(made, node, node.custody.arbiter)
     arbiter = federation.arbiter
@@ -151,6 +156,11 @@ async def dispute() -> Dispute:
     arbiter.told = made.rooms[NATION].arbitration.react
     await disputed(federation)
     return made
+
+
+@pytest.fixture
+async def dispute() -> Dispute:
+    return await a_dispute()
 
 
 def signed_bytes(dispute: Dispute, authority: AuthorityCode) -> bytes:
@@ -240,6 +250,39 @@ async def test_an_old_case_file_that_comes_late_is_forgotten(dispute: Dispute) -
         nothing = SignedBytes(b"", "", b"")
         await copies.keep(uow, HEBEI, old, signed=nothing, words=b"")
     assert signed_bytes(dispute, HEBEI) == ruled != b""
+
+
+async def test_a_restored_arbiter_tells_what_its_parties_take_as_newer(dispute: Dispute) -> None:
+    arbiter = dispute.federation.arbiter
+    assert arbiter is not None
+    backup = arbiter.database.snapshot()  # type: ignore[attr-defined] # memory
+    for authority in (HEBEI, TIANJIN):
+        await dispute.say(authority)
+    told = case_of_file(signed_bytes(dispute, HEBEI)).revision
+    arbiter.database.restore(backup)  # type: ignore[attr-defined] # memory
+    cases = dispute.rooms[NATION].arbitration._cases
+    [row] = arbiter.database.rows(CASES)  # type: ignore[attr-defined] # memory
+    again = Cases(vault=cases._vault, incarnation=2)
+    async with arbiter.database.unit() as uow:
+        case = await again.find(uow, CaseKey(NATION, row.case_id))
+        assert case is not None
+        await again.save(uow, replace(case, revision=case.revision + 1))
+    async with arbiter.database.unit() as uow:
+        stored = await again.find(uow, CaseKey(NATION, row.case_id))
+    assert stored is not None
+    assert stored.revision > told
+
+
+async def test_whom_a_ruling_names_is_told_and_may_object(dispute: Dispute) -> None:
+    """江苏 was no party: nobody had offered it the ticket, and it held it never."""
+    with pytest.raises(ValueError, match="not enough values"):
+        await dispute.case(JIANGSU)
+    await dispute.rule(JIANGSU)
+    case = await dispute.case(JIANGSU)
+    assert case.rulings[0].target == JIANGSU
+    await dispute.say(JIANGSU, OBJECTION, legal_basis="测试依据")
+    assert await dispute.outcomes("case.objection") == ["DONE"]
+    assert [entry.party for entry in (await dispute.case(HEBEI)).entries] == [JIANGSU]
 
 
 async def test_a_ruled_case_takes_no_more_positions(dispute: Dispute) -> None:

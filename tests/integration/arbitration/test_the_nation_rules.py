@@ -35,11 +35,14 @@ from tests.fixtures.nodes import (
 )
 from tests.unit.dispatch.letters import Story
 
-TIANJIN, HEBEI, SHANGHAI = (AuthorityCode(code) for code in ("120000", "130000", "310000"))
+TIANJIN, HEBEI, SHANGHAI, JIANGSU = (
+    AuthorityCode(code) for code in ("120000", "130000", "310000", "320000")
+)
 HOSTS: Mapping[str, Sequence[str]] = {
     "tianjin": (TIANJIN,),
     "hebei": (HEBEI, "131000"),
     "shanghai": (SHANGHAI,),
+    "jiangsu": (JIANGSU,),
 }
 CONTEXT: Any = None
 

@@ -30,16 +30,22 @@ random run notices, S only a story of tests/unit/custody does, because runs meet
 
 12, 31, 32 and 33 survive alone, as second lines of defence, and are planted in the combination that
 does not. 26 and 29 do not exist. The other mutants are those of delivery, storage, ledgers, the
-coupling of the two levels (rules 1–6 of docs/custody.md#scopes) and consent.
+coupling of the two levels (rules 1–6 of docs/custody.md#scopes), consent, and disputes.
 """
 
 from __future__ import annotations
 
-from tests.simulation.mutants import coupling, delivery, protocol, rulings
+from tests.simulation.mutants import coupling, delivery, disputes, protocol, rulings
 from tests.simulation.mutants.base import Mutant
 
 __all__ = ["MUTANTS", "STORY_MUTANTS", "Mutant"]
 
-MUTANTS = (*protocol.MUTANTS, *rulings.MUTANTS, *delivery.MUTANTS, *coupling.MUTANTS)
+MUTANTS = (
+    *protocol.MUTANTS,
+    *rulings.MUTANTS,
+    *delivery.MUTANTS,
+    *coupling.MUTANTS,
+    *disputes.MUTANTS,
+)
 STORY_MUTANTS = (*protocol.STORY_MUTANTS, *rulings.STORY_MUTANTS, *coupling.STORY_MUTANTS)
 """Faults that a random run meets too rarely: a story of tests/unit/custody must notice each."""

@@ -214,11 +214,16 @@ def _fork_of_the_own_term_is_ignored(patch: pytest.MonkeyPatch) -> None:
 MUTANTS = (
     Mutant("no era", _ruling_opens_no_era, caught("S4")),
     Mutant("no care until taken", _care_ends_at_the_ruling, caught("S4", "S11"), seed=4),
-    Mutant("anybody rules", _anybody_rules, caught("HOSTILE", "S1", "S4", "S13"), seed=33),
+    Mutant(
+        "anybody rules",
+        _anybody_rules,
+        caught("HOSTILE", "S1", "S4", "S13", "ASSERTION"),
+        seed=45,
+    ),
     Mutant("last ruling wins", _last_ruling_that_arrives_wins, caught("S12", "S9", "ASSERTION")),
     Mutant("taken not sent", _taken_is_not_sent, caught("L3", "L0", "L1", "L2"), seed=2),
     Mutant(
-        "pending offer forgotten", _pending_offer_is_forgotten, caught("L4", "L1", "L2"), seed=33
+        "pending offer forgotten", _pending_offer_is_forgotten, caught("L4", "L1", "L2"), seed=41
     ),
     Mutant(
         "attached ruling ignored",

@@ -161,6 +161,26 @@ class FakeNode(ticket_service_pb2_grpc.TicketServiceServicer):
         await self._act("review", request, context)
         return Service.ReviewReturnResponse()
 
+    async def AnswerReturn(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("answer-return", request, context)
+        return Service.AnswerReturnResponse()
+
+    async def RespondToReturn(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("respond", request, context)
+        return Service.RespondToReturnResponse()
+
+    async def ClaimTicket(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("claim", request, context)
+        return Service.ClaimTicketResponse()
+
+    async def RequestUnit(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("request-unit", request, context)
+        return Service.RequestUnitResponse()
+
+    async def AnswerUnitRequest(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
+        await self._act("answer-request", request, context)
+        return Service.AnswerUnitRequestResponse()
+
     async def RequestInformation(self, request, context):  # type: ignore[no-untyped-def] # a fake of the wire
         await self._act("ask", request, context)
         return Service.RequestInformationResponse()

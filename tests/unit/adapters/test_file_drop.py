@@ -13,7 +13,7 @@ from adapters.file_drop.settings import Settings, load_settings
 from adapters.kit.journal import EntryKind, read_journal
 from adapters.kit.mapping import load_mapping
 from gateway.kernel.errors import FieldInvalid, PeerUnreachable
-from hotline.ticket.v1 import codes_pb2, ticket_pb2
+from hotline.ticket.v1 import codes_pb2, ticket_pb2, ticket_service_pb2
 from tests.unit.adapters.builders import (
     MAPPING,
     PLATFORM,
@@ -249,6 +249,25 @@ async def test_assignment_reaches_the_platform_and_is_acknowledged(
     assert node.purposes == [settings.purpose]
     path = settings.outbox / f"assignment-{NUMBER}-1.{kind.value}"
     assert "演示内容" in path.read_text(encoding="utf-8-sig")
+
+
+async def test_each_assignment_of_a_platform_is_acknowledged_by_its_own_number(
+    tmp_path: Path,
+) -> None:
+    settings, node = a_settings(tmp_path), FakeNode()
+    ticket = an_assigned_ticket(node)
+    ticket.assignments.add().CopyFrom(ticket.assignments[0])
+    ticket.assignments[1].number = 2
+    node.change(ticket, "assignment.assigned")
+    async with serving(node) as channel:
+        await handle_changes(settings, channel, 1)
+
+    acknowledged = [
+        request.assignment
+        for request in node.requests
+        if isinstance(request, ticket_service_pb2.AcknowledgeTicketRequest)
+    ]
+    assert acknowledged == [1, 2]
 
 
 @pytest.mark.parametrize("point", POINTS_OUT)

@@ -4,7 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from adapters.file_drop.formats import Row
@@ -20,10 +19,9 @@ from adapters.simulated.messages import (
     sample_messages,
     variation_messages,
 )
-from adapters.simulated.panel import target_of
 from adapters.simulated.plans import Delays
 from adapters.simulated.platform import SimulatedPlatform
-from hotline.arbitration.v1 import case_pb2
+from gateway.cli.demo.topology import load_topology
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from hotline.type.v1 import statement_pb2
 from tests.unit.adapters.builders import QUICK, a_row, city_mapping, lines, rows_in
@@ -189,6 +187,38 @@ def test_unit_returns_what_its_people_disown_once(tmp_path: Path) -> None:
     assert actions(second) == ["签收", "联系", "办结", "评价"]
 
 
+def test_each_unit_of_a_platform_returns_once_and_handles_what_a_ruling_gives_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "drop"
+    a_platform(folder, Watch()).tick()
+    row = {"事项编码": "020401", "诉求标题": "两区交界道路破损"}
+    found = []
+    for number, unit in enumerate(("130102-CG-1", "130104-CG-1", "130102-CG-1"), start=1):
+        give(folder, NUMBER, number, 承办单位编号=unit, **row)
+        found.append(actions(acts_of(folder, "130100-p1")))
+
+    assert found == [["退单"], ["退单"], ["签收", "联系", "办结", "评价"]]
+
+
+def test_unit_named_for_the_time_being_says_what_it_did_when_the_ruling_is_there(
+    tmp_path: Path,
+) -> None:
+    folder, watch = tmp_path / "drop", Watch()
+    a_platform(folder, watch).tick()
+    row = {"事项编码": "020402", "诉求标题": "无主井盖缺失", "承办单位编号": "320213-CG-1"}
+    give(folder, NUMBER, 1, **row)
+    assert actions(acts_of(folder, "320200-p1")) == ["退单"]
+    give(folder, NUMBER, 3, **row)
+    assert actions(acts_of(folder, "320200-p1", rounds=4)) == ["签收", "联系"]
+
+    news = {"全国工单编号": NUMBER, "事件": "case.ruled"}
+    (folder / "outbox" / f"state-{NUMBER}-9.jsonl").write_bytes(lines(news))
+    a_platform(folder, watch, "320200-p1").tick()
+
+    assert actions(rows_in(next((folder / "answers").iterdir()))) == ["办结"]
+
+
 def test_unit_asks_and_the_platform_of_the_citizen_answers(tmp_path: Path) -> None:
     asks, answers = tmp_path / "asks", tmp_path / "answers"
     for folder in (asks, answers):
@@ -262,12 +292,9 @@ def test_same_seed_gives_the_same_variations_and_another_one_others() -> None:
 
 def test_people_decide_about_matters_that_occur_in_the_samples() -> None:
     matters = {row["事项编码"] for name in platforms() for row in sample_messages(name)}
-    decided = {choice["matter"] for code in ("120000", "130000") for choice in desk_choices(code)}
-    behaved = {
-        each["when"]["matter"]
-        for name in ("120000-p1", "130000-p1")
-        for each in behaviours_of(name)
-    }
+    desks = load_topology().dispatchers
+    decided = {choice["matter"] for code in desks for choice in desk_choices(code)}
+    behaved = {each["when"]["matter"] for code in desks for each in behaviours_of(f"{code}-p1")}
 
     assert decided | behaved <= matters
     varied = yaml.safe_load((SAMPLES / "variations.yaml").read_text(encoding="utf-8"))
@@ -317,6 +344,28 @@ def test_return_that_names_another_authority_is_granted_and_any_other_refused() 
         assert next_act(ticket) == desk.Review(1, is_granted=False)
 
 
+def test_return_to_another_unit_is_granted_only_about_matters_that_people_chose() -> None:
+    ticket = at_desk(returns=[a_return(FILED, "units/130000-JT-1")])
+    choices = [{"matter": "161200", "grants": "yes"}]
+
+    assert desk.next_act(ticket, choices, tried=frozenset()) == desk.Review(1, is_granted=True)
+    granted = at_desk(returns=[a_return(GRANTED, "units/130000-JT-1")])
+    assert desk.next_act(granted, choices, tried=frozenset()) is None  # the unit has it
+
+
+def test_desk_asks_once_for_a_ruling_on_a_body_that_its_own_line_binds() -> None:
+    choices = [{"matter": "161200", "ruling_for": "units/130000-YZ-1", "basis": "b"}]
+    bound = at_desk()
+    assert desk.next_act(bound, choices, tried=frozenset()) is None  # nobody is bound yet
+    bound.assignments.add(number=2, unit="units/130000-SW-1", role=codes_pb2.ASSIGNMENT_ROLE_LEAD)
+
+    asked = desk.next_act(bound, choices, tried=frozenset())
+    bound.unit_requests.add(number=1)
+
+    assert asked == desk.Dispute("units/130000-YZ-1", "b")
+    assert desk.next_act(bound, choices, tried=frozenset()) is None
+
+
 def test_granted_return_is_followed_by_one_offer_and_never_after_a_ruling() -> None:
     granted = at_desk(returns=[a_return(GRANTED)])
     ruled = at_desk(returns=[a_return(GRANTED)])
@@ -357,6 +406,7 @@ async def run_desk(node: FakeNode, folder: Path, *tickets: ticket_pb2.Ticket) ->
     async with serving(node) as channel:
         dispatcher = SimulatedDispatcher(
             Client(channel, peer="fake", backoff=QUICK),
+            channel=channel,
             folder=folder,
             authority="130000",
             delay=timedelta(seconds=1),
@@ -404,36 +454,17 @@ async def test_dispatcher_reviews_a_return(tmp_path: Path) -> None:
     assert node.acts == [("review", NAME)]
 
 
-# --- the panel ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("scope", "region", "expected"),
-    [
-        ("100000", "130281", "130000"),
-        ("100000", "120101", "120000"),
-        ("100000", "310101", "130000"),  # no party: who cares for it goes on
-        ("100000", "", "130000"),
-        ("130000", "131082", "131000"),
-    ],
-)
-def test_panel_rules_for_the_party_whose_place_it_is(
-    scope: str, region: str, expected: str
-) -> None:
-    case = case_pb2.Case(
-        scope=scope,
-        responsible="130000",
-        path=["120000", "130000"],
-        proposed_targets=["120000", "131000"],
-        facts=case_pb2.TicketFacts(region=region, type=codes_pb2.TICKET_TYPE_HELP),
-    )
-
-    assert target_of(case) == expected
+# --- data ----------------------------------------------------------------
 
 
 def test_behaviour_files_are_in_the_platforms_words() -> None:
     mapping = city_mapping()
-    cells = [each["return"] for each in behaviours_of("130000-p1") if "return" in each]
+    cells = [
+        each["return"]
+        for name in ("130000-p1", "130100-p1", "310000-p1", "320200-p1")
+        for each in behaviours_of(name)
+        if "return" in each
+    ]
 
     assert cells
     for each in cells:

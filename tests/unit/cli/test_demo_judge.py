@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.demo.judge import CaseFile, Copy, Expectation, Place, Submitted, judge
+from gateway.cli.demo.disputes import CaseFile
+from gateway.cli.demo.judge import Copy, Expectation, Place, Submitted, judge
 from gateway.cli.demo.lists import read_expectations
 from gateway.cli.demo.topology import load_topology
 from gateway.kernel.errors import FieldInvalid
+from gateway.kernel.ids import NATION
 
 CLOSED = Copy(
     number="12000020261102000000001",
@@ -197,7 +199,8 @@ def test_every_expected_case_is_among_the_samples_of_its_platform() -> None:
     cases = read_expectations()
 
     assert [case.id for case in cases] == [
-        1, 2, 3, 4, 5, 6, 8, 9, 10, 10, 12, 13, 16, 17, 18, 20, 21, 23, 25,
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13, 14, 14, 15, 16, 17, 18, 20, 21, 23, 24,
+        25,
     ]  # fmt: skip
     for case in cases:
         sample = Path(f"adapters/simulated/samples/{case.platform}.jsonl")
@@ -211,8 +214,9 @@ def test_every_platform_and_person_of_the_topology_has_a_node() -> None:
     for platform in topology.platforms:
         assert topology.node_of(platform.authority).is_custodian
     assert set(topology.dispatchers) <= set(topology.authorities)
-    for name in topology.panels:
-        assert "arbiter" in topology.node_named(name).roles
+    for code in topology.panels:
+        roles = topology.arbiter_of(code).roles
+        assert ("arbiter" if code == NATION else "custodian") in roles
     assert {case.platform for case in read_expectations()} <= {p.id for p in topology.platforms}
 
 

@@ -183,6 +183,70 @@ async def test_a_unit_asks_the_desk_over_the_wire_and_limits_of_the_schema_hold(
                 await call
 
 
+async def test_units_and_bodies_answer_over_the_wire() -> None:
+    async with a_stub() as stub:
+        created = await stub.CreateTicket(a_request(a_message(region="120101")))
+        name = created.ticket.name
+        filed = PB.ReturnTicketRequest(
+            name=name,
+            reason=codes_pb2.RETURN_REASON_OVERLAP,
+            clause="职责清单第三条（测试）",
+            proposed_owner="units/120000-CG-1",
+            request_id=IDS.uuid7(NOW),
+        )
+        await stub.ReturnTicket(filed)
+        for refused in (  # the desk's, and the caller here is a platform
+            stub.AnswerReturn(
+                PB.AnswerReturnRequest(
+                    name=name,
+                    return_number=1,
+                    question="依据（测试）",
+                    basis="测试",
+                    request_id=IDS.uuid7(NOW),
+                )
+            ),
+            stub.RequestUnit(
+                PB.RequestUnitRequest(
+                    name=name,
+                    unit="units/120101-SWU-1",
+                    basis="测试",
+                    request_id=IDS.uuid7(NOW),
+                )
+            ),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match="RoleMissing"):
+                await refused
+        with pytest.raises(grpc.aio.AioRpcError, match="TransitionNotAllowed"):
+            await stub.RespondToReturn(
+                PB.RespondToReturnRequest(
+                    name=name,
+                    return_number=1,
+                    agreed_by="units/120000-CG-1",
+                    request_id=IDS.uuid7(NOW),
+                )
+            )
+        with pytest.raises(grpc.aio.AioRpcError, match="ResourceNotFound"):
+            await stub.AnswerUnitRequest(
+                PB.AnswerUnitRequestRequest(
+                    name=name,
+                    unit_request_number=1,
+                    accepted=True,
+                    clause="测试",
+                    request_id=IDS.uuid7(NOW),
+                )
+            )
+        claimed = await stub.ClaimTicket(
+            PB.ClaimTicketRequest(
+                name=name,
+                unit="units/120000-CG-1",
+                clause="职责清单（测试）",
+                request_id=IDS.uuid7(NOW),
+            )
+        )
+        assert claimed.ticket.returns[0].state == ticket_pb2.Return.STATE_ASSUMED
+        assert claimed.ticket.assignments[-1].unit == "units/120000-CG-1"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -13,6 +13,7 @@ from gateway.kernel.time import SHANGHAI, Instant
 from gateway.reference.calendar import Calendar
 from gateway.reference.data import ReferenceData, published_days
 from gateway.reference.service_levels import (
+    FLOOR_STEPS,
     TICKET_TYPES,
     URGENCIES,
     Limit,
@@ -124,6 +125,47 @@ def test_the_national_default_limits(
 ) -> None:
     level = level_for(data.service_levels, ticket_type=ticket_type, urgency=urgency)
     assert (str(level.dispatch), str(level.resolve)) == (dispatch, resolve)
+
+
+@pytest.mark.parametrize(
+    ("urgency", "window", "review", "request_limit"),
+    [
+        (GENERAL, "4 working_hours", "1 working_days", "1 working_days"),
+        (SLOW, "4 working_hours", "1 working_days", "1 working_days"),
+        (URGENT, "2 natural_hours", "4 natural_hours", "2 natural_hours"),
+        (EMERGENCY, "2 natural_hours", "4 natural_hours", "2 natural_hours"),
+    ],
+)
+def test_what_no_row_states_about_returns_has_a_default(
+    data: ReferenceData, urgency: int, window: str, review: str, request_limit: str
+) -> None:
+    level = level_for(data.service_levels, ticket_type=COMPLAINT, urgency=urgency)
+    limits = (level.return_window, level.return_review, level.unit_request)
+    assert tuple(map(str, limits)) == (window, review, request_limit)
+    assert dict(level.origins)[Step.RETURN] == "default"
+
+
+def test_an_authority_states_its_own_windows_for_returns(data: ReferenceData) -> None:
+    row = replace(
+        FLOOR,
+        profile_id="city",
+        region="320500",
+        scope=Scope.LOCAL,
+        limits={Step.RETURN: limit("2 working_hours"), Step.REQUEST: limit("3 working_days")},
+    )
+    levels = ServiceLevels((FLOOR, row), regions=data.regions)
+    own = level_for(levels, region="320500")
+    assert (str(own.return_window), str(own.unit_request)) == ("2 working_hours", "3 working_days")
+    assert str(level_for(levels, region="310000").return_window) == str(
+        FLOOR.limits.get(Step.RETURN, limit("4 working_hours"))
+    )
+
+
+def test_a_floor_need_not_state_what_has_a_default(data: ReferenceData) -> None:
+    findings = Findings()
+    limits = {step.value: "2 working_hours" for step in FLOOR_STEPS}
+    rows = read(findings, data, {"profiles": [WRITTEN_FLOOR | {"limits": limits}]})
+    assert [is_floor(row) for row in rows] == [True]
 
 
 def test_a_ticket_that_leaves_its_province_has_the_cross_region_limits(

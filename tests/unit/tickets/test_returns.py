@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,20 +13,25 @@ import pytest
 from gateway.kernel.codes import (
     AssignmentRole,
     AssignmentState,
+    DispatchMode,
     PlatformState,
     ReturnReason,
     ReturnState,
     Solved,
     TicketState,
-    Urgency,
 )
-from gateway.kernel.errors import FieldInvalid, ResourceNotFound, TransitionNotAllowed
+from gateway.kernel.errors import (
+    CasePending,
+    FieldInvalid,
+    ResourceNotFound,
+    TransitionNotAllowed,
+)
 from gateway.kernel.time import Instant
-from gateway.reference.calendar import Calendar
-from gateway.tickets import machine, returns
+from gateway.tickets import disputes, machine, returns
 from gateway.tickets.model import Act, Change, Ticket
 from gateway.tickets.projection import platform_state
 from gateway.tickets.returns import Filing
+from gateway.tickets.states import RETURN, Step
 from tests.unit.tickets.builders import (
     ACT,
     CLOCKS,
@@ -35,6 +42,8 @@ from tests.unit.tickets.builders import (
     a_commission,
     a_ticket,
 )
+
+THIRD = "units/120101-SJ-1"
 
 
 def assigned(*roles: AssignmentRole, **changes: Any) -> Ticket:
@@ -97,23 +106,155 @@ def test_a_unit_does_not_propose_itself() -> None:
         filed(proposed_owner=UNIT.unit)
 
 
-@pytest.mark.parametrize(
-    ("urgency", "hours"), [(Urgency.URGENT, 2), (Urgency.EMERGENCY, 2), (Urgency.NORMAL, 5.5)]
-)
-def test_the_window_is_two_hours_or_four_working_hours(urgency: Urgency, hours: float) -> None:
-    ticket = assigned(urgency=urgency)
-    end = returns.window_end(ticket, ticket.assignments[0], Calendar())
-    assert end == NOW + timedelta(hours=hours)  # Monday 10:00 to 15:30, with a break at noon
-    filing = a_filing(window_end=end)
-    assert returns.file(ticket, act_at(end), filing).ticket.open_return is not None
+def test_after_its_window_a_return_is_refused_to_the_second() -> None:
+    filing = a_filing()
+    in_time = returns.file(assigned(), act_at(filing.window_end), filing).ticket
+    assert in_time.open_return is not None
     with pytest.raises(TransitionNotAllowed, match="tell the desk"):
-        returns.file(ticket, act_at(end + timedelta(seconds=1)), filing)
+        returns.file(assigned(), act_at(filing.window_end + timedelta(seconds=1)), filing)
 
 
-def test_review_is_due_in_four_hours_or_a_working_day() -> None:
-    urgent, general = assigned(urgency=Urgency.URGENT), assigned()
-    assert returns.review_due(urgent, NOW, Calendar()) == NOW + timedelta(hours=4)
-    assert returns.review_due(general, NOW, Calendar()) == NOW + timedelta(hours=31.5)
+def test_what_a_return_lacks_is_named_all_at_once() -> None:
+    with pytest.raises(FieldInvalid) as caught:
+        filed(reason=ReturnReason.UNSPECIFIED, clause=" ", proposed_owner=UNIT.unit)
+    assert [name for name, _ in caught.value.violations] == ["reason", "clause", "proposed_owner"]
+
+
+def test_an_invalid_return_is_an_event_that_changes_nothing() -> None:
+    before = assigned()
+    change = returns.invalid(before, ACT, reason="FIELD_INVALID", missing="clause")
+    assert change.ticket == before
+    [event] = change.events
+    facts = (("reason", "FIELD_INVALID"), ("missing", "clause"))
+    assert (event.kind, event.facts) == ("return.invalid", facts)
+
+
+def test_nothing_is_returned_in_a_case_or_after_a_ruling() -> None:
+    with pytest.raises(CasePending):
+        filed(replace(assigned(), case="c-1"))
+    ticket = assigned()
+    ruled = ticket.with_assignment(replace(ticket.assignments[0], mode=DispatchMode.RULING))
+    with pytest.raises(TransitionNotAllowed, match="by a ruling"):
+        filed(ruled)
+    told = ticket.with_assignment(replace(ticket.assignments[0], role=AssignmentRole.READ))
+    with pytest.raises(TransitionNotAllowed, match="read along"):
+        filed(told)
+
+
+def test_every_state_of_a_return_takes_a_step_or_refuses_it_and_changes_nothing() -> None:
+    later = NOW + timedelta(days=2)
+    steps: dict[Step, Callable[[Ticket], Change]] = {
+        Step.GRANT: lambda ticket: reviewed(ticket, is_granted=True),
+        Step.REFUSE: lambda ticket: reviewed(ticket, is_granted=False),
+        Step.STAND_BY: lambda ticket: returns.stand_by(ticket, ACT, number=1, until=later),
+        Step.COUNTER: lambda ticket: returns.counter(ticket, ACT, number=1, unit=THIRD),
+        Step.ASK: lambda ticket: returns.ask(ticket, ACT, number=1, question="何处（测试）"),
+        Step.INFORM: lambda ticket: returns.inform(ticket, ACT, number=1, answer="此处（测试）"),
+        Step.AGREE: lambda ticket: returns.agree(ticket, ACT, number=1, unit=UNIT.unit),
+        Step.DISPUTE: lambda ticket: returns.dispute(ticket, ACT, number=1, cause="silence"),
+    }
+    for state, (step, take) in product(ReturnState, steps.items()):
+        waiting = filed()
+        asked = "问（测试）" if step is Step.INFORM else ""
+        held = replace(waiting.returns[0], state=state, counter_proposal=THIRD, question=asked)
+        ticket = replace(waiting, returns=(held,))
+        expected = RETURN.get((state, step))
+        if expected is None:
+            with pytest.raises(TransitionNotAllowed):
+                take(ticket)
+            continue
+        after = take(ticket).ticket
+        assert after.returns[0].state is expected
+        assert after.assignments == ticket.assignments
+        assert after.due_time == ticket.due_time
+
+
+def test_a_person_who_is_deciding_moves_the_review_once_and_to_a_later_time() -> None:
+    ticket = filed()
+    due = ticket.returns[0].review_due_time
+    with pytest.raises(FieldInvalid, match="until_time"):
+        returns.stand_by(ticket, ACT, number=1, until=due)
+    waits = returns.stand_by(ticket, ACT, number=1, until=due + timedelta(hours=1)).ticket
+    assert waits.open_return is not None
+    assert waits.open_return.review_due_time == due + timedelta(hours=1)
+    with pytest.raises(TransitionNotAllowed):
+        returns.stand_by(waits, ACT, number=1, until=due + timedelta(hours=2))
+
+
+def test_the_desk_asks_once_and_the_unit_answers_once() -> None:
+    with pytest.raises(TransitionNotAllowed, match="open question"):
+        returns.inform(filed(), ACT, number=1, answer="未问（测试）")
+    asked = returns.ask(filed(), ACT, number=1, question="依据（测试）").ticket
+    with pytest.raises(TransitionNotAllowed, match="once"):
+        returns.ask(asked, ACT, number=1, question="再问（测试）")
+    told = returns.inform(asked, ACT, number=1, answer="见附件（测试）").ticket
+    assert told.returns[0].review_due_time == filed().returns[0].review_due_time
+    with pytest.raises(TransitionNotAllowed, match="once"):
+        returns.inform(told, ACT, number=1, answer="再答（测试）")
+
+
+def test_only_the_two_units_of_a_proposal_agree_to_it() -> None:
+    with pytest.raises(FieldInvalid, match="counter_proposal"):
+        returns.counter(filed(), ACT, number=1, unit=OTHER.unit)
+    ticket = returns.counter(filed(), ACT, number=1, unit=THIRD).ticket
+    with pytest.raises(FieldInvalid, match="agreed_by"):
+        returns.agree(ticket, ACT, number=1, unit=OTHER.unit)
+    agreed = returns.agree(ticket, ACT, number=1, unit=THIRD).ticket
+    assert agreed.returns[0].state is ReturnState.GRANTED
+    assert agreed.returns[0].successor == THIRD
+
+
+def test_a_ticket_is_claimed_only_from_a_lead_that_returns_it() -> None:
+    with pytest.raises(TransitionNotAllowed, match="wants to return it"):
+        returns.claim(assigned(), ACT, unit=THIRD)
+    both = assigned(AssignmentRole.LEAD, AssignmentRole.ASSIST)
+    by_helper = filed(both, assignment=2, proposed_owner=THIRD)
+    with pytest.raises(TransitionNotAllowed):
+        returns.claim(by_helper, ACT, unit=THIRD)
+    with pytest.raises(FieldInvalid, match="unit"):
+        returns.claim(filed(), ACT, unit=UNIT.unit)
+    assumed = returns.claim(filed(), ACT, unit=THIRD).ticket
+    assert assumed.returns[0].state is ReturnState.ASSUMED
+    refused = reviewed(filed(), is_granted=False).ticket
+    with pytest.raises(TransitionNotAllowed):
+        returns.claim(refused, ACT, unit=THIRD)
+    case = f"{disputes.prefix_of(refused)}1"
+    in_case = disputes.opened(refused, ACT, case=case, cause="refusals").ticket
+    assert returns.claim(in_case, ACT, unit=THIRD).ticket.returns[0].state is ReturnState.ASSUMED
+    with pytest.raises(CasePending):
+        returns.claim(replace(refused, case="wider"), ACT, unit=THIRD)
+
+
+def test_a_move_back_and_a_third_unit_by_returns_are_disputes() -> None:
+    ticket = filed()
+    assert returns.ground(ticket, number=1, to=OTHER.unit) == ""
+    assert returns.ground(ticket, number=1, to=UNIT.unit) == "path"
+    granted = reviewed(ticket, is_granted=True).ticket
+    moved = machine.hand_on(granted, ACT, number=1, to=a_commission(OTHER)).ticket
+    again = filed(moved, assignment=2, proposed_owner=THIRD)
+    assert returns.leads(again) == (UNIT.unit, OTHER.unit)
+    assert returns.ground(again, number=2, to=THIRD) == "hops"
+    assert returns.ground(again, number=2, to=UNIT.unit) == "path"
+
+
+def test_two_units_that_name_each_other_disclaim_it() -> None:
+    granted = reviewed(filed(), is_granted=True).ticket
+    moved = machine.hand_on(granted, ACT, number=1, to=a_commission(OTHER)).ticket
+    back = filed(moved, assignment=2, proposed_owner=UNIT.unit)
+    assert returns.is_disclaimed(back, back.returns[-1])
+    onward = filed(moved, assignment=2, proposed_owner=THIRD)
+    assert not returns.is_disclaimed(onward, onward.returns[-1])
+
+
+def test_a_case_and_a_ruling_leave_nothing_for_the_desk_to_decide() -> None:
+    in_case = replace(filed(), case="c-1")
+    for is_granted in (True, False):
+        with pytest.raises(CasePending):
+            reviewed(in_case, is_granted=is_granted)
+    ticket = filed()
+    upheld = ticket.with_assignment(replace(ticket.assignments[0], mode=DispatchMode.RULING))
+    with pytest.raises(TransitionNotAllowed, match="ruling"):
+        reviewed(upheld, is_granted=True)
 
 
 def test_a_second_return_waits_for_the_review_of_the_first() -> None:

@@ -25,12 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from hotline.arbitration.v1 import case_pb2 as hotline_dot_arbitration_dot_v1_dot_case__pb2
+from hotline.arbitration.v1 import insight_pb2 as hotline_dot_arbitration_dot_v1_dot_insight__pb2
 from hotline.arbitration.v1 import precedent_pb2 as hotline_dot_arbitration_dot_v1_dot_precedent__pb2
+from hotline.arbitration.v1 import proposal_pb2 as hotline_dot_arbitration_dot_v1_dot_proposal__pb2
 from hotline.custody.v1 import custody_pb2 as hotline_dot_custody_dot_v1_dot_custody__pb2
 from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__class__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0hotline/arbitration/v1/arbitration_service.proto\x12\x16hotline.arbitration.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!hotline/arbitration/v1/case.proto\x1a&hotline/arbitration/v1/precedent.proto\x1a hotline/custody/v1/custody.proto\x1a hotline/type/v1/data_class.proto\"C\n\x0eGetCaseRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\"=\n\x0fGetCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"}\n\x10ListCasesRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12$\n\npage_token\x18\x02 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\x12 \n\x06\x66ilter\x18\x03 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\xc0\xbc\x18\x02\"_\n\x11ListCasesResponse\x12+\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x1c.hotline.arbitration.v1.Case\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x02\"\xc2\x03\n\x12IssueRulingRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12?\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.hotline.custody.v1.Ruling.KindB\x10\xe2\x41\x01\x02\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03\x12.\n\x06target\x18\x03 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\'\n\x0blegal_basis\x18\x04 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x90\x03\xc0\xbc\x18\x02\x12#\n\x07reasons\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\xc0\xbc\x18\x03\x12\x1c\n\x0eoffers_allowed\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x39\n\x08mandates\x18\x07 \x03(\tB\'\xe2\x41\x01\x01\xbaH\x1c\x92\x01\x19\x10\x08\x18\x01\"\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12$\n\nrequest_id\x18\x08 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\x12\x1d\n\x04\x65tag\x18\t \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\xc0\xbc\x18\x01\x12\x1c\n\x0esets_precedent\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\"A\n\x13IssueRulingResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"l\n\x11TakeUpCaseRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"@\n\x12TakeUpCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"m\n\x12\x43onveneCaseRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"A\n\x13\x43onveneCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"\xd7\x03\n\x12\x43reateEntryRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12\x44\n\x04kind\x18\x02 \x01(\x0e\x32&.hotline.arbitration.v1.CaseEntry.KindB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x39\n\x0eproposed_owner\x18\x03 \x01(\tB!\xe2\x41\x01\x01\xbaH\x16r\x14\x32\x12^([1-9][0-9]{5})?$\xc0\xbc\x18\x01\x12%\n\x0blegal_basis\x18\x04 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\x12M\n\tattendees\x18\x05 \x03(\tB:\xe2\x41\x01\x01\xbaH/\x92\x01,\x10 \x18\x01\"&r$2\"^([1-9][0-9]{5}|[A-Z]+(_[A-Z]+)*)$\xc0\xbc\x18\x01\x12\x38\n\x08\x65vidence\x18\x06 \x03(\tB&\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x10\x18\x01\"\x12r\x10\x32\x0e^[0-9a-f]{64}$\xc0\xbc\x18\x01\x12\x14\n\x06upheld\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12!\n\x05words\x18\x08 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\xc0\xbc\x18\x03\x12$\n\nrequest_id\x18\t \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"A\n\x13\x43reateEntryResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\":\n\x15ListPrecedentsRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\"O\n\x16ListPrecedentsResponse\x12\x35\n\nprecedents\x18\x01 \x03(\x0b\x32!.hotline.arbitration.v1.Precedent\"\x9a\x01\n\x16RevokePrecedentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH\x1dr\x1b\x32\x19^precedents/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12\"\n\x06reason\x18\x02 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\xc0\xbc\x18\x02\x12$\n\nrequest_id\x18\x03 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"O\n\x17RevokePrecedentResponse\x12\x34\n\tprecedent\x18\x01 \x01(\x0b\x32!.hotline.arbitration.v1.Precedent2\xd4\x06\n\x12\x41rbitrationService\x12Z\n\x07GetCase\x12&.hotline.arbitration.v1.GetCaseRequest\x1a\'.hotline.arbitration.v1.GetCaseResponse\x12`\n\tListCases\x12(.hotline.arbitration.v1.ListCasesRequest\x1a).hotline.arbitration.v1.ListCasesResponse\x12\x66\n\x0bIssueRuling\x12*.hotline.arbitration.v1.IssueRulingRequest\x1a+.hotline.arbitration.v1.IssueRulingResponse\x12\x63\n\nTakeUpCase\x12).hotline.arbitration.v1.TakeUpCaseRequest\x1a*.hotline.arbitration.v1.TakeUpCaseResponse\x12\x66\n\x0b\x43onveneCase\x12*.hotline.arbitration.v1.ConveneCaseRequest\x1a+.hotline.arbitration.v1.ConveneCaseResponse\x12\x66\n\x0b\x43reateEntry\x12*.hotline.arbitration.v1.CreateEntryRequest\x1a+.hotline.arbitration.v1.CreateEntryResponse\x12o\n\x0eListPrecedents\x12-.hotline.arbitration.v1.ListPrecedentsRequest\x1a..hotline.arbitration.v1.ListPrecedentsResponse\x12r\n\x0fRevokePrecedent\x12..hotline.arbitration.v1.RevokePrecedentRequest\x1a/.hotline.arbitration.v1.RevokePrecedentResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0hotline/arbitration/v1/arbitration_service.proto\x12\x16hotline.arbitration.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!hotline/arbitration/v1/case.proto\x1a$hotline/arbitration/v1/insight.proto\x1a&hotline/arbitration/v1/precedent.proto\x1a%hotline/arbitration/v1/proposal.proto\x1a hotline/custody/v1/custody.proto\x1a hotline/type/v1/data_class.proto\"C\n\x0eGetCaseRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\"=\n\x0fGetCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"}\n\x10ListCasesRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12$\n\npage_token\x18\x02 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\x12 \n\x06\x66ilter\x18\x03 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\xc0\xbc\x18\x02\"_\n\x11ListCasesResponse\x12+\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x1c.hotline.arbitration.v1.Case\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x02\"\xcf\x06\n\x12IssueRulingRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12?\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.hotline.custody.v1.Ruling.KindB\x10\xe2\x41\x01\x02\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03\x12l\n\x06target\x18\x03 \x01(\tB\\\xe2\x41\x01\x02\xbaHQrO2M^([1-9][0-9]{5}|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))$\xc0\xbc\x18\x01\x12\'\n\x0blegal_basis\x18\x04 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x90\x03\xc0\xbc\x18\x02\x12#\n\x07reasons\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\xc0\xbc\x18\x03\x12\x1c\n\x0eoffers_allowed\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x39\n\x08mandates\x18\x07 \x03(\tB\'\xe2\x41\x01\x01\xbaH\x1c\x92\x01\x19\x10\x08\x18\x01\"\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12$\n\nrequest_id\x18\x08 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\x12\x1d\n\x04\x65tag\x18\t \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x04r\x02\x18@\xc0\xbc\x18\x01\x12\x1c\n\x0esets_precedent\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x43\n\x04\x66orm\x18\x0b \x01(\x0e\x32\'.hotline.arbitration.v1.CaseRuling.FormB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12?\n\x05parts\x18\x0c \x03(\x0b\x32\".hotline.arbitration.v1.RulingPartB\x0c\xe2\x41\x01\x01\xbaH\x05\x92\x01\x02\x10\x08\x12<\n\nmerge_into\x18\r \x01(\tB(\xe2\x41\x01\x01\xbaH\x1dr\x1b\x32\x19^([1-9][0-9]{21}[0-9X])?$\xc0\xbc\x18\x01\x12\x88\x01\n\x0fprecedent_facts\x18\x14 \x03(\tBo\xe2\x41\x01\x01\xbaHd\x92\x01\x61\x10\x08\x18\x01\"[rYR\x03\x61nyR\x08\x61t_nightR\x08industryR\x0cnoise_sourceR\x0bon_boundaryR\rowner_unknownR\x0ereported_kindsR\x04zone\xc0\xbc\x18\x01\"\x92\x01\n\nRulingPart\x12V\n\x05party\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH<r:28^([1-9][0-9]{5}|units/[0-9]{6}-[A-Z_]{1,12}-[0-9]{1,4})$\xc0\xbc\x18\x01\x12,\n\x06matter\x18\x02 \x01(\tB\x1c\xe2\x41\x01\x01\xbaH\x11r\x0f\x32\r^([0-9]{6})?$\xc0\xbc\x18\x01\"A\n\x13IssueRulingResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"l\n\x11TakeUpCaseRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"@\n\x12TakeUpCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"m\n\x12\x43onveneCaseRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"A\n\x13\x43onveneCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\"\xbe\x05\n\x12\x43reateEntryRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12\x44\n\x04kind\x18\x02 \x01(\x0e\x32&.hotline.arbitration.v1.CaseEntry.KindB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12u\n\x0eproposed_owner\x18\x03 \x01(\tB]\xe2\x41\x01\x01\xbaHRrP2N^([1-9][0-9]{5}|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\xc0\xbc\x18\x01\x12%\n\x0blegal_basis\x18\x04 \x01(\tB\x10\xe2\x41\x01\x01\xbaH\x05r\x03\x18\x90\x03\xc0\xbc\x18\x02\x12\x89\x01\n\tattendees\x18\x05 \x03(\tBv\xe2\x41\x01\x01\xbaHk\x92\x01h\x10 \x18\x01\"br`2^^([1-9][0-9]{5}|[A-Z]+(_[A-Z]+)*|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))$\xc0\xbc\x18\x01\x12\x38\n\x08\x65vidence\x18\x06 \x03(\tB&\xe2\x41\x01\x01\xbaH\x1b\x92\x01\x18\x10\x10\x18\x01\"\x12r\x10\x32\x0e^[0-9a-f]{64}$\xc0\xbc\x18\x01\x12\x14\n\x06upheld\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12!\n\x05words\x18\x08 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\xc0\xbc\x18\x03\x12$\n\nrequest_id\x18\t \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\x12l\n\x05party\x18\n \x01(\tB]\xe2\x41\x01\x01\xbaHRrP2N^([1-9][0-9]{5}|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\xc0\xbc\x18\x01\"A\n\x13\x43reateEntryResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case\":\n\x15ListPrecedentsRequest\x12!\n\tpage_size\x18\x01 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\"O\n\x16ListPrecedentsResponse\x12\x35\n\nprecedents\x18\x01 \x03(\x0b\x32!.hotline.arbitration.v1.Precedent\"\x9a\x01\n\x16RevokePrecedentRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xbaH\x1dr\x1b\x32\x19^precedents/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12\"\n\x06reason\x18\x02 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\xc0\xbc\x18\x02\x12$\n\nrequest_id\x18\x03 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\"O\n\x17RevokePrecedentResponse\x12\x34\n\tprecedent\x18\x01 \x01(\x0b\x32!.hotline.arbitration.v1.Precedent\"\xc6\x03\n\x0fOpenCaseRequest\x12\x35\n\x06ticket\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^tickets/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12^\n\x05party\x18\x02 \x01(\tBO\xe2\x41\x01\x01\xbaHDrB2@^(units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\xc0\xbc\x18\x01\x12g\n\x0eproposed_owner\x18\x03 \x01(\tBO\xe2\x41\x01\x01\xbaHDrB2@^(units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\xc0\xbc\x18\x01\x12\x41\n\x06ground\x18\x04 \x01(\x0e\x32#.hotline.arbitration.v1.Case.GroundB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0blegal_basis\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\x90\x03\xc0\xbc\x18\x02\x12!\n\x05words\x18\x06 \x01(\tB\x12\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\xc0\xbc\x18\x03\x12$\n\nrequest_id\x18\x07 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xc0\xbc\x18\x01\">\n\x10OpenCaseResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.hotline.arbitration.v1.Case2\xa1\x0e\n\x12\x41rbitrationService\x12Z\n\x07GetCase\x12&.hotline.arbitration.v1.GetCaseRequest\x1a\'.hotline.arbitration.v1.GetCaseResponse\x12`\n\tListCases\x12(.hotline.arbitration.v1.ListCasesRequest\x1a).hotline.arbitration.v1.ListCasesResponse\x12\x66\n\x0bIssueRuling\x12*.hotline.arbitration.v1.IssueRulingRequest\x1a+.hotline.arbitration.v1.IssueRulingResponse\x12\x63\n\nTakeUpCase\x12).hotline.arbitration.v1.TakeUpCaseRequest\x1a*.hotline.arbitration.v1.TakeUpCaseResponse\x12\x66\n\x0b\x43onveneCase\x12*.hotline.arbitration.v1.ConveneCaseRequest\x1a+.hotline.arbitration.v1.ConveneCaseResponse\x12\x66\n\x0b\x43reateEntry\x12*.hotline.arbitration.v1.CreateEntryRequest\x1a+.hotline.arbitration.v1.CreateEntryResponse\x12o\n\x0eListPrecedents\x12-.hotline.arbitration.v1.ListPrecedentsRequest\x1a..hotline.arbitration.v1.ListPrecedentsResponse\x12r\n\x0fRevokePrecedent\x12..hotline.arbitration.v1.RevokePrecedentRequest\x1a/.hotline.arbitration.v1.RevokePrecedentResponse\x12i\n\x0cGetCaseSight\x12+.hotline.arbitration.v1.GetCaseSightRequest\x1a,.hotline.arbitration.v1.GetCaseSightResponse\x12x\n\x11GetDisputeFigures\x12\x30.hotline.arbitration.v1.GetDisputeFiguresRequest\x1a\x31.hotline.arbitration.v1.GetDisputeFiguresResponse\x12\x65\n\nWatchCases\x12).hotline.arbitration.v1.WatchCasesRequest\x1a*.hotline.arbitration.v1.WatchCasesResponse0\x01\x12\x65\n\nExportCase\x12).hotline.arbitration.v1.ExportCaseRequest\x1a*.hotline.arbitration.v1.ExportCaseResponse0\x01\x12l\n\rListProposals\x12,.hotline.arbitration.v1.ListProposalsRequest\x1a-.hotline.arbitration.v1.ListProposalsResponse\x12\x66\n\x0bGetProposal\x12*.hotline.arbitration.v1.GetProposalRequest\x1a+.hotline.arbitration.v1.GetProposalResponse\x12o\n\x0e\x41\x63\x63\x65ptProposal\x12-.hotline.arbitration.v1.AcceptProposalRequest\x1a..hotline.arbitration.v1.AcceptProposalResponse\x12r\n\x0f\x44\x65\x63lineProposal\x12..hotline.arbitration.v1.DeclineProposalRequest\x1a/.hotline.arbitration.v1.DeclineProposalResponse\x12]\n\x08OpenCase\x12\'.hotline.arbitration.v1.OpenCaseRequest\x1a(.hotline.arbitration.v1.OpenCaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,7 +54,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUERULINGREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_ISSUERULINGREQUEST'].fields_by_name['kind']._serialized_options = b'\342A\001\002\272H\t\202\001\006\030\001\030\002\030\003'
   _globals['_ISSUERULINGREQUEST'].fields_by_name['target']._loaded_options = None
-  _globals['_ISSUERULINGREQUEST'].fields_by_name['target']._serialized_options = b'\342A\001\002\272H\023r\0212\017^[1-9][0-9]{5}$\300\274\030\001'
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['target']._serialized_options = b'\342A\001\002\272HQrO2M^([1-9][0-9]{5}|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))$\300\274\030\001'
   _globals['_ISSUERULINGREQUEST'].fields_by_name['legal_basis']._loaded_options = None
   _globals['_ISSUERULINGREQUEST'].fields_by_name['legal_basis']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\220\003\300\274\030\002'
   _globals['_ISSUERULINGREQUEST'].fields_by_name['reasons']._loaded_options = None
@@ -67,6 +69,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUERULINGREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001\272H\004r\002\030@\300\274\030\001'
   _globals['_ISSUERULINGREQUEST'].fields_by_name['sets_precedent']._loaded_options = None
   _globals['_ISSUERULINGREQUEST'].fields_by_name['sets_precedent']._serialized_options = b'\342A\001\001'
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['form']._loaded_options = None
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['form']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['parts']._loaded_options = None
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['parts']._serialized_options = b'\342A\001\001\272H\005\222\001\002\020\010'
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['merge_into']._loaded_options = None
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['merge_into']._serialized_options = b'\342A\001\001\272H\035r\0332\031^([1-9][0-9]{21}[0-9X])?$\300\274\030\001'
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['precedent_facts']._loaded_options = None
+  _globals['_ISSUERULINGREQUEST'].fields_by_name['precedent_facts']._serialized_options = b'\342A\001\001\272Hd\222\001a\020\010\030\001\"[rYR\003anyR\010at_nightR\010industryR\014noise_sourceR\013on_boundaryR\rowner_unknownR\016reported_kindsR\004zone\300\274\030\001'
+  _globals['_RULINGPART'].fields_by_name['party']._loaded_options = None
+  _globals['_RULINGPART'].fields_by_name['party']._serialized_options = b'\342A\001\002\272H<r:28^([1-9][0-9]{5}|units/[0-9]{6}-[A-Z_]{1,12}-[0-9]{1,4})$\300\274\030\001'
+  _globals['_RULINGPART'].fields_by_name['matter']._loaded_options = None
+  _globals['_RULINGPART'].fields_by_name['matter']._serialized_options = b'\342A\001\001\272H\021r\0172\r^([0-9]{6})?$\300\274\030\001'
   _globals['_TAKEUPCASEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_TAKEUPCASEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\030r\0262\024^cases/[^/\\s]{1,64}$\300\274\030\001'
   _globals['_TAKEUPCASEREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -80,11 +94,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEENTRYREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_CREATEENTRYREQUEST'].fields_by_name['kind']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
   _globals['_CREATEENTRYREQUEST'].fields_by_name['proposed_owner']._loaded_options = None
-  _globals['_CREATEENTRYREQUEST'].fields_by_name['proposed_owner']._serialized_options = b'\342A\001\001\272H\026r\0242\022^([1-9][0-9]{5})?$\300\274\030\001'
+  _globals['_CREATEENTRYREQUEST'].fields_by_name['proposed_owner']._serialized_options = b'\342A\001\001\272HRrP2N^([1-9][0-9]{5}|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\300\274\030\001'
   _globals['_CREATEENTRYREQUEST'].fields_by_name['legal_basis']._loaded_options = None
   _globals['_CREATEENTRYREQUEST'].fields_by_name['legal_basis']._serialized_options = b'\342A\001\001\272H\005r\003\030\220\003\300\274\030\002'
   _globals['_CREATEENTRYREQUEST'].fields_by_name['attendees']._loaded_options = None
-  _globals['_CREATEENTRYREQUEST'].fields_by_name['attendees']._serialized_options = b'\342A\001\001\272H/\222\001,\020 \030\001\"&r$2\"^([1-9][0-9]{5}|[A-Z]+(_[A-Z]+)*)$\300\274\030\001'
+  _globals['_CREATEENTRYREQUEST'].fields_by_name['attendees']._serialized_options = b'\342A\001\001\272Hk\222\001h\020 \030\001\"br`2^^([1-9][0-9]{5}|[A-Z]+(_[A-Z]+)*|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))$\300\274\030\001'
   _globals['_CREATEENTRYREQUEST'].fields_by_name['evidence']._loaded_options = None
   _globals['_CREATEENTRYREQUEST'].fields_by_name['evidence']._serialized_options = b'\342A\001\001\272H\033\222\001\030\020\020\030\001\"\022r\0202\016^[0-9a-f]{64}$\300\274\030\001'
   _globals['_CREATEENTRYREQUEST'].fields_by_name['upheld']._loaded_options = None
@@ -93,6 +107,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEENTRYREQUEST'].fields_by_name['words']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\240\037\300\274\030\003'
   _globals['_CREATEENTRYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEENTRYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001\300\274\030\001'
+  _globals['_CREATEENTRYREQUEST'].fields_by_name['party']._loaded_options = None
+  _globals['_CREATEENTRYREQUEST'].fields_by_name['party']._serialized_options = b'\342A\001\001\272HRrP2N^([1-9][0-9]{5}|units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\300\274\030\001'
   _globals['_LISTPRECEDENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPRECEDENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\007\032\005\030\364\003(\000'
   _globals['_REVOKEPRECEDENTREQUEST'].fields_by_name['name']._loaded_options = None
@@ -101,38 +117,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEPRECEDENTREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\310\001\300\274\030\002'
   _globals['_REVOKEPRECEDENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEPRECEDENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001\300\274\030\001'
-  _globals['_GETCASEREQUEST']._serialized_start=281
-  _globals['_GETCASEREQUEST']._serialized_end=348
-  _globals['_GETCASERESPONSE']._serialized_start=350
-  _globals['_GETCASERESPONSE']._serialized_end=411
-  _globals['_LISTCASESREQUEST']._serialized_start=413
-  _globals['_LISTCASESREQUEST']._serialized_end=538
-  _globals['_LISTCASESRESPONSE']._serialized_start=540
-  _globals['_LISTCASESRESPONSE']._serialized_end=635
-  _globals['_ISSUERULINGREQUEST']._serialized_start=638
-  _globals['_ISSUERULINGREQUEST']._serialized_end=1088
-  _globals['_ISSUERULINGRESPONSE']._serialized_start=1090
-  _globals['_ISSUERULINGRESPONSE']._serialized_end=1155
-  _globals['_TAKEUPCASEREQUEST']._serialized_start=1157
-  _globals['_TAKEUPCASEREQUEST']._serialized_end=1265
-  _globals['_TAKEUPCASERESPONSE']._serialized_start=1267
-  _globals['_TAKEUPCASERESPONSE']._serialized_end=1331
-  _globals['_CONVENECASEREQUEST']._serialized_start=1333
-  _globals['_CONVENECASEREQUEST']._serialized_end=1442
-  _globals['_CONVENECASERESPONSE']._serialized_start=1444
-  _globals['_CONVENECASERESPONSE']._serialized_end=1509
-  _globals['_CREATEENTRYREQUEST']._serialized_start=1512
-  _globals['_CREATEENTRYREQUEST']._serialized_end=1983
-  _globals['_CREATEENTRYRESPONSE']._serialized_start=1985
-  _globals['_CREATEENTRYRESPONSE']._serialized_end=2050
-  _globals['_LISTPRECEDENTSREQUEST']._serialized_start=2052
-  _globals['_LISTPRECEDENTSREQUEST']._serialized_end=2110
-  _globals['_LISTPRECEDENTSRESPONSE']._serialized_start=2112
-  _globals['_LISTPRECEDENTSRESPONSE']._serialized_end=2191
-  _globals['_REVOKEPRECEDENTREQUEST']._serialized_start=2194
-  _globals['_REVOKEPRECEDENTREQUEST']._serialized_end=2348
-  _globals['_REVOKEPRECEDENTRESPONSE']._serialized_start=2350
-  _globals['_REVOKEPRECEDENTRESPONSE']._serialized_end=2429
-  _globals['_ARBITRATIONSERVICE']._serialized_start=2432
-  _globals['_ARBITRATIONSERVICE']._serialized_end=3284
+  _globals['_OPENCASEREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['ticket']._serialized_options = b'\342A\001\002\272H\032r\0302\026^tickets/[^/\\s]{1,64}$\300\274\030\001'
+  _globals['_OPENCASEREQUEST'].fields_by_name['party']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['party']._serialized_options = b'\342A\001\001\272HDrB2@^(units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\300\274\030\001'
+  _globals['_OPENCASEREQUEST'].fields_by_name['proposed_owner']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['proposed_owner']._serialized_options = b'\342A\001\001\272HDrB2@^(units/[1-9][0-9]{5}-([A-Z]+(_[A-Z]+)*-[1-9][0-9]{0,3}|desk))?$\300\274\030\001'
+  _globals['_OPENCASEREQUEST'].fields_by_name['ground']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['ground']._serialized_options = b'\342A\001\001\272H\005\202\001\002\020\001'
+  _globals['_OPENCASEREQUEST'].fields_by_name['legal_basis']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['legal_basis']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\220\003\300\274\030\002'
+  _globals['_OPENCASEREQUEST'].fields_by_name['words']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['words']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\240\037\300\274\030\003'
+  _globals['_OPENCASEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_OPENCASEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001\300\274\030\001'
+  _globals['_GETCASEREQUEST']._serialized_start=358
+  _globals['_GETCASEREQUEST']._serialized_end=425
+  _globals['_GETCASERESPONSE']._serialized_start=427
+  _globals['_GETCASERESPONSE']._serialized_end=488
+  _globals['_LISTCASESREQUEST']._serialized_start=490
+  _globals['_LISTCASESREQUEST']._serialized_end=615
+  _globals['_LISTCASESRESPONSE']._serialized_start=617
+  _globals['_LISTCASESRESPONSE']._serialized_end=712
+  _globals['_ISSUERULINGREQUEST']._serialized_start=715
+  _globals['_ISSUERULINGREQUEST']._serialized_end=1562
+  _globals['_RULINGPART']._serialized_start=1565
+  _globals['_RULINGPART']._serialized_end=1711
+  _globals['_ISSUERULINGRESPONSE']._serialized_start=1713
+  _globals['_ISSUERULINGRESPONSE']._serialized_end=1778
+  _globals['_TAKEUPCASEREQUEST']._serialized_start=1780
+  _globals['_TAKEUPCASEREQUEST']._serialized_end=1888
+  _globals['_TAKEUPCASERESPONSE']._serialized_start=1890
+  _globals['_TAKEUPCASERESPONSE']._serialized_end=1954
+  _globals['_CONVENECASEREQUEST']._serialized_start=1956
+  _globals['_CONVENECASEREQUEST']._serialized_end=2065
+  _globals['_CONVENECASERESPONSE']._serialized_start=2067
+  _globals['_CONVENECASERESPONSE']._serialized_end=2132
+  _globals['_CREATEENTRYREQUEST']._serialized_start=2135
+  _globals['_CREATEENTRYREQUEST']._serialized_end=2837
+  _globals['_CREATEENTRYRESPONSE']._serialized_start=2839
+  _globals['_CREATEENTRYRESPONSE']._serialized_end=2904
+  _globals['_LISTPRECEDENTSREQUEST']._serialized_start=2906
+  _globals['_LISTPRECEDENTSREQUEST']._serialized_end=2964
+  _globals['_LISTPRECEDENTSRESPONSE']._serialized_start=2966
+  _globals['_LISTPRECEDENTSRESPONSE']._serialized_end=3045
+  _globals['_REVOKEPRECEDENTREQUEST']._serialized_start=3048
+  _globals['_REVOKEPRECEDENTREQUEST']._serialized_end=3202
+  _globals['_REVOKEPRECEDENTRESPONSE']._serialized_start=3204
+  _globals['_REVOKEPRECEDENTRESPONSE']._serialized_end=3283
+  _globals['_OPENCASEREQUEST']._serialized_start=3286
+  _globals['_OPENCASEREQUEST']._serialized_end=3740
+  _globals['_OPENCASERESPONSE']._serialized_start=3742
+  _globals['_OPENCASERESPONSE']._serialized_end=3804
+  _globals['_ARBITRATIONSERVICE']._serialized_start=3807
+  _globals['_ARBITRATIONSERVICE']._serialized_end=5632
 # @@protoc_insertion_point(module_scope)

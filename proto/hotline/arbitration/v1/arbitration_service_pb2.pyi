@@ -141,12 +141,18 @@ class IssueRulingRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     SETS_PRECEDENT_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    MERGE_INTO_FIELD_NUMBER: _builtins.int
+    PRECEDENT_FACTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`cases/{case}`. 中文: 资源名"""
     kind: _custody_pb2.Ruling.Kind.ValueType
     """UPHOLD, REASSIGN or INTERIM. 中文: 裁定类型"""
     target: _builtins.str
-    """Authority that takes the ticket; of an UPHOLD the present custodian. 中文: 裁定承接机构"""
+    """Who takes the ticket: an authority, or between units `units/{unit}`; of an UPHOLD who holds it.
+    中文: 裁定承接方
+    """
     legal_basis: _builtins.str
     """Legal basis. 中文: 裁定依据"""
     reasons: _builtins.str
@@ -159,9 +165,23 @@ class IssueRulingRequest(_message.Message):
     """Mark of the case that the panel saw; empty: any. 中文: 版本标记"""
     sets_precedent: _builtins.bool
     """The ruling holds for all cases with the key of this one, for a year. 中文: 作为先例"""
+    form: _case_pb2.CaseRuling.Form.ValueType
+    """How the ticket is handled besides who takes it. 中文: 裁定形式"""
+    merge_into: _builtins.str
+    """Number of the earlier ticket of a merge. 中文: 并入工单"""
     @_builtins.property
     def mandates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Authorities whose child tickets or hand-overs the ruling orders. 中文: 授权对象"""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RulingPart]:
+        """What others than the target do. 中文: 分工"""
+
+    @_builtins.property
+    def precedent_facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a precedent: names of the facts that count, such as `industry`; none: all; `any`: none.
+        中文: 先例要件
+        """
 
     def __init__(
         self,
@@ -176,14 +196,44 @@ class IssueRulingRequest(_message.Message):
         request_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         sets_precedent: _builtins.bool = ...,
+        form: _case_pb2.CaseRuling.Form.ValueType = ...,
+        parts: _abc.Iterable[Global___RulingPart] | None = ...,
+        merge_into: _builtins.str = ...,
+        precedent_facts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "kind", b"kind", "legal_basis", b"legal_basis", "mandates", b"mandates", "name", b"name", "offers_allowed", b"offers_allowed", "reasons", b"reasons", "request_id", b"request_id", "sets_precedent", b"sets_precedent", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "form", b"form", "kind", b"kind", "legal_basis", b"legal_basis", "mandates", b"mandates", "merge_into", b"merge_into", "name", b"name", "offers_allowed", b"offers_allowed", "parts", b"parts", "precedent_facts", b"precedent_facts", "reasons", b"reasons", "request_id", b"request_id", "sets_precedent", b"sets_precedent", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueRulingRequest: _TypeAlias = IssueRulingRequest  # noqa: Y015
+
+@_typing.final
+class RulingPart(_message.Message):
+    """What another than the target does. 中文: 分工"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: _builtins.int
+    MATTER_FIELD_NUMBER: _builtins.int
+    party: _builtins.str
+    """Authority, or `units/{unit}` between units of one authority. 中文: 承担方"""
+    matter: _builtins.str
+    """Matter of a split; else empty. 中文: 事项代码"""
+    def __init__(
+        self,
+        *,
+        party: _builtins.str = ...,
+        matter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matter", b"matter", "party", b"party"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RulingPart: _TypeAlias = RulingPart  # noqa: Y015
 
 @_typing.final
 class IssueRulingResponse(_message.Message):
@@ -324,6 +374,7 @@ class CreateEntryRequest(_message.Message):
     UPHELD_FIELD_NUMBER: _builtins.int
     WORDS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`cases/{case}`. 中文: 资源名"""
     kind: _case_pb2.CaseEntry.Kind.ValueType
@@ -338,6 +389,10 @@ class CreateEntryRequest(_message.Message):
     """What is said. 中文: 内容"""
     request_id: _builtins.str
     """UUID of the request; a repeat gets the first answer. 中文: 请求编号"""
+    party: _builtins.str
+    """Who speaks, between units `units/{unit}`; empty: the caller's authority, or the one unit that
+    its platform serves. 中文: 陈述方
+    """
     @_builtins.property
     def attendees(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who took part in the conference; required for minutes. 中文: 参会单位"""
@@ -358,10 +413,11 @@ class CreateEntryRequest(_message.Message):
         upheld: _builtins.bool = ...,
         words: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        party: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attendees", b"attendees", "evidence", b"evidence", "kind", b"kind", "legal_basis", b"legal_basis", "name", b"name", "proposed_owner", b"proposed_owner", "request_id", b"request_id", "upheld", b"upheld", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attendees", b"attendees", "evidence", b"evidence", "kind", b"kind", "legal_basis", b"legal_basis", "name", b"name", "party", b"party", "proposed_owner", b"proposed_owner", "request_id", b"request_id", "upheld", b"upheld", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -490,3 +546,75 @@ class RevokePrecedentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokePrecedentResponse: _TypeAlias = RevokePrecedentResponse  # noqa: Y015
+
+@_typing.final
+class OpenCaseRequest(_message.Message):
+    """Which dispute of units is to be decided. 中文: 提请裁定请求"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """`tickets/{ticket}`. 中文: 工单"""
+    party: _builtins.str
+    """Who asks, `units/{unit}`; empty: the one unit that the caller's platform serves, else the desk.
+    中文: 提请方
+    """
+    proposed_owner: _builtins.str
+    """Whose it is in the eyes of who asks: `units/{unit}`. 中文: 建议承办单位"""
+    ground: _case_pb2.Case.Ground.ValueType
+    """What the parties differ about (code DG); not set: whose duty it is. 中文: 争议类型"""
+    legal_basis: _builtins.str
+    """Clause of law or catalogue. 中文: 依据"""
+    words: _builtins.str
+    """Why, without anything of a person; the first position of the case. 中文: 理由"""
+    request_id: _builtins.str
+    """UUID of the request; a repeat gets the first answer. 中文: 请求编号"""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        party: _builtins.str = ...,
+        proposed_owner: _builtins.str = ...,
+        ground: _case_pb2.Case.Ground.ValueType = ...,
+        legal_basis: _builtins.str = ...,
+        words: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ground", b"ground", "legal_basis", b"legal_basis", "party", b"party", "proposed_owner", b"proposed_owner", "request_id", b"request_id", "ticket", b"ticket", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCaseRequest: _TypeAlias = OpenCaseRequest  # noqa: Y015
+
+@_typing.final
+class OpenCaseResponse(_message.Message):
+    """What became of it. 中文: 提请裁定结果"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case(self) -> _case_pb2.Case:
+        """The case, without words. 中文: 争议"""
+
+    def __init__(
+        self,
+        *,
+        case: _case_pb2.Case | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCaseResponse: _TypeAlias = OpenCaseResponse  # noqa: Y015

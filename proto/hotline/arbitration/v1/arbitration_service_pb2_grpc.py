@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from hotline.arbitration.v1 import arbitration_service_pb2 as hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2
+from hotline.arbitration.v1 import insight_pb2 as hotline_dot_arbitration_dot_v1_dot_insight__pb2
+from hotline.arbitration.v1 import proposal_pb2 as hotline_dot_arbitration_dot_v1_dot_proposal__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -76,6 +78,51 @@ class ArbitrationServiceStub:
                 request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
                 response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
                 _registered_method=True)
+        self.GetCaseSight = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/GetCaseSight',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetCaseSightRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetCaseSightResponse.FromString,
+                _registered_method=True)
+        self.GetDisputeFigures = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/GetDisputeFigures',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetDisputeFiguresRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetDisputeFiguresResponse.FromString,
+                _registered_method=True)
+        self.WatchCases = channel.unary_stream(
+                '/hotline.arbitration.v1.ArbitrationService/WatchCases',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.WatchCasesRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.WatchCasesResponse.FromString,
+                _registered_method=True)
+        self.ExportCase = channel.unary_stream(
+                '/hotline.arbitration.v1.ArbitrationService/ExportCase',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.ExportCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.ExportCaseResponse.FromString,
+                _registered_method=True)
+        self.ListProposals = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/ListProposals',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
+        self.GetProposal = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/GetProposal',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.GetProposalRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.GetProposalResponse.FromString,
+                _registered_method=True)
+        self.AcceptProposal = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/AcceptProposal',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.AcceptProposalRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.AcceptProposalResponse.FromString,
+                _registered_method=True)
+        self.DeclineProposal = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/DeclineProposal',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.DeclineProposalRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.DeclineProposalResponse.FromString,
+                _registered_method=True)
+        self.OpenCase = channel.unary_unary(
+                '/hotline.arbitration.v1.ArbitrationService/OpenCase',
+                request_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.OpenCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.OpenCaseResponse.FromString,
+                _registered_method=True)
 
 
 class ArbitrationServiceServicer:
@@ -139,6 +186,69 @@ class ArbitrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCaseSight(self, request, context):
+        """Return what helps the panel with a case, in one call; the reading is recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDisputeFigures(self, request, context):
+        """Return what disputes are for an authority, its cities and its units, as diagnosis.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCases(self, request, context):
+        """Tell every change of the cases that the caller's authority sees, resumable, for ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportCase(self, request, context):
+        """Return a case as one signed file, in chunks; it verifies offline (docs/arbitration.md#dossier).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProposals(self, request, context):
+        """List the rules that rulings propose, newest first; for the rule staff and the panel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProposal(self, request, context):
+        """Return one of them with what it would change; for the rule staff and the panel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptProposal(self, request, context):
+        """Make a draft of a pack out of it, by a rule editor who did not rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclineProposal(self, request, context):
+        """Say why it shall be no rule; for the rule staff.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenCase(self, request, context):
+        """Have a dispute of units of the caller's authority decided, by one of them or by the desk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArbitrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -181,6 +291,51 @@ def add_ArbitrationServiceServicer_to_server(servicer, server):
                     servicer.RevokePrecedent,
                     request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentRequest.FromString,
                     response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentResponse.SerializeToString,
+            ),
+            'GetCaseSight': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaseSight,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetCaseSightRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetCaseSightResponse.SerializeToString,
+            ),
+            'GetDisputeFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDisputeFigures,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetDisputeFiguresRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetDisputeFiguresResponse.SerializeToString,
+            ),
+            'WatchCases': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCases,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.WatchCasesRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.WatchCasesResponse.SerializeToString,
+            ),
+            'ExportCase': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCase,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.ExportCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_insight__pb2.ExportCaseResponse.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.ListProposalsRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.ListProposalsResponse.SerializeToString,
+            ),
+            'GetProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProposal,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.GetProposalRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.GetProposalResponse.SerializeToString,
+            ),
+            'AcceptProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptProposal,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.AcceptProposalRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.AcceptProposalResponse.SerializeToString,
+            ),
+            'DeclineProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclineProposal,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.DeclineProposalRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_proposal__pb2.DeclineProposalResponse.SerializeToString,
+            ),
+            'OpenCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenCase,
+                    request_deserializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.OpenCaseRequest.FromString,
+                    response_serializer=hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.OpenCaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +556,249 @@ class ArbitrationService:
             '/hotline.arbitration.v1.ArbitrationService/RevokePrecedent',
             hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentRequest.SerializeToString,
             hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.RevokePrecedentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaseSight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/GetCaseSight',
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetCaseSightRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetCaseSightResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDisputeFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/GetDisputeFigures',
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetDisputeFiguresRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.GetDisputeFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/WatchCases',
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.WatchCasesRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.WatchCasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/ExportCase',
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.ExportCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_insight__pb2.ExportCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/ListProposals',
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.ListProposalsRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/GetProposal',
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.GetProposalRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.GetProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/AcceptProposal',
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.AcceptProposalRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.AcceptProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclineProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/DeclineProposal',
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.DeclineProposalRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_proposal__pb2.DeclineProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.arbitration.v1.ArbitrationService/OpenCase',
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.OpenCaseRequest.SerializeToString,
+            hotline_dot_arbitration_dot_v1_dot_arbitration__service__pb2.OpenCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

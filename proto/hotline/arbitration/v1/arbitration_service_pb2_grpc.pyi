@@ -6,6 +6,8 @@ Disputes about who handles a ticket, for the staff of the arbiter and of the par
 from collections import abc as _abc
 from grpc import aio as _aio
 from hotline.arbitration.v1 import arbitration_service_pb2 as _arbitration_service_pb2
+from hotline.arbitration.v1 import insight_pb2 as _insight_pb2
+from hotline.arbitration.v1 import proposal_pb2 as _proposal_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -51,6 +53,24 @@ class ArbitrationServiceStub:
     """List the precedents of the caller's scope, newest first; for the panel."""
     RevokePrecedent: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.RevokePrecedentRequest, _arbitration_service_pb2.RevokePrecedentResponse]
     """End a precedent; for the panel."""
+    GetCaseSight: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetCaseSightRequest, _insight_pb2.GetCaseSightResponse]
+    """Return what helps the panel with a case, in one call; the reading is recorded."""
+    GetDisputeFigures: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetDisputeFiguresRequest, _insight_pb2.GetDisputeFiguresResponse]
+    """Return what disputes are for an authority, its cities and its units, as diagnosis."""
+    WatchCases: _grpc.UnaryStreamMultiCallable[_insight_pb2.WatchCasesRequest, _insight_pb2.WatchCasesResponse]
+    """Tell every change of the cases that the caller's authority sees, resumable, for ever."""
+    ExportCase: _grpc.UnaryStreamMultiCallable[_insight_pb2.ExportCaseRequest, _insight_pb2.ExportCaseResponse]
+    """Return a case as one signed file, in chunks; it verifies offline (docs/arbitration.md#dossier)."""
+    ListProposals: _grpc.UnaryUnaryMultiCallable[_proposal_pb2.ListProposalsRequest, _proposal_pb2.ListProposalsResponse]
+    """List the rules that rulings propose, newest first; for the rule staff and the panel."""
+    GetProposal: _grpc.UnaryUnaryMultiCallable[_proposal_pb2.GetProposalRequest, _proposal_pb2.GetProposalResponse]
+    """Return one of them with what it would change; for the rule staff and the panel."""
+    AcceptProposal: _grpc.UnaryUnaryMultiCallable[_proposal_pb2.AcceptProposalRequest, _proposal_pb2.AcceptProposalResponse]
+    """Make a draft of a pack out of it, by a rule editor who did not rule."""
+    DeclineProposal: _grpc.UnaryUnaryMultiCallable[_proposal_pb2.DeclineProposalRequest, _proposal_pb2.DeclineProposalResponse]
+    """Say why it shall be no rule; for the rule staff."""
+    OpenCase: _grpc.UnaryUnaryMultiCallable[_arbitration_service_pb2.OpenCaseRequest, _arbitration_service_pb2.OpenCaseResponse]
+    """Have a dispute of units of the caller's authority decided, by one of them or by the desk."""
 
 @_typing.type_check_only
 class ArbitrationServiceAsyncStub(ArbitrationServiceStub):
@@ -75,6 +95,24 @@ class ArbitrationServiceAsyncStub(ArbitrationServiceStub):
     """List the precedents of the caller's scope, newest first; for the panel."""
     RevokePrecedent: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.RevokePrecedentRequest, _arbitration_service_pb2.RevokePrecedentResponse]  # type: ignore[assignment]
     """End a precedent; for the panel."""
+    GetCaseSight: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetCaseSightRequest, _insight_pb2.GetCaseSightResponse]  # type: ignore[assignment]
+    """Return what helps the panel with a case, in one call; the reading is recorded."""
+    GetDisputeFigures: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetDisputeFiguresRequest, _insight_pb2.GetDisputeFiguresResponse]  # type: ignore[assignment]
+    """Return what disputes are for an authority, its cities and its units, as diagnosis."""
+    WatchCases: _aio.UnaryStreamMultiCallable[_insight_pb2.WatchCasesRequest, _insight_pb2.WatchCasesResponse]  # type: ignore[assignment]
+    """Tell every change of the cases that the caller's authority sees, resumable, for ever."""
+    ExportCase: _aio.UnaryStreamMultiCallable[_insight_pb2.ExportCaseRequest, _insight_pb2.ExportCaseResponse]  # type: ignore[assignment]
+    """Return a case as one signed file, in chunks; it verifies offline (docs/arbitration.md#dossier)."""
+    ListProposals: _aio.UnaryUnaryMultiCallable[_proposal_pb2.ListProposalsRequest, _proposal_pb2.ListProposalsResponse]  # type: ignore[assignment]
+    """List the rules that rulings propose, newest first; for the rule staff and the panel."""
+    GetProposal: _aio.UnaryUnaryMultiCallable[_proposal_pb2.GetProposalRequest, _proposal_pb2.GetProposalResponse]  # type: ignore[assignment]
+    """Return one of them with what it would change; for the rule staff and the panel."""
+    AcceptProposal: _aio.UnaryUnaryMultiCallable[_proposal_pb2.AcceptProposalRequest, _proposal_pb2.AcceptProposalResponse]  # type: ignore[assignment]
+    """Make a draft of a pack out of it, by a rule editor who did not rule."""
+    DeclineProposal: _aio.UnaryUnaryMultiCallable[_proposal_pb2.DeclineProposalRequest, _proposal_pb2.DeclineProposalResponse]  # type: ignore[assignment]
+    """Say why it shall be no rule; for the rule staff."""
+    OpenCase: _aio.UnaryUnaryMultiCallable[_arbitration_service_pb2.OpenCaseRequest, _arbitration_service_pb2.OpenCaseResponse]  # type: ignore[assignment]
+    """Have a dispute of units of the caller's authority decided, by one of them or by the desk."""
 
 class ArbitrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Cases at the arbiter of a scope: the nation's arbiter node for provinces, a province's node for
@@ -144,5 +182,77 @@ class ArbitrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_arbitration_service_pb2.RevokePrecedentResponse, _abc.Awaitable[_arbitration_service_pb2.RevokePrecedentResponse]]:
         """End a precedent; for the panel."""
+
+    @_abc_1.abstractmethod
+    def GetCaseSight(
+        self,
+        request: _insight_pb2.GetCaseSightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.GetCaseSightResponse, _abc.Awaitable[_insight_pb2.GetCaseSightResponse]]:
+        """Return what helps the panel with a case, in one call; the reading is recorded."""
+
+    @_abc_1.abstractmethod
+    def GetDisputeFigures(
+        self,
+        request: _insight_pb2.GetDisputeFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.GetDisputeFiguresResponse, _abc.Awaitable[_insight_pb2.GetDisputeFiguresResponse]]:
+        """Return what disputes are for an authority, its cities and its units, as diagnosis."""
+
+    @_abc_1.abstractmethod
+    def WatchCases(
+        self,
+        request: _insight_pb2.WatchCasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.WatchCasesResponse], _abc.AsyncIterator[_insight_pb2.WatchCasesResponse]]:
+        """Tell every change of the cases that the caller's authority sees, resumable, for ever."""
+
+    @_abc_1.abstractmethod
+    def ExportCase(
+        self,
+        request: _insight_pb2.ExportCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.ExportCaseResponse], _abc.AsyncIterator[_insight_pb2.ExportCaseResponse]]:
+        """Return a case as one signed file, in chunks; it verifies offline (docs/arbitration.md#dossier)."""
+
+    @_abc_1.abstractmethod
+    def ListProposals(
+        self,
+        request: _proposal_pb2.ListProposalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proposal_pb2.ListProposalsResponse, _abc.Awaitable[_proposal_pb2.ListProposalsResponse]]:
+        """List the rules that rulings propose, newest first; for the rule staff and the panel."""
+
+    @_abc_1.abstractmethod
+    def GetProposal(
+        self,
+        request: _proposal_pb2.GetProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proposal_pb2.GetProposalResponse, _abc.Awaitable[_proposal_pb2.GetProposalResponse]]:
+        """Return one of them with what it would change; for the rule staff and the panel."""
+
+    @_abc_1.abstractmethod
+    def AcceptProposal(
+        self,
+        request: _proposal_pb2.AcceptProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proposal_pb2.AcceptProposalResponse, _abc.Awaitable[_proposal_pb2.AcceptProposalResponse]]:
+        """Make a draft of a pack out of it, by a rule editor who did not rule."""
+
+    @_abc_1.abstractmethod
+    def DeclineProposal(
+        self,
+        request: _proposal_pb2.DeclineProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_proposal_pb2.DeclineProposalResponse, _abc.Awaitable[_proposal_pb2.DeclineProposalResponse]]:
+        """Say why it shall be no rule; for the rule staff."""
+
+    @_abc_1.abstractmethod
+    def OpenCase(
+        self,
+        request: _arbitration_service_pb2.OpenCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_arbitration_service_pb2.OpenCaseResponse, _abc.Awaitable[_arbitration_service_pb2.OpenCaseResponse]]:
+        """Have a dispute of units of the caller's authority decided, by one of them or by the desk."""
 
 def add_ArbitrationServiceServicer_to_server(servicer: ArbitrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

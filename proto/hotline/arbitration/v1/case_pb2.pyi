@@ -175,6 +175,7 @@ class Case(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     PRECEDENTS_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
+    INVOLVED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`cases/{case}`. 中文: 资源名"""
     etag: _builtins.str
@@ -245,6 +246,10 @@ class Case(_message.Message):
     def precedents(self) -> _containers.RepeatedCompositeFieldContainer[_precedent_pb2.ComparablePrecedent]:
         """Precedents of the same matter, the most alike first; only where the arbiter reads one case. 中文: 可比先例"""
 
+    @_builtins.property
+    def involved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """People who filed, asked, or judged a return before: none of them rules it. 中文: 回避人员"""
+
     def __init__(
         self,
         *,
@@ -271,10 +276,11 @@ class Case(_message.Message):
         entries: _abc.Iterable[Global___CaseEntry] | None = ...,
         precedents: _abc.Iterable[_precedent_pb2.ComparablePrecedent] | None = ...,
         level: Global___Case.Level.ValueType = ...,
+        involved: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "facts", b"facts", "file_time", b"file_time", "ruling_due_time", b"ruling_due_time", "stage_due_time", b"stage_due_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "chain", b"chain", "close_time", b"close_time", "entries", b"entries", "etag", b"etag", "facts", b"facts", "file_time", b"file_time", "filers", b"filers", "ground", b"ground", "level", b"level", "name", b"name", "overdue", b"overdue", "path", b"path", "precedents", b"precedents", "proposed_targets", b"proposed_targets", "responsible", b"responsible", "ruling_due_provisional", b"ruling_due_provisional", "ruling_due_time", b"ruling_due_time", "rulings", b"rulings", "scope", b"scope", "stage_due_time", b"stage_due_time", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "chain", b"chain", "close_time", b"close_time", "entries", b"entries", "etag", b"etag", "facts", b"facts", "file_time", b"file_time", "filers", b"filers", "ground", b"ground", "involved", b"involved", "level", b"level", "name", b"name", "overdue", b"overdue", "path", b"path", "precedents", b"precedents", "proposed_targets", b"proposed_targets", "responsible", b"responsible", "ruling_due_provisional", b"ruling_due_provisional", "ruling_due_time", b"ruling_due_time", "rulings", b"rulings", "scope", b"scope", "stage_due_time", b"stage_due_time", "state", b"state", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

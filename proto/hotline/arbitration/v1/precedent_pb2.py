@@ -27,7 +27,7 @@ from hotline.ticket.v1 import codes_pb2 as hotline_dot_ticket_dot_v1_dot_codes__
 from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__class__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hotline/arbitration/v1/precedent.proto\x12\x16hotline.arbitration.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhotline/ticket/v1/codes.proto\x1a hotline/type/v1/data_class.proto\"\xdd\x02\n\tPrecedent\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x0e\n\x06ruling\x18\x02 \x01(\x05\x12\x14\n\x06matter\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12+\n\x04type\x18\x04 \x01(\x0e\x32\x1d.hotline.ticket.v1.TicketType\x12\x16\n\x08relation\x18\x05 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06levels\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04role\x18\x07 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x19\n\x0blegal_basis\x18\x08 \x01(\tB\x04\xc0\xbc\x18\x02\x12\x16\n\x08validity\x18\t \x01(\tB\x04\xc0\xbc\x18\x01\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61pplied\x18\x0c \x01(\x03\"b\n\x13\x43omparablePrecedent\x12\x34\n\tprecedent\x18\x01 \x01(\x0b\x32!.hotline.arbitration.v1.Precedent\x12\x15\n\x07\x64iffers\x18\x02 \x03(\tB\x04\xc0\xbc\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hotline/arbitration/v1/precedent.proto\x12\x16hotline.arbitration.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhotline/ticket/v1/codes.proto\x1a hotline/type/v1/data_class.proto\"\xbc\x03\n\tPrecedent\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x0e\n\x06ruling\x18\x02 \x01(\x05\x12\x14\n\x06matter\x18\x03 \x01(\tB\x04\xc0\xbc\x18\x01\x12+\n\x04type\x18\x04 \x01(\x0e\x32\x1d.hotline.ticket.v1.TicketType\x12\x16\n\x08relation\x18\x05 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06levels\x18\x06 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04role\x18\x07 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x19\n\x0blegal_basis\x18\x08 \x01(\tB\x04\xc0\xbc\x18\x02\x12\x16\n\x08validity\x18\t \x01(\tB\x04\xc0\xbc\x18\x01\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61pplied\x18\x0c \x01(\x03\x12\x13\n\x05\x66\x61\x63ts\x18\r \x03(\tB\x04\xc0\xbc\x18\x01\x12\x12\n\x04\x66orm\x18\x0e \x01(\tB\x04\xc0\xbc\x18\x01\x12\x34\n\x05parts\x18\x0f \x03(\x0b\x32%.hotline.arbitration.v1.PrecedentPart\"9\n\rPrecedentPart\x12\x12\n\x04role\x18\x01 \x01(\tB\x04\xc0\xbc\x18\x01\x12\x14\n\x06matter\x18\x02 \x01(\tB\x04\xc0\xbc\x18\x01\"b\n\x13\x43omparablePrecedent\x12\x34\n\tprecedent\x18\x01 \x01(\x0b\x32!.hotline.arbitration.v1.Precedent\x12\x15\n\x07\x64iffers\x18\x02 \x03(\tB\x04\xc0\xbc\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRECEDENT'].fields_by_name['legal_basis']._serialized_options = b'\300\274\030\002'
   _globals['_PRECEDENT'].fields_by_name['validity']._loaded_options = None
   _globals['_PRECEDENT'].fields_by_name['validity']._serialized_options = b'\300\274\030\001'
+  _globals['_PRECEDENT'].fields_by_name['facts']._loaded_options = None
+  _globals['_PRECEDENT'].fields_by_name['facts']._serialized_options = b'\300\274\030\001'
+  _globals['_PRECEDENT'].fields_by_name['form']._loaded_options = None
+  _globals['_PRECEDENT'].fields_by_name['form']._serialized_options = b'\300\274\030\001'
+  _globals['_PRECEDENTPART'].fields_by_name['role']._loaded_options = None
+  _globals['_PRECEDENTPART'].fields_by_name['role']._serialized_options = b'\300\274\030\001'
+  _globals['_PRECEDENTPART'].fields_by_name['matter']._loaded_options = None
+  _globals['_PRECEDENTPART'].fields_by_name['matter']._serialized_options = b'\300\274\030\001'
   _globals['_COMPARABLEPRECEDENT'].fields_by_name['differs']._loaded_options = None
   _globals['_COMPARABLEPRECEDENT'].fields_by_name['differs']._serialized_options = b'\300\274\030\001'
   _globals['_PRECEDENT']._serialized_start=165
-  _globals['_PRECEDENT']._serialized_end=514
-  _globals['_COMPARABLEPRECEDENT']._serialized_start=516
-  _globals['_COMPARABLEPRECEDENT']._serialized_end=614
+  _globals['_PRECEDENT']._serialized_end=609
+  _globals['_PRECEDENTPART']._serialized_start=611
+  _globals['_PRECEDENTPART']._serialized_end=668
+  _globals['_COMPARABLEPRECEDENT']._serialized_start=670
+  _globals['_COMPARABLEPRECEDENT']._serialized_end=768
 # @@protoc_insertion_point(module_scope)

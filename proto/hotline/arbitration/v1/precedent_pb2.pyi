@@ -38,6 +38,9 @@ class Precedent(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`precedents/{case}`, by the case whose ruling set it. 中文: 资源名"""
     ruling: _builtins.int
@@ -49,15 +52,21 @@ class Precedent(_message.Message):
     relation: _builtins.str
     """Whose area the place is in: custodian, proposed, elsewhere, unknown. 中文: 属地关系"""
     levels: _builtins.str
-    """Levels of the parties. 中文: 当事层级"""
+    """Levels of the parties; between units their kinds. 中文: 当事方类别"""
     role: _builtins.str
-    """Who has it: place, custodian, first_receiver, proposed. 中文: 承接角色"""
+    """Who has it: place, custodian, first_receiver, proposed; between units also `kind:SJ` (the unit
+    of that kind that the place belongs to) and desk. 中文: 承接角色
+    """
     legal_basis: _builtins.str
     """Basis of the ruling. 中文: 依据"""
     validity: _builtins.str
     """active, superseded or revoked; an expired one is active and over. 中文: 效力"""
     applied: _builtins.int
     """Cases that it decided. 中文: 适用次数"""
+    form: _builtins.str
+    """How the ticket is handled beyond who holds it: lead_assist, joint, split, legal, beyond_duty;
+    empty: alone. 中文: 裁定形式
+    """
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it decides. 中文: 生效时间"""
@@ -65,6 +74,17 @@ class Precedent(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself. 中文: 失效时间"""
+
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Facts of the ticket that count, as `name=value`: at_night, industry, noise_source, on_boundary,
+        owner_unknown, reported_kinds, zone. `any`: whatever they are; none: nobody knew them.
+        中文: 事实要件
+        """
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrecedentPart]:
+        """What others than the target do, by their roles. 中文: 分工"""
 
     def __init__(
         self,
@@ -81,14 +101,43 @@ class Precedent(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         applied: _builtins.int = ...,
+        facts: _abc.Iterable[_builtins.str] | None = ...,
+        form: _builtins.str = ...,
+        parts: _abc.Iterable[Global___PrecedentPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "effective_time", b"effective_time", "expire_time", b"expire_time", "legal_basis", b"legal_basis", "levels", b"levels", "matter", b"matter", "name", b"name", "relation", b"relation", "role", b"role", "ruling", b"ruling", "type", b"type", "validity", b"validity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "effective_time", b"effective_time", "expire_time", b"expire_time", "facts", b"facts", "form", b"form", "legal_basis", b"legal_basis", "levels", b"levels", "matter", b"matter", "name", b"name", "parts", b"parts", "relation", b"relation", "role", b"role", "ruling", b"ruling", "type", b"type", "validity", b"validity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Precedent: _TypeAlias = Precedent  # noqa: Y015
+
+@_typing.final
+class PrecedentPart(_message.Message):
+    """What another body than the target does, in words that fit another case. 中文: 先例分工"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    MATTER_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    """As `Precedent.role`. 中文: 承担角色"""
+    matter: _builtins.str
+    """Matter of a split; else empty. 中文: 事项代码"""
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        matter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matter", b"matter", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrecedentPart: _TypeAlias = PrecedentPart  # noqa: Y015
 
 @_typing.final
 class ComparablePrecedent(_message.Message):

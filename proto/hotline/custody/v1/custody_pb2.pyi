@@ -660,6 +660,30 @@ class Ruling(_message.Message):
     KIND_HOME: Ruling.Kind.ValueType  # 5
     """Takes an inner chain home to its province. 中文: 收回"""
 
+    @_typing.final
+    class Part(_message.Message):
+        """What another than the target does. 中文: 分工"""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PARTY_FIELD_NUMBER: _builtins.int
+        MATTER_FIELD_NUMBER: _builtins.int
+        party: _builtins.str
+        """Authority. 中文: 承担机构"""
+        matter: _builtins.str
+        """Matter of a split; else empty. 中文: 事项代码"""
+        def __init__(
+            self,
+            *,
+            party: _builtins.str = ...,
+            matter: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["matter", b"matter", "party", b"party"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NUMBER_FIELD_NUMBER: _builtins.int
     PREVIOUS_RULING_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
@@ -672,6 +696,9 @@ class Ruling(_message.Message):
     CASE_FIELD_NUMBER: _builtins.int
     COMMITMENTS_FIELD_NUMBER: _builtins.int
     TICKET_UID_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    MERGE_INTO_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number of the ruling in the chain, from 1. 中文: 裁定序号"""
     target: _builtins.str
@@ -683,9 +710,16 @@ class Ruling(_message.Message):
     legal_basis: _builtins.str
     """Legal basis; 400 characters at most. 中文: 裁定依据"""
     case: _builtins.str
-    """Case that it decides; empty for HOME. 中文: 争议编号"""
+    """Case that it decides; empty for a HOME that only follows an outer ruling. 中文: 争议编号"""
     ticket_uid: _builtins.str
     """UUIDv7 of the ticket: the target may never have seen it. 中文: 工单内部编号"""
+    form: _builtins.int
+    """How the ticket is handled besides who holds it: a number of
+    `hotline.arbitration.v1.CaseRuling.Form`; one that a node does not know goes to its desk.
+    中文: 裁定形式
+    """
+    merge_into: _builtins.str
+    """Number of the earlier ticket of a merge; else empty. 中文: 并入工单"""
     @_builtins.property
     def previous_ruling(self) -> _statement_pb2.Digest:
         """Digest of ruling n−1; absent for the first. 中文: 前次裁定摘要"""
@@ -706,6 +740,12 @@ class Ruling(_message.Message):
     def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
         """Commitments to the blocks beside it: `reasons_block`. 中文: 内容承诺"""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ruling.Part]:
+        """What others than the target do, who gives them child tickets; of a referral out of the scope
+        the province that it goes to. 中文: 分工
+        """
+
     def __init__(
         self,
         *,
@@ -721,10 +761,13 @@ class Ruling(_message.Message):
         case: _builtins.str = ...,
         commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
         ticket_uid: _builtins.str = ...,
+        form: _builtins.int = ...,
+        parts: _abc.Iterable[Global___Ruling.Part] | None = ...,
+        merge_into: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "last_record", b"last_record", "previous_ruling", b"previous_ruling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "commitments", b"commitments", "effective_time", b"effective_time", "kind", b"kind", "last_record", b"last_record", "legal_basis", b"legal_basis", "mandates", b"mandates", "number", b"number", "offers_allowed", b"offers_allowed", "previous_ruling", b"previous_ruling", "target", b"target", "ticket_uid", b"ticket_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "commitments", b"commitments", "effective_time", b"effective_time", "form", b"form", "kind", b"kind", "last_record", b"last_record", "legal_basis", b"legal_basis", "mandates", b"mandates", "merge_into", b"merge_into", "number", b"number", "offers_allowed", b"offers_allowed", "parts", b"parts", "previous_ruling", b"previous_ruling", "target", b"target", "ticket_uid", b"ticket_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

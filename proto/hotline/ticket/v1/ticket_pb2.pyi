@@ -953,6 +953,14 @@ class Return(_message.Message):
         """Refused: the unit keeps it. 中文: 驳回"""
         STATE_LAPSED: Return._State.ValueType  # 4
         """The ticket moved or ended before the desk decided. 中文: 失效"""
+        STATE_STANDING_BY: Return._State.ValueType  # 5
+        """A person at the desk is deciding, until the new review time; the clocks run. 中文: 待定"""
+        STATE_COUNTERED: Return._State.ValueType  # 6
+        """The desk proposes another unit; who agrees ends it. 中文: 另提建议"""
+        STATE_ASSUMED: Return._State.ValueType  # 7
+        """Another unit of the authority said that it is theirs, and has it. 中文: 已认领"""
+        STATE_DISPUTED: Return._State.ValueType  # 8
+        """A case decides instead of the desk. 中文: 转争议"""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where the return stands. 中文: 退单状态"""
@@ -967,6 +975,14 @@ class Return(_message.Message):
     """Refused: the unit keeps it. 中文: 驳回"""
     STATE_LAPSED: Return.State.ValueType  # 4
     """The ticket moved or ended before the desk decided. 中文: 失效"""
+    STATE_STANDING_BY: Return.State.ValueType  # 5
+    """A person at the desk is deciding, until the new review time; the clocks run. 中文: 待定"""
+    STATE_COUNTERED: Return.State.ValueType  # 6
+    """The desk proposes another unit; who agrees ends it. 中文: 另提建议"""
+    STATE_ASSUMED: Return.State.ValueType  # 7
+    """Another unit of the authority said that it is theirs, and has it. 中文: 已认领"""
+    STATE_DISPUTED: Return.State.ValueType  # 8
+    """A case decides instead of the desk. 中文: 转争议"""
 
     NUMBER_FIELD_NUMBER: _builtins.int
     ASSIGNMENT_FIELD_NUMBER: _builtins.int
@@ -979,6 +995,11 @@ class Return(_message.Message):
     REVIEW_DUE_TIME_FIELD_NUMBER: _builtins.int
     REVIEW_TIME_FIELD_NUMBER: _builtins.int
     REVIEW_BASIS_FIELD_NUMBER: _builtins.int
+    STAND_BY_TIME_FIELD_NUMBER: _builtins.int
+    COUNTER_PROPOSAL_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number within the ticket, from 1. 中文: 序号"""
     assignment: _builtins.int
@@ -995,17 +1016,31 @@ class Return(_message.Message):
     """Whose it is in the unit's opinion: `units/{unit}` or `authorities/{code}`. 中文: 建议承办"""
     review_basis: _builtins.str
     """Why the desk decided so. 中文: 复核意见"""
+    counter_proposal: _builtins.str
+    """Unit that the desk proposes instead, `units/{unit}`, or empty; once. 中文: 研判席建议承办"""
+    question: _builtins.str
+    """What the desk asks the unit, or empty; once. 中文: 研判席提问"""
+    answer: _builtins.str
+    """What the unit answered. 中文: 单位答复"""
     @_builtins.property
     def file_time(self) -> _timestamp_pb2.Timestamp:
         """When it was filed, UTC. 中文: 申请时间"""
 
     @_builtins.property
     def review_due_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when the desk must decide, UTC; silence changes nothing. 中文: 复核时限"""
+        """Until when the desk must decide, UTC; then a case opens by itself. 中文: 复核时限"""
 
     @_builtins.property
     def review_time(self) -> _timestamp_pb2.Timestamp:
         """When it was decided, UTC. 中文: 复核时间"""
+
+    @_builtins.property
+    def stand_by_time(self) -> _timestamp_pb2.Timestamp:
+        """When the desk said that a person is deciding, UTC; once. 中文: 待定时间"""
+
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it answered, UTC. 中文: 答复时间"""
 
     def __init__(
         self,
@@ -1021,14 +1056,132 @@ class Return(_message.Message):
         review_due_time: _timestamp_pb2.Timestamp | None = ...,
         review_time: _timestamp_pb2.Timestamp | None = ...,
         review_basis: _builtins.str = ...,
+        stand_by_time: _timestamp_pb2.Timestamp | None = ...,
+        counter_proposal: _builtins.str = ...,
+        question: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["file_time", b"file_time", "review_due_time", b"review_due_time", "review_time", b"review_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "file_time", b"file_time", "review_due_time", b"review_due_time", "review_time", b"review_time", "stand_by_time", b"stand_by_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "clause", b"clause", "file_time", b"file_time", "number", b"number", "proposed_owner", b"proposed_owner", "reason", b"reason", "review_basis", b"review_basis", "review_due_time", b"review_due_time", "review_time", b"review_time", "state", b"state", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_time", b"answer_time", "assignment", b"assignment", "clause", b"clause", "counter_proposal", b"counter_proposal", "file_time", b"file_time", "number", b"number", "proposed_owner", b"proposed_owner", "question", b"question", "reason", b"reason", "review_basis", b"review_basis", "review_due_time", b"review_due_time", "review_time", b"review_time", "stand_by_time", b"stand_by_time", "state", b"state", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Return: _TypeAlias = Return  # noqa: Y015
+
+@_typing.final
+class UnitRequest(_message.Message):
+    """A request to a vertically managed body, which only its own line can bind: until it accepts, the
+    bound unit keeps the lead and the duty of care. 中文: 商请
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[UnitRequest._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: UnitRequest._State.ValueType  # 0
+        """Not set. 中文: 未指定"""
+        STATE_ASKED: UnitRequest._State.ValueType  # 1
+        """Asked, waits for the answer of the body or of its line. 中文: 待答复"""
+        STATE_ACCEPTED: UnitRequest._State.ValueType  # 2
+        """Accepted: the body leads. 中文: 已承接"""
+        STATE_DECLINED: UnitRequest._State.ValueType  # 3
+        """Declined, with reason and clause. 中文: 不予承接"""
+        STATE_UNANSWERED: UnitRequest._State.ValueType  # 4
+        """Nobody of its line answered in time. 中文: 逾期未答"""
+        STATE_VOID: UnitRequest._State.ValueType  # 5
+        """The ticket moved or ended before an answer. 中文: 失效"""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where the request stands. 中文: 商请状态"""
+
+    STATE_UNSPECIFIED: UnitRequest.State.ValueType  # 0
+    """Not set. 中文: 未指定"""
+    STATE_ASKED: UnitRequest.State.ValueType  # 1
+    """Asked, waits for the answer of the body or of its line. 中文: 待答复"""
+    STATE_ACCEPTED: UnitRequest.State.ValueType  # 2
+    """Accepted: the body leads. 中文: 已承接"""
+    STATE_DECLINED: UnitRequest.State.ValueType  # 3
+    """Declined, with reason and clause. 中文: 不予承接"""
+    STATE_UNANSWERED: UnitRequest.State.ValueType  # 4
+    """Nobody of its line answered in time. 中文: 逾期未答"""
+    STATE_VOID: UnitRequest.State.ValueType  # 5
+    """The ticket moved or ended before an answer. 中文: 失效"""
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BOUND_UNIT_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
+    RULING_FIELD_NUMBER: _builtins.int
+    RETURN_NUMBER_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the ticket, from 1. 中文: 序号"""
+    unit: _builtins.str
+    """Body that is to lead, `units/{unit}`. 中文: 商请单位"""
+    asked: _builtins.str
+    """Who is to answer now: the body, its superior, or the desk of the province. 中文: 答复方"""
+    state: Global___UnitRequest.State.ValueType
+    """Where it stands. 中文: 商请状态"""
+    bound_unit: _builtins.str
+    """Unit that is bound meanwhile. 中文: 责任单位"""
+    case: _builtins.str
+    """Case whose ruling made it, or empty. 中文: 争议编号"""
+    ruling: _builtins.int
+    """Number of that ruling, or 0. 中文: 裁定序号"""
+    return_number: _builtins.int
+    """Return that made it, or 0. 中文: 退单序号"""
+    reason: _codes_pb2.ReturnReason.ValueType
+    """Why it was declined. 中文: 不予承接理由"""
+    clause: _builtins.str
+    """On what clause it was accepted or declined. 中文: 依据条款"""
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked, UTC. 中文: 商请时间"""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when who is asked now may answer, UTC; then it climbs. 中文: 答复时限"""
+
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was answered or ended, UTC. 中文: 答复时间"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        unit: _builtins.str = ...,
+        asked: _builtins.str = ...,
+        state: Global___UnitRequest.State.ValueType = ...,
+        bound_unit: _builtins.str = ...,
+        case: _builtins.str = ...,
+        ruling: _builtins.int = ...,
+        return_number: _builtins.int = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _codes_pb2.ReturnReason.ValueType = ...,
+        clause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "ask_time", b"ask_time", "due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "ask_time", b"ask_time", "asked", b"asked", "bound_unit", b"bound_unit", "case", b"case", "clause", b"clause", "due_time", b"due_time", "number", b"number", "reason", b"reason", "return_number", b"return_number", "ruling", b"ruling", "state", b"state", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnitRequest: _TypeAlias = UnitRequest  # noqa: Y015
 
 @_typing.final
 class Extension(_message.Message):
@@ -1337,6 +1490,7 @@ class Ticket(_message.Message):
     EXTENSIONS_FIELD_NUMBER: _builtins.int
     INFORMATION_REQUESTS_FIELD_NUMBER: _builtins.int
     CITIZEN_ACTS_FIELD_NUMBER: _builtins.int
+    UNIT_REQUESTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tickets/{number}`, the same in every node. 中文: 全国统一工单编号"""
     uid: _builtins.str
@@ -1465,6 +1619,10 @@ class Ticket(_message.Message):
     def citizen_acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CitizenAct]:
         """What the citizen did since; 100 at most. 中文: 诉求人行为"""
 
+    @_builtins.property
+    def unit_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitRequest]:
+        """Requests to vertically managed bodies; 20 at most. 中文: 商请"""
+
     def __init__(
         self,
         *,
@@ -1511,10 +1669,11 @@ class Ticket(_message.Message):
         extensions: _abc.Iterable[Global___Extension] | None = ...,
         information_requests: _abc.Iterable[Global___InformationRequest] | None = ...,
         citizen_acts: _abc.Iterable[Global___CitizenAct] | None = ...,
+        unit_requests: _abc.Iterable[Global___UnitRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["citizen", b"citizen", "content", b"content", "create_time", b"create_time", "custody", b"custody", "decision", b"decision", "dispatch_due_time", b"dispatch_due_time", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "external_referral", b"external_referral", "rating", b"rating", "received_time", b"received_time", "resolution", b"resolution", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "assignments", b"assignments", "authority", b"authority", "channel", b"channel", "children", b"children", "citizen", b"citizen", "citizen_acts", b"citizen_acts", "content", b"content", "create_time", b"create_time", "custody", b"custody", "decision", b"decision", "dispatch_due_time", b"dispatch_due_time", "due_provisional", b"due_provisional", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "etag", b"etag", "extensions", b"extensions", "external_id", b"external_id", "external_referral", b"external_referral", "findings", b"findings", "followed", b"followed", "information_requests", b"information_requests", "matter", b"matter", "name", b"name", "origin", b"origin", "overdue", b"overdue", "parent", b"parent", "platform", b"platform", "platform_state", b"platform_state", "purpose", b"purpose", "rating", b"rating", "received_time", b"received_time", "resolution", b"resolution", "resolved_region", b"resolved_region", "returns", b"returns", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "state", b"state", "subject_kind", b"subject_kind", "type", b"type", "uid", b"uid", "update_time", b"update_time", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "assignments", b"assignments", "authority", b"authority", "channel", b"channel", "children", b"children", "citizen", b"citizen", "citizen_acts", b"citizen_acts", "content", b"content", "create_time", b"create_time", "custody", b"custody", "decision", b"decision", "dispatch_due_time", b"dispatch_due_time", "due_provisional", b"due_provisional", "due_time", b"due_time", "emergency_referral", b"emergency_referral", "etag", b"etag", "extensions", b"extensions", "external_id", b"external_id", "external_referral", b"external_referral", "findings", b"findings", "followed", b"followed", "information_requests", b"information_requests", "matter", b"matter", "name", b"name", "origin", b"origin", "overdue", b"overdue", "parent", b"parent", "platform", b"platform", "platform_state", b"platform_state", "purpose", b"purpose", "rating", b"rating", "received_time", b"received_time", "resolution", b"resolution", "resolved_region", b"resolved_region", "returns", b"returns", "risk_tags", b"risk_tags", "secrecy_required", b"secrecy_required", "state", b"state", "subject_kind", b"subject_kind", "type", b"type", "uid", b"uid", "unit_requests", b"unit_requests", "update_time", b"update_time", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

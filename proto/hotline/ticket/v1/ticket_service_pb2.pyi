@@ -330,22 +330,28 @@ class AcknowledgeTicketRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ASSIGNMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tickets/{number}`. 中文: 资源名"""
     external_id: _builtins.str
     """Number of the ticket in the caller's platform. 中文: 平台工单编号"""
     request_id: _builtins.str
     """See CreateTicketRequest. 中文: 请求号"""
+    assignment: _builtins.int
+    """Number of the assignment, where the caller's platform serves several units of the ticket; 0: its
+    lead, or its first. 中文: 派单序号
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         external_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        assignment: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "external_id", b"external_id", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -948,6 +954,368 @@ class ReviewReturnResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReviewReturnResponse: _TypeAlias = ReviewReturnResponse  # noqa: Y015
+
+@_typing.final
+class AnswerReturnRequest(_message.Message):
+    """Request of AnswerReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StandBy(_message.Message):
+        """A person is deciding. 中文: 待定"""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        UNTIL_TIME_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def until_time(self) -> _timestamp_pb2.Timestamp:
+            """Until when, UTC; default and latest: one more review time. 中文: 待定至"""
+
+        def __init__(
+            self,
+            *,
+            until_time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RETURN_NUMBER_FIELD_NUMBER: _builtins.int
+    STAND_BY_FIELD_NUMBER: _builtins.int
+    COUNTER_PROPOSAL_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    return_number: _builtins.int
+    """Number of the return within the ticket. 中文: 退单序号"""
+    counter_proposal: _builtins.str
+    """The desk proposes another unit, `units/{unit}`; once a return. 中文: 另提建议"""
+    question: _builtins.str
+    """The desk asks the unit; responsibility and clocks stay; once a return; 400 characters at most. 中文: 提问"""
+    basis: _builtins.str
+    """Why it is answered so; 400 characters at most. 中文: 复核意见"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    @_builtins.property
+    def stand_by(self) -> Global___AnswerReturnRequest.StandBy:
+        """A person is deciding; once a return. 中文: 待定"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        return_number: _builtins.int = ...,
+        stand_by: Global___AnswerReturnRequest.StandBy | None = ...,
+        counter_proposal: _builtins.str = ...,
+        question: _builtins.str = ...,
+        basis: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "counter_proposal", b"counter_proposal", "question", b"question", "stand_by", b"stand_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "basis", b"basis", "counter_proposal", b"counter_proposal", "etag", b"etag", "name", b"name", "question", b"question", "request_id", b"request_id", "return_number", b"return_number", "stand_by", b"stand_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["stand_by", "counter_proposal", "question"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___AnswerReturnRequest: _TypeAlias = AnswerReturnRequest  # noqa: Y015
+
+@_typing.final
+class AnswerReturnResponse(_message.Message):
+    """Response of AnswerReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerReturnResponse: _TypeAlias = AnswerReturnResponse  # noqa: Y015
+
+@_typing.final
+class RespondToReturnRequest(_message.Message):
+    """Request of RespondToReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RETURN_NUMBER_FIELD_NUMBER: _builtins.int
+    AGREED_BY_FIELD_NUMBER: _builtins.int
+    INFORMATION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    return_number: _builtins.int
+    """Number of the return within the ticket. 中文: 退单序号"""
+    agreed_by: _builtins.str
+    """The unit that filed, or the proposed one, agrees to the desk's proposal: `units/{unit}`. 中文: 同意单位"""
+    information: _builtins.str
+    """The unit that filed answers the desk's question; 400 characters at most. 中文: 答复"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        return_number: _builtins.int = ...,
+        agreed_by: _builtins.str = ...,
+        information: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreed_by", b"agreed_by", "information", b"information", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreed_by", b"agreed_by", "etag", b"etag", "information", b"information", "name", b"name", "request_id", b"request_id", "response", b"response", "return_number", b"return_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["agreed_by", "information"]  # noqa: Y015
+    _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
+
+Global___RespondToReturnRequest: _TypeAlias = RespondToReturnRequest  # noqa: Y015
+
+@_typing.final
+class RespondToReturnResponse(_message.Message):
+    """Response of RespondToReturn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RespondToReturnResponse: _TypeAlias = RespondToReturnResponse  # noqa: Y015
+
+@_typing.final
+class ClaimTicketRequest(_message.Message):
+    """Request of ClaimTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    unit: _builtins.str
+    """Unit that says the ticket is its own: `units/{unit}`. 中文: 认领单位"""
+    clause: _builtins.str
+    """Legal or catalogue clause; 400 characters at most. 中文: 依据条款"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        clause: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause", b"clause", "etag", b"etag", "name", b"name", "request_id", b"request_id", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimTicketRequest: _TypeAlias = ClaimTicketRequest  # noqa: Y015
+
+@_typing.final
+class ClaimTicketResponse(_message.Message):
+    """Response of ClaimTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimTicketResponse: _TypeAlias = ClaimTicketResponse  # noqa: Y015
+
+@_typing.final
+class RequestUnitRequest(_message.Message):
+    """Request of RequestUnit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    unit: _builtins.str
+    """Vertically managed body that is asked: `units/{unit}`. 中文: 商请单位"""
+    basis: _builtins.str
+    """Why it is asked; 400 characters at most. 中文: 商请理由"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        basis: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "etag", b"etag", "name", b"name", "request_id", b"request_id", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestUnitRequest: _TypeAlias = RequestUnitRequest  # noqa: Y015
+
+@_typing.final
+class RequestUnitResponse(_message.Message):
+    """Response of RequestUnit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _ticket_pb2.Ticket:
+        """The ticket as it is now. 中文: 工单"""
+
+    def __init__(
+        self,
+        *,
+        ticket: _ticket_pb2.Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestUnitResponse: _TypeAlias = RequestUnitResponse  # noqa: Y015
+
+@_typing.final
+class AnswerUnitRequestRequest(_message.Message):
+    """Request of AnswerUnitRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UNIT_REQUEST_NUMBER_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLAUSE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    unit_request_number: _builtins.int
+    """Number of the request within the ticket. 中文: 商请序号"""
+    accepted: _builtins.bool
+    """Accepted: the body leads from now on; otherwise declined, with a reason. 中文: 承接"""
+    reason: _codes_pb2.ReturnReason.ValueType
+    """Why it is declined. 中文: 不予承接理由"""
+    clause: _builtins.str
+    """Legal or catalogue clause; 400 characters at most. 中文: 依据条款"""
+    request_id: _builtins.str
+    """See CreateTicketRequest. 中文: 请求号"""
+    etag: _builtins.str
+    """Etag of the copy that the caller saw; empty: any. 中文: 版本标记"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        unit_request_number: _builtins.int = ...,
+        accepted: _builtins.bool = ...,
+        reason: _codes_pb2.ReturnReason.ValueType = ...,
+        clause: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "clause", b"clause", "etag", b"etag", "name", b"name", "reason", b"reason", "request_id", b"request_id", "unit_request_number", b"unit_request_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerUnitRequestRequest: _TypeAlias = AnswerUnitRequestRequest  # noqa: Y015
+
+@_typing.final
+class AnswerUnitRequestResponse(_message.Message):
+    """Response of AnswerUnitRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def unit_request(self) -> _ticket_pb2.UnitRequest:
+        """The request as it is now; who answers from another authority does not see the ticket. 中文: 商请"""
+
+    def __init__(
+        self,
+        *,
+        unit_request: _ticket_pb2.UnitRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unit_request", b"unit_request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unit_request", b"unit_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerUnitRequestResponse: _TypeAlias = AnswerUnitRequestResponse  # noqa: Y015
 
 @_typing.final
 class RequestInformationRequest(_message.Message):

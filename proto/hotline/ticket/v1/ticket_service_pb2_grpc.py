@@ -171,6 +171,31 @@ class TicketServiceStub:
                 request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsRequest.SerializeToString,
                 response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsResponse.FromString,
                 _registered_method=True)
+        self.AnswerReturn = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/AnswerReturn',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerReturnRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerReturnResponse.FromString,
+                _registered_method=True)
+        self.RespondToReturn = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/RespondToReturn',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RespondToReturnRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RespondToReturnResponse.FromString,
+                _registered_method=True)
+        self.ClaimTicket = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/ClaimTicket',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ClaimTicketRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ClaimTicketResponse.FromString,
+                _registered_method=True)
+        self.RequestUnit = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/RequestUnit',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestUnitRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestUnitResponse.FromString,
+                _registered_method=True)
+        self.AnswerUnitRequest = channel.unary_unary(
+                '/hotline.ticket.v1.TicketService/AnswerUnitRequest',
+                request_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerUnitRequestRequest.SerializeToString,
+                response_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerUnitRequestResponse.FromString,
+                _registered_method=True)
 
 
 class TicketServiceServicer:
@@ -272,7 +297,8 @@ class TicketServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReviewReturn(self, request, context):
-        """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it.
+        """Decide about a return: grant it, and the ticket goes on, or refuse it. What would move it back, or
+        to a third unit by returns, opens a case instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -367,6 +393,42 @@ class TicketServiceServicer:
 
     def ListTicketEvents(self, request, context):
         """List the events of one ticket, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerReturn(self, request, context):
+        """Answer a return otherwise than by yes or no: stand-by, counter-proposal or a question. The unit
+        stays responsible and the clocks run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RespondToReturn(self, request, context):
+        """Agree to the desk's counter-proposal, or answer its question, for a unit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimTicket(self, request, context):
+        """Say for another unit of the authority that the ticket is its own: it leads from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestUnit(self, request, context):
+        """Ask a vertically managed body to take the ticket; the lead stays where it is until it accepts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerUnitRequest(self, request, context):
+        """Accept or decline such a request, for the body or for its superior.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -509,6 +571,31 @@ def add_TicketServiceServicer_to_server(servicer, server):
                     servicer.ListTicketEvents,
                     request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsRequest.FromString,
                     response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsResponse.SerializeToString,
+            ),
+            'AnswerReturn': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerReturn,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerReturnRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerReturnResponse.SerializeToString,
+            ),
+            'RespondToReturn': grpc.unary_unary_rpc_method_handler(
+                    servicer.RespondToReturn,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RespondToReturnRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RespondToReturnResponse.SerializeToString,
+            ),
+            'ClaimTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimTicket,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ClaimTicketRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ClaimTicketResponse.SerializeToString,
+            ),
+            'RequestUnit': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestUnit,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestUnitRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestUnitResponse.SerializeToString,
+            ),
+            'AnswerUnitRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerUnitRequest,
+                    request_deserializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerUnitRequestRequest.FromString,
+                    response_serializer=hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerUnitRequestResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1242,6 +1329,141 @@ class TicketService:
             '/hotline.ticket.v1.TicketService/ListTicketEvents',
             hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsRequest.SerializeToString,
             hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ListTicketEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerReturn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/AnswerReturn',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerReturnRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerReturnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RespondToReturn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/RespondToReturn',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RespondToReturnRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RespondToReturnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/ClaimTicket',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ClaimTicketRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.ClaimTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestUnit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/RequestUnit',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestUnitRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.RequestUnitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerUnitRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.ticket.v1.TicketService/AnswerUnitRequest',
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerUnitRequestRequest.SerializeToString,
+            hotline_dot_ticket_dot_v1_dot_ticket__service__pb2.AnswerUnitRequestResponse.FromString,
             options,
             channel_credentials,
             insecure,

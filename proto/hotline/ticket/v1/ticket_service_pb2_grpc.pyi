@@ -66,7 +66,9 @@ class TicketServiceStub:
     responsible until the return is granted.
     """
     ReviewReturn: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ReviewReturnRequest, _ticket_service_pb2.ReviewReturnResponse]
-    """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it."""
+    """Decide about a return: grant it, and the ticket goes on, or refuse it. What would move it back, or
+    to a third unit by returns, opens a case instead.
+    """
     RequestInformation: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.RequestInformationRequest, _ticket_service_pb2.RequestInformationResponse]
     """Ask the citizen through the origin; custody, windows and clocks stay as they are."""
     AnswerInformation: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerInformationRequest, _ticket_service_pb2.AnswerInformationResponse]
@@ -98,6 +100,18 @@ class TicketServiceStub:
     """Return the bytes of a file in chunks from an offset; a purpose is required."""
     ListTicketEvents: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ListTicketEventsRequest, _ticket_service_pb2.ListTicketEventsResponse]
     """List the events of one ticket, oldest first."""
+    AnswerReturn: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerReturnRequest, _ticket_service_pb2.AnswerReturnResponse]
+    """Answer a return otherwise than by yes or no: stand-by, counter-proposal or a question. The unit
+    stays responsible and the clocks run.
+    """
+    RespondToReturn: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.RespondToReturnRequest, _ticket_service_pb2.RespondToReturnResponse]
+    """Agree to the desk's counter-proposal, or answer its question, for a unit."""
+    ClaimTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.ClaimTicketRequest, _ticket_service_pb2.ClaimTicketResponse]
+    """Say for another unit of the authority that the ticket is its own: it leads from now on."""
+    RequestUnit: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.RequestUnitRequest, _ticket_service_pb2.RequestUnitResponse]
+    """Ask a vertically managed body to take the ticket; the lead stays where it is until it accepts."""
+    AnswerUnitRequest: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerUnitRequestRequest, _ticket_service_pb2.AnswerUnitRequestResponse]
+    """Accept or decline such a request, for the body or for its superior."""
 
 @_typing.type_check_only
 class TicketServiceAsyncStub(TicketServiceStub):
@@ -137,7 +151,9 @@ class TicketServiceAsyncStub(TicketServiceStub):
     responsible until the return is granted.
     """
     ReviewReturn: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ReviewReturnRequest, _ticket_service_pb2.ReviewReturnResponse]  # type: ignore[assignment]
-    """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it."""
+    """Decide about a return: grant it, and the ticket goes on, or refuse it. What would move it back, or
+    to a third unit by returns, opens a case instead.
+    """
     RequestInformation: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.RequestInformationRequest, _ticket_service_pb2.RequestInformationResponse]  # type: ignore[assignment]
     """Ask the citizen through the origin; custody, windows and clocks stay as they are."""
     AnswerInformation: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerInformationRequest, _ticket_service_pb2.AnswerInformationResponse]  # type: ignore[assignment]
@@ -169,6 +185,18 @@ class TicketServiceAsyncStub(TicketServiceStub):
     """Return the bytes of a file in chunks from an offset; a purpose is required."""
     ListTicketEvents: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ListTicketEventsRequest, _ticket_service_pb2.ListTicketEventsResponse]  # type: ignore[assignment]
     """List the events of one ticket, oldest first."""
+    AnswerReturn: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerReturnRequest, _ticket_service_pb2.AnswerReturnResponse]  # type: ignore[assignment]
+    """Answer a return otherwise than by yes or no: stand-by, counter-proposal or a question. The unit
+    stays responsible and the clocks run.
+    """
+    RespondToReturn: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.RespondToReturnRequest, _ticket_service_pb2.RespondToReturnResponse]  # type: ignore[assignment]
+    """Agree to the desk's counter-proposal, or answer its question, for a unit."""
+    ClaimTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.ClaimTicketRequest, _ticket_service_pb2.ClaimTicketResponse]  # type: ignore[assignment]
+    """Say for another unit of the authority that the ticket is its own: it leads from now on."""
+    RequestUnit: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.RequestUnitRequest, _ticket_service_pb2.RequestUnitResponse]  # type: ignore[assignment]
+    """Ask a vertically managed body to take the ticket; the lead stays where it is until it accepts."""
+    AnswerUnitRequest: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.AnswerUnitRequestRequest, _ticket_service_pb2.AnswerUnitRequestResponse]  # type: ignore[assignment]
+    """Accept or decline such a request, for the body or for its superior."""
 
 class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
     """Intake, dispatch, handling and rating of tickets. Callers are platforms and staff of an authority
@@ -289,7 +317,9 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_service_pb2.ReviewReturnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_service_pb2.ReviewReturnResponse, _abc.Awaitable[_ticket_service_pb2.ReviewReturnResponse]]:
-        """Decide about a return: grant it, and the ticket goes on from the desk, or refuse it."""
+        """Decide about a return: grant it, and the ticket goes on, or refuse it. What would move it back, or
+        to a third unit by returns, opens a case instead.
+        """
 
     @_abc_1.abstractmethod
     def RequestInformation(
@@ -399,5 +429,47 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_service_pb2.ListTicketEventsResponse, _abc.Awaitable[_ticket_service_pb2.ListTicketEventsResponse]]:
         """List the events of one ticket, oldest first."""
+
+    @_abc_1.abstractmethod
+    def AnswerReturn(
+        self,
+        request: _ticket_service_pb2.AnswerReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.AnswerReturnResponse, _abc.Awaitable[_ticket_service_pb2.AnswerReturnResponse]]:
+        """Answer a return otherwise than by yes or no: stand-by, counter-proposal or a question. The unit
+        stays responsible and the clocks run.
+        """
+
+    @_abc_1.abstractmethod
+    def RespondToReturn(
+        self,
+        request: _ticket_service_pb2.RespondToReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.RespondToReturnResponse, _abc.Awaitable[_ticket_service_pb2.RespondToReturnResponse]]:
+        """Agree to the desk's counter-proposal, or answer its question, for a unit."""
+
+    @_abc_1.abstractmethod
+    def ClaimTicket(
+        self,
+        request: _ticket_service_pb2.ClaimTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.ClaimTicketResponse, _abc.Awaitable[_ticket_service_pb2.ClaimTicketResponse]]:
+        """Say for another unit of the authority that the ticket is its own: it leads from now on."""
+
+    @_abc_1.abstractmethod
+    def RequestUnit(
+        self,
+        request: _ticket_service_pb2.RequestUnitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.RequestUnitResponse, _abc.Awaitable[_ticket_service_pb2.RequestUnitResponse]]:
+        """Ask a vertically managed body to take the ticket; the lead stays where it is until it accepts."""
+
+    @_abc_1.abstractmethod
+    def AnswerUnitRequest(
+        self,
+        request: _ticket_service_pb2.AnswerUnitRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ticket_service_pb2.AnswerUnitRequestResponse, _abc.Awaitable[_ticket_service_pb2.AnswerUnitRequestResponse]]:
+        """Accept or decline such a request, for the body or for its superior."""
 
 def add_TicketServiceServicer_to_server(servicer: TicketServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,138 @@
+"""The values in a case dossier, and the verdict on one.
+
+A dossier holds what one authority has of a case: the case as its arbiter signed it, what parties
+signed, the custody of the ticket with every ruling and who took it. These are claims of whoever
+wrote the file; `dossier_verify.py` says which of them hold (docs/arbitration.md#dossier).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.delivery.model import SignedBytes
+from gateway.evidence.dossier import Text
+from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.time import Instant
+
+DOSSIER_FORMAT = 1
+DOSSIER_BYTES_MAX = 48 * 1024 * 1024  # the custody of one ticket and a hundred pages besides
+DOSSIERS_MAX = 64  # more than a case has parties
+CASE_PAYLOAD_TYPE = "application/vnd.lubiao.case.v1+protobuf"
+DOSSIER_PAYLOAD_TYPE = "application/vnd.lubiao.case-dossier.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCase:
+    """A case that the exporter, its arbiter, signed for the file: the body of a CaseFile."""
+
+    file: bytes
+    key_id: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedWords:
+    """The words of a case with the salt that opens the commitment to them."""
+
+    salt: bytes
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DossierSeal:
+    """The signature over everything before it; `covered` is the digest of what was read."""
+
+    digest: bytes
+    key_id: str
+    signature: bytes
+    covered: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """A dossier that was read and not verified."""
+
+    authority: AuthorityCode
+    exported: Instant
+    case_id: str
+    rosters: tuple[bytes, ...]
+    told: SignedBytes | OwnCase
+    entries: tuple[SignedBytes, ...]
+    custody: bytes
+    words: OpenedWords | None
+    seal: DossierSeal
+
+
+class CaseCheck(Enum):
+    """The steps of a verification, in their order."""
+
+    FILE = 1
+    CASE = 2
+    KEYS = 3
+    ARBITER = 4
+    COURSE = 5
+    ENTRIES = 6
+    CUSTODY = 7
+    RULINGS = 8
+    TERM = 9
+    TAKEN = 10
+    WORDS = 11
+    SEAL = 12
+    SIDES = 13
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFlaw:
+    """The first thing that does not hold."""
+
+    check: CaseCheck
+    where: str
+    what: Text
+    got: str = ""
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CasePassed:
+    """A step that holds, with how much it looked at and what a reader should know."""
+
+    check: CaseCheck
+    examined: int
+    remarks: tuple[Text, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruled:
+    """One ruling, for the table at the end."""
+
+    case_id: str
+    number: int
+    kind: str
+    target: str
+    issued: Instant
+    taken: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseVerdict:
+    """What a verification found: the steps that hold, and the flaw that ended it, if any."""
+
+    passed: tuple[CasePassed, ...]
+    flaw: CaseFlaw | None
+    rulings: tuple[Ruled, ...] = ()
+    is_anchored: bool = True  # the reader's own roster or key counted, not what came with the file
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether everything that was claimed holds."""
+        return self.flaw is None
+
+
+class CaseBroken(Exception):
+    """Something does not hold; carries the flaw to whoever runs the steps."""
+
+    def __init__(self, flaw: CaseFlaw) -> None:
+        """Carry `flaw`."""
+        super().__init__(flaw.what.english)
+        self.flaw = flaw

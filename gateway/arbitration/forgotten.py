@@ -1,0 +1,68 @@
+"""What a restored arbiter ruled and no longer knows: custody gets it back from its peers.
+
+Rulings are statements, so peers return them (docs/custody.md#recovery); the case in which they were
+given is a row that only the lost disk had. Before the clock rules in a case, the case is given the
+rulings that custody knows of it, without their reasons, and it ends if its chain is closed. So no
+dispute is ruled twice because the first ruling was forgotten, and none waits for what is over.
+"""
+
+from __future__ import annotations
+
+from gateway.arbitration import machine, procedure
+from gateway.arbitration.cases import Cases
+from gateway.arbitration.model import Case, CaseRuling, is_unit
+from gateway.arbitration.states import CASE, Step
+from gateway.custody import bodies, chains, codec, docket
+from gateway.custody.model import ChainKey
+from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import statement_from_bytes
+from gateway.kernel.codes import CaseLevel, RulingKind
+from gateway.kernel.time import Instant
+from gateway.trust.principal import Principal
+
+
+async def remember(uow: UnitOfWork, cases: Cases, case: Case, *, now: Instant) -> Case:
+    """Return a case with what custody knows of it; the same one if it knew all of that."""
+    if case.level is CaseLevel.UNITS or is_unit(case.responsible):
+        return case
+    key = ChainKey(case.key.scope, case.ticket, case.key.scope, case.chain)
+    known = case
+    said = {row.digest: row for row in await chains.of_kind(uow, key, "Ruling")}
+    for row in await docket.rulings_of(uow, key):
+        is_forgotten = row.case_id == case.key.case and known.find_ruling(row.number) is None
+        if not is_forgotten or row.statement_digest not in said:
+            continue
+        statement = statement_from_bytes(said[row.statement_digest].statement)
+        body = codec.body_from_bytes("Ruling", statement.body)
+        kind = RulingKind(row.kind)
+        after = CASE.get((known.state, Step.INTERIM if kind is RulingKind.INTERIM else Step.RULE))
+        if after is None or not isinstance(body, bodies.Ruling):
+            continue
+        ruling = _ruling_of(body, scope=case.key.scope, issued=row.issued)
+        due = known.due if after is known.state else None
+        known = machine.rule(known, ruling, after=after, due=due)
+        await cases.add_ruling(uow, known, ruling)
+        if row.taken_digest:
+            known = machine.take(known, number=row.number, now=now)
+    known = procedure.settled(known, now=now)
+    chain = await chains.find_chain(uow, key)
+    if chain is not None and chain.closed:
+        known = machine.void(known, now=now)
+    if known is not case:
+        await cases.save(uow, known)
+    return known
+
+
+def _ruling_of(body: bodies.Ruling, *, scope: str, issued: Instant) -> CaseRuling:
+    return CaseRuling(
+        number=body.number,
+        kind=body.kind,
+        target=body.target,
+        legal_basis=body.legal_basis,
+        offers_allowed=body.offers_allowed,
+        mandates=body.mandates,
+        ruler=Principal.system(scope, "restored").name,
+        issued=issued,
+        parts=body.parts,
+        merge_into=body.merge_into,
+    )

@@ -1,0 +1,1 @@
+"""What rulings teach: draft rules, repeat disputes, advice to the panel."""

@@ -1,0 +1,1 @@
+"""Rulings that hold for the cases that follow."""

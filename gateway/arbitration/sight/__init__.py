@@ -1,0 +1,1 @@
+"""What panels see beside a case, the figures of disputes, and the stream of changes."""
