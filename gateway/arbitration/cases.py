@@ -44,7 +44,7 @@ class Cases:
         self._vault = vault
         self._first_revision = (incarnation - 1) * REVISIONS_PER_LIFE
         self.changed: Callable[[UnitOfWork, Case], None] = _nobody_is_told
-        self.said: Callable[[UnitOfWork, Case], None] = _nobody_is_told  # the last entry is new
+        self.said: Callable[[UnitOfWork, Case, ContentKey], None] = _nobody_signs
 
     async def find(self, uow: UnitOfWork, key: CaseKey) -> Case | None:
         """Return a case without the reasons of its rulings, or None."""
@@ -159,7 +159,7 @@ class Cases:
         sealed = key.seal(f"words/{entry.number}", entry.words.encode())
         uow.insert(ENTRIES, rows.entry_row(case.key, entry, words=sealed))
         await self.save(uow, case)
-        self.said(uow, case)
+        self.said(uow, case, key)
 
     async def with_reasons(self, uow: UnitOfWork, case: Case) -> Case:
         """Return the case with the reasons of its rulings and all words opened."""
@@ -175,6 +175,14 @@ class Cases:
         }
         entries = tuple(replace(item, words=said.get(item.number, "")) for item in case.entries)
         return replace(case, entries=entries)
+
+    async def seal(self, uow: UnitOfWork, key: CaseKey, field: str, content: bytes) -> bytes:
+        """Return something beside a case, sealed with the case's own key."""
+        return (await self._opened(uow, key)).seal(field, content)
+
+    async def open(self, uow: UnitOfWork, key: CaseKey, field: str, sealed: bytes) -> bytes:
+        """Return what `seal` sealed."""
+        return (await self._opened(uow, key)).open(field, sealed)
 
     def _of_this_life(self, case: Case) -> Case:
         if case.revision > self._first_revision:
@@ -201,6 +209,10 @@ def _place(key: CaseKey) -> str:
 
 def _field(ruling: CaseRuling) -> str:
     return f"reasons/{ruling.number}"
+
+
+def _nobody_signs(_uow: UnitOfWork, _case: Case, _key: ContentKey) -> None:
+    """Keep the words, whose last are new, without a signature of whoever said them."""
 
 
 def _nobody_is_told(_uow: UnitOfWork, _case: Case) -> None:

@@ -5,6 +5,7 @@ the same for everybody (I4), and the words sealed to the party. A party keeps th
 What a party says travels as `Position` or `Objection`, with its words sealed to the arbiter. When
 it counts as said is the arbiter's clock, so nobody's clock lengthens a window; what comes too late
 or out of turn changes nothing, is an audit row, and the case file that answers shows it missing.
+So does what is said in a case that a restored arbiter forgot: only who was told of it speaks in it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import structlog
 from gateway.arbitration import exchange_codec as codec
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import Copies
-from gateway.arbitration.dossiers.kept import Kept
-from gateway.arbitration.model import Case, CaseKey, Entry, is_unit
+from gateway.arbitration.dossiers.kept import Kept, salt_field
+from gateway.arbitration.model import Case, CaseKey, Entry, Party, is_unit
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody import chains
@@ -48,7 +49,7 @@ from gateway.trust.key_ring import KeyRing
 from gateway.trust.keys import KeyId
 from gateway.trust.principal import Principal
 from gateway.trust.roster import Roster
-from gateway.trust.sealing import Sealed, SealingContext, open_block, seal_block
+from gateway.trust.sealing import OpenedBlock, Sealed, SealingContext, open_block, seal_block
 from gateway.trust.statements import sign
 
 FILE, POSITION, OBJECTION = "CaseFile", "Position", "Objection"
@@ -122,15 +123,21 @@ class Exchange:
         name = ("case", case.key)
         uow.before_commit(partial(self._tell, uow, case.key), once=name)
 
-    async def _tell(self, uow: UnitOfWork, key: CaseKey) -> None:
+    def _tell_again(self, uow: UnitOfWork, case: Case, party: Party) -> None:
+        """Tell one party of a case that it did not change: nobody else has news."""
+        name = ("case", case.key, party)
+        uow.before_commit(partial(self._tell, uow, case.key, only=party), once=name)
+
+    async def _tell(self, uow: UnitOfWork, key: CaseKey, *, only: Party = "") -> None:
         case = await self._cases.find(uow, key)
         if case is None or key.scope not in self._keys.codes():
             return
         words = codec.words_to_bytes(await self._cases.with_reasons(uow, case))
         content = codec.file_to_bytes(case)
         for party in case.audience:
-            if is_unit(party) or party in self._keys.codes() or party == key.scope:
-                continue  # reads the case itself
+            is_here = is_unit(party) or party in self._keys.codes() or party == key.scope
+            if is_here or (only and party != only):  # who is here reads the case itself
+                continue
             salt = new_salt(self._ids)
             body = codec.case_file_to_bytes(content, commitment=commit(words, salt))
             speech = _Speech(FILE, body, words, salt, key.scope, AuthorityCode(party))
@@ -178,7 +185,7 @@ class Exchange:
                 got=f"a case of {case.key.scope} from {statement.issuer}",
                 expected=f"its own arbiter, and {delivered.target} a party",
             )
-        words = self._opened(delivered, commitment)
+        words = self._opened(delivered, commitment).block
         codec.check_words(words)
         await self._copies.keep(uow, delivered.target, case, signed=delivered.signed, words=words)
 
@@ -188,14 +195,13 @@ class Exchange:
         said, commitment = codec.party_entry_of(statement.body, KINDS[statement.kind])
         key = CaseKey(delivered.target, said.case)
         case = await self._cases.find(uow, key)
-        if case is None:
-            raise ResourceNotFound(kind="case", name=key.name)  # its filing may still come
-        if (case.ticket, case.chain) != (statement.ticket, statement.chain):
-            raise StatementMalformed(
-                check=FRAME_CHECK, got="words about another ticket", expected=case.ticket
-            )
+        _check_about(statement, key, case)
         _check_author(said.author, statement.issuer)
-        words = codec.check_words(self._opened(delivered, commitment)).words[0].text
+        if case is None:
+            await self._forgotten(uow, delivered, key, author=said.author, now=now)
+            return
+        opened = self._opened(delivered, commitment)
+        words = codec.check_words(opened.block).words[0].text
         entry = codec.said_entry(said, statement.issuer, words, now=now)
         outcome = "DONE"
         try:
@@ -209,18 +215,55 @@ class Exchange:
                     kind=statement.kind,
                     party=statement.issuer,
                     signed=delivered.signed,
+                    salt=await self._cases.seal(
+                        uow, case.key, salt_field(delivered.digest), opened.salt
+                    ),
                 )
         except (FieldInvalid, QuotaExceeded, TransitionNotAllowed) as error:
             outcome = error.reason  # on record, without effect; the case file shows it missing
-            self.tell(uow, case)
+            self._tell_again(uow, case, statement.issuer)
+        self._record(uow, statement, key, author=said.author, outcome=outcome, now=now)
+
+    async def _forgotten(
+        self,
+        uow: UnitOfWork,
+        delivered: Delivered,
+        key: CaseKey,
+        *,
+        author: str,
+        now: Instant,
+    ) -> None:
+        """End words in a case that is not here; their party is told the newest one of the chain.
+
+        Whoever has a copy had it from this arbiter: it was restored, and all that its peers
+        returned is applied before it serves. The filing is lost, or joined another case since.
+        """
+        said = delivered.statement
+        for case in (
+            await self._cases.all_on(uow, scope=key.scope, ticket=said.ticket, chain=said.chain)
+        )[-1:]:
+            self._tell_again(uow, case, said.issuer)
+        outcome = ResourceNotFound.reason
+        self._record(uow, said, key, author=author, outcome=outcome, now=now)
+
+    def _record(
+        self,
+        uow: UnitOfWork,
+        statement: Statement,
+        key: CaseKey,
+        *,
+        author: str,
+        outcome: str,
+        now: Instant,
+    ) -> None:
         self._audit.append(
             uow,
             AuditEntry(
                 time=now,
-                principal=said.author,
+                principal=author,
                 role="party",
-                act=f"case.{entry.kind.name.lower()}",
-                subject=case.name,
+                act=f"case.{KINDS[statement.kind].name.lower()}",
+                subject=key.name,
                 basis=f"statement of {statement.issuer}",
                 outcome=outcome,
             ),
@@ -269,8 +312,8 @@ class Exchange:
         raw = statement_to_bytes(statement)
         return SignedBytes(raw, key.key_id, sign(key, raw))
 
-    def _opened(self, delivered: Delivered, commitment: bytes) -> bytes:
-        """Return the words that came beside a statement.
+    def _opened(self, delivered: Delivered, commitment: bytes) -> OpenedBlock:
+        """Return the words that came beside a statement, with their salt.
 
         Raises:
             CommitmentMismatch, KeyUnknown: they are missing, others, or sealed to somebody else.
@@ -281,7 +324,7 @@ class Exchange:
         if block.opened is not None:
             salt, content = block.opened[:SALT_BYTES], block.opened[SALT_BYTES:]
             check_commitment(kind=WORDS, block=content, salt=salt, commitment=commitment)
-            return content
+            return OpenedBlock(block=content, salt=salt)
         context = SealingContext(
             ticket=statement.ticket,
             scope=statement.scope,
@@ -293,7 +336,23 @@ class Exchange:
         )
         sealed = Sealed(block.ciphertext, block.suite, KeyId(block.key_id))
         keys = self._keys.sealing_keys(delivered.target)
-        return open_block(sealed, keys, context, commitment=commitment).block
+        return open_block(sealed, keys, context, commitment=commitment)
+
+
+def _check_about(statement: Statement, key: CaseKey, case: Case | None) -> None:
+    """Return if words are about the ticket and chain of their case; a number is made of both.
+
+    Raises:
+        StatementMalformed: they are not.
+    """
+    place = f"{statement.ticket}-{key.scope}-{statement.chain}-"
+    is_about = key.case.startswith(place)
+    if case is not None:
+        is_about = (case.ticket, case.chain) == (statement.ticket, statement.chain)
+    if not is_about:
+        raise StatementMalformed(
+            check=FRAME_CHECK, got="words about another ticket", expected=key.name
+        )
 
 
 def _check_author(author: str, issuer: AuthorityCode) -> None:

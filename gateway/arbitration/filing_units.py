@@ -30,6 +30,7 @@ from gateway.kernel.time import Instant
 from gateway.reference.calendar import Calendar
 from gateway.reference.units import desk_id
 from gateway.tickets import machine
+from gateway.tickets.disputes import is_by_ruled_rule
 from gateway.tickets.model import Act, Ticket, UnitRequest
 from gateway.tickets.service import Scope, Tickets
 from gateway.trust.call import Call
@@ -208,7 +209,7 @@ class UnitRequests:
             legal_basis=wish.legal_basis,
             words=wish.words,
         )
-        stages = stages_of(case, now=now, calendar=self._calendar())
+        stages = stages_of(case, entered=now, calendar=self._calendar())
         stated = procedure.say(case, entry, stage_due=stages)
         await self._cases.add_entry(uow, stated)
         watch(uow, stated)
@@ -248,10 +249,14 @@ class UnitRequests:
         scope = AuthorityCode(ticket.authority)
         known = await self._cases.all_on(uow, scope=scope, ticket=ticket.number, chain=CHAIN)
         ruled = next((case for case in known if case.ruling_proper is not None), None)
-        if ruled is not None and party != f"units/{desk_id(scope)}":
+        lead = ticket.lead
+        bar = f"ruled in {ruled.name}" if ruled is not None else ""
+        if lead is not None and is_by_ruled_rule(ticket, lead):
+            bar = bar or f"with {lead.unit} by a rule that a ruling made"
+        if bar and party != f"units/{desk_id(scope)}":
             raise TransitionNotAllowed(
                 name=ticket.name,
-                state=f"ruled in {ruled.name}",
+                state=bar,
                 event="open a case",
                 allowed="object to the ruling, once; with new facts the desk opens a case",
             )

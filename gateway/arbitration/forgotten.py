@@ -1,24 +1,42 @@
 """What a restored arbiter ruled and no longer knows: custody gets it back from its peers.
 
 Rulings are statements, so peers return them (docs/custody.md#recovery); the case in which they were
-given is a row that only the lost disk had. Before the clock rules in a case, the case is given the
-rulings that custody knows of it, without their reasons, and it ends if its chain is closed. So no
-dispute is ruled twice because the first ruling was forgotten, and none waits for what is over.
+given is a row that only the lost disk had. Before the clock rules in a case, and before another
+filing joins it, the case is given the rulings that custody knows of it, without their reasons, and
+it ends if its chain is closed. So no dispute is ruled twice because the first ruling was forgotten,
+none waits for what is over, and a later dispute is no part of one that was ruled.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.arbitration import machine, procedure
+from gateway.arbitration.case_codec import known_code
 from gateway.arbitration.cases import Cases
-from gateway.arbitration.model import Case, CaseRuling, is_unit
+from gateway.arbitration.model import OPEN, Case, CaseRuling, Filing, is_unit
 from gateway.arbitration.states import CASE, Step
+from gateway.arbitration.watching import watch
 from gateway.custody import bodies, chains, codec, docket
 from gateway.custody.model import ChainKey
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
-from gateway.kernel.codes import CaseLevel, RulingKind
+from gateway.kernel.codes import CaseLevel, CaseRulingForm, RulingKind
 from gateway.kernel.time import Instant
 from gateway.trust.principal import Principal
+
+
+async def open_on(uow: UnitOfWork, cases: Cases, filing: Filing, *, now: Instant) -> Case | None:
+    """Return the case of the filing's chain that waits for a ruling, also after a restore."""
+    case = await cases.open_on(
+        uow, scope=filing.key.scope, ticket=filing.ticket, chain=filing.chain
+    )
+    if case is None:
+        return None
+    known = await remember(uow, cases, case, now=now)
+    if known is not case:
+        watch(uow, known)
+    return known if known.state in OPEN else None
 
 
 async def remember(uow: UnitOfWork, cases: Cases, case: Case, *, now: Instant) -> Case:
@@ -38,7 +56,7 @@ async def remember(uow: UnitOfWork, cases: Cases, case: Case, *, now: Instant) -
         after = CASE.get((known.state, Step.INTERIM if kind is RulingKind.INTERIM else Step.RULE))
         if after is None or not isinstance(body, bodies.Ruling):
             continue
-        ruling = _ruling_of(body, scope=case.key.scope, issued=row.issued)
+        ruling = ruling_of(body, scope=case.key.scope, issued=row.issued)
         due = known.due if after is known.state else None
         known = machine.rule(known, ruling, after=after, due=due)
         await cases.add_ruling(uow, known, ruling)
@@ -53,8 +71,13 @@ async def remember(uow: UnitOfWork, cases: Cases, case: Case, *, now: Instant) -
     return known
 
 
-def _ruling_of(body: bodies.Ruling, *, scope: str, issued: Instant) -> CaseRuling:
-    return CaseRuling(
+def ruling_of(body: bodies.Ruling, *, scope: str, issued: Instant) -> CaseRuling:
+    """Return the ruling of a case out of what its arbiter signed (the way back of `custodians.py`).
+
+    A referral out of the scope is signed as HOME, with whom it goes to as its one part.
+    """
+    form = CaseRulingForm(known_code(CaseRulingForm, body.form))
+    ruling = CaseRuling(
         number=body.number,
         kind=body.kind,
         target=body.target,
@@ -63,6 +86,11 @@ def _ruling_of(body: bodies.Ruling, *, scope: str, issued: Instant) -> CaseRulin
         mandates=body.mandates,
         ruler=Principal.system(scope, "restored").name,
         issued=issued,
+        form=form,
         parts=body.parts,
         merge_into=body.merge_into,
     )
+    if form is not CaseRulingForm.REFER_OUT or len(body.parts) != 1:
+        return ruling
+    target = body.parts[0].party
+    return replace(ruling, kind=RulingKind.REASSIGN, target=target, offers_allowed=False, parts=())

@@ -13,6 +13,7 @@ from gateway.arbitration.model import (
     FILINGS_PER_CASE_MAX,
     PANEL_KINDS,
     RULINGS_PER_CASE_MAX,
+    UNIT_PREFIX,
     Case,
     CaseRuling,
     Filing,
@@ -22,9 +23,13 @@ from gateway.arbitration.model import (
     ground_of,
 )
 from gateway.arbitration.states import CASE, Step, allowed_steps
-from gateway.kernel.codes import CaseRulingForm, CaseState, RulingKind
+from gateway.kernel.codes import CaseLevel, CaseRulingForm, CaseState, RulingKind
 from gateway.kernel.errors import FieldInvalid, QuotaExceeded, TransitionNotAllowed
 from gateway.kernel.time import Instant
+from gateway.reference.units import desk_id
+
+OF_DESK = frozenset({CaseRulingForm.LEGAL, CaseRulingForm.BEYOND_DUTY})
+"""Forms after which the desk tells the citizen, whatever unit had the ticket."""
 
 
 def file(
@@ -130,6 +135,8 @@ def take(case: Case, *, number: int, now: Instant) -> Case:
         holder = ruling.target
         if ruling.form is CaseRulingForm.REFER_OUT:  # home; it leaves when the other one accepts
             holder = case.key.scope
+        elif case.level is CaseLevel.UNITS and ruling.form in OF_DESK:
+            holder = f"{UNIT_PREFIX}{desk_id(case.key.scope)}"
         changed = replace(changed, responsible=holder)
         after = CASE.get((case.state, Step.TAKE))
         if after is CaseState.CLOSED:

@@ -40,6 +40,8 @@ ORDER_HOURS = 2  # natural hours until somebody is named in an urgent case: fire
 FILINGS_PER_CASE_MAX = 32  # as many as authorities on a path; a case file stays one page
 RULINGS_PER_CASE_MAX = 16  # a case that needs more is no longer this case
 URGENT = frozenset({Urgency.EMERGENCY, Urgency.URGENT})
+DECIDED = frozenset({CaseState.RULED, CaseState.OBJECTED})
+"""States in which a ruling proper waits for its target, or for the answer to an objection."""
 OPEN = frozenset({CaseState.FILED, CaseState.REVIEW, CaseState.CONFERENCE})
 """States in which a ruling is due, so that whoever files joins the case.
 
@@ -48,8 +50,11 @@ RULED waits for the target, not for the panel, and OBJECTED for an answer that d
 ENTRIES_PER_PARTY_MAX = 5  # a party that needs more words asks for a conference
 ENTRIES_PER_CASE_MAX = 48  # of all parties; with the panel's and the rulings below a statement
 CASE_NUMBER = re.compile(r"[^/\s]{1,64}")  # minted by the filer; must fit into a resource name
+CASE_ORDER = re.compile(r"(.*)-(\d{1,9})(?:\.(\d{1,9}))?")
+"""What a case comes after, as custody numbers it: a ruling, and a hand-over by consent since."""
 OBJECTION_DAYS = 1  # working days after a ruling, and as many for its answer
-PANEL_KINDS = frozenset({RulingKind.UPHOLD, RulingKind.REASSIGN, RulingKind.INTERIM})
+PANEL_PROPER = frozenset({RulingKind.UPHOLD, RulingKind.REASSIGN})
+PANEL_KINDS = PANEL_PROPER | {RulingKind.INTERIM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +252,14 @@ class Case:
 def is_unit(party: Party) -> bool:
     """Tell whether a party is a unit of the ruling authority, and no authority itself."""
     return party.startswith(UNIT_PREFIX)
+
+
+def is_later(case: str, than: str) -> bool:
+    """Tell whether a case of a chain was filed after what ended another: both by their numbers."""
+    one, other = CASE_ORDER.fullmatch(case), CASE_ORDER.fullmatch(than)
+    if one is None or other is None or one[1] != other[1]:
+        return False
+    return (int(one[2]), int(one[3] or 0)) > (int(other[2]), int(other[3] or 0))
 
 
 def ground_of(level: CaseLevel) -> CaseGround:

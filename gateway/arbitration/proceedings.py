@@ -80,7 +80,7 @@ class Proceedings:
         """
 
         async def step(uow: UnitOfWork, case: Case, now: Instant) -> Case:
-            stages = stages_of(case, now=now, calendar=self._calendar())
+            stages = stages_of(case, entered=now, calendar=self._calendar())
             changed = procedure.take_up(case, stage_due=stages)
             await self._cases.save(uow, changed)
             return changed
@@ -91,7 +91,7 @@ class Proceedings:
         """Begin the conference; errors as in `take_up`."""
 
         async def step(uow: UnitOfWork, case: Case, now: Instant) -> Case:
-            stages = stages_of(case, now=now, calendar=self._calendar())
+            stages = stages_of(case, entered=now, calendar=self._calendar())
             changed = procedure.convene(case, stage_due=stages)
             await self._cases.save(uow, changed)
             return changed
@@ -124,7 +124,7 @@ class Proceedings:
         async with self._database.unit() as uow:
             copy = await self._copies.find(uow, call.principal.authority, case_id)
         if copy is not None:
-            return await self._send(call, copy, saying, act=act)
+            return await self._send(call, self._shown(call, copy), saying, act=act)
         return await self._run(call, await self._seen(call, case_id), step, act=act)
 
     async def heard(self, uow: UnitOfWork, case: Case, entry: Entry, *, now: Instant) -> None:
@@ -144,7 +144,7 @@ class Proceedings:
             procedure.check_party(case, entry.party)
         if entry.kind is CaseEntryKind.OBJECTION:
             self._check_objection(case, entry.party, now)
-        stages = stages_of(case, now=now, calendar=self._calendar())
+        stages = stages_of(case, entered=now, calendar=self._calendar())
         changed = procedure.say(case, entry, stage_due=stages)
         await self._cases.add_entry(uow, changed)
         return changed
@@ -182,9 +182,12 @@ class Proceedings:
         return self._parties.speaker(call.principal, call.method, case, named=saying.party)
 
     async def _seen(self, call: Call, case_id: str) -> Case:
-        reader = self._parties.reader_of(call.principal)
         async with self._database.unit() as uow:
             case = await self._cases.visible(uow, call.principal.authority, case_id)
+        return self._shown(call, case)
+
+    def _shown(self, call: Call, case: Case) -> Case:
+        reader = self._parties.reader_of(call.principal)
         # Whoever is no platform is told that the role is missing; it sees the list of its tickets.
         return reader.require(case) if reader.units is not None else case
 

@@ -11,6 +11,7 @@ What custody tells is never refused. Every ruling and every reading of a case fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -22,13 +23,16 @@ from gateway.arbitration.deadlines import again_due, first_due, ruling_due, stag
 from gateway.arbitration.filters import parse_filter
 from gateway.arbitration.model import (
     CASE_NUMBER,
+    DECIDED,
     OPEN,
+    PANEL_PROPER,
     Case,
     CaseKey,
     CaseRuling,
     Filing,
     Order,
     Party,
+    is_later,
     is_unit,
 )
 from gateway.arbitration.panel import check_impartial, check_panel
@@ -136,9 +140,7 @@ class Arbitration:
         if is_foreign or not is_own or CASE_NUMBER.fullmatch(filing.key.case) is None:
             self._note_misnamed(uow, filing, now)
             return
-        known = known or await self._cases.open_on(
-            uow, scope=filing.key.scope, ticket=filing.ticket, chain=filing.chain
-        )
+        known = known or await forgotten.open_on(uow, self._cases, filing, now=now)
         if known is None:
             calendar = self._calendar()
             due = first_due(filing.facts, filed=now, calendar=calendar)
@@ -203,13 +205,14 @@ class Arbitration:
     async def _voided(self, uow: UnitOfWork, event: CaseVoid, *, now: Instant) -> None:
         """Close a case whose chain went home or closed.
 
-        A case may have been joined under another number than its own.
+        A case may have been joined under another number than its own; one that was filed later
+        goes on, for it is about what came after that.
         """
         key = CaseKey(event.key.scope, event.case)
         case = await self._cases.find(uow, key) or await self._cases.open_on(
             uow, scope=key.scope, ticket=event.key.ticket, chain=event.key.number
         )
-        if case is not None:
+        if case is not None and not is_later(case.key.case, event.case):
             await self.void(uow, case.key, now=now)
 
     async def void(self, uow: UnitOfWork, key: CaseKey, *, now: Instant) -> None:
@@ -379,6 +382,7 @@ class Arbitration:
         changed = machine.rule(case, ruling, after=after, due=due)
         await self._cases.add_ruling(uow, changed, ruling)
         watch(uow, changed)
+        await self._overtake(uow, changed, now=now)
         if await ruler.is_taken(uow, changed, order):
             changed = await self._take(uow, changed, number=number, now=now)
         if order.sets_precedent:
@@ -389,10 +393,22 @@ class Arbitration:
         log.info("case.ruled", case=case.key.case, ruling=number, kind=order.kind.name)
         return changed
 
+    async def _overtake(self, uow: UnitOfWork, ruled: Case, *, now: Instant) -> None:
+        """Close what earlier cases of the chain ruled: nobody takes by an older ruling any more."""
+        for case in await self._cases.all_on(
+            uow, scope=ruled.key.scope, ticket=ruled.ticket, chain=ruled.chain
+        ):
+            if case.key != ruled.key and case.state in DECIDED:
+                changed = machine.void(case, now=now)
+                await self._cases.save(uow, changed)
+                watch(uow, changed)
+
     async def _default_order(self, uow: UnitOfWork, case: Case, *, now: Instant) -> Order:
         """Return what holds when nobody ruled, for whom the guards and the roster allow it."""
         ruler = self._rulers[case.level]
         holder = await ruler.holder(uow, case)
+        if (ruled := await self._ruled_before(uow, case)) is not None:
+            case = replace(case, path=(ruled, *case.path))
         barred: set[Party] = set()
         while True:
             order = procedure.default_order(
@@ -406,6 +422,18 @@ class Arbitration:
                 barred.add(order.target)
             else:
                 return order
+
+    async def _ruled_before(self, uow: UnitOfWork, case: Case) -> Party | None:
+        """Return whom a panel gave the ticket in an earlier case of units: no clock undoes that."""
+        if case.level is not CaseLevel.UNITS:
+            return None
+        known = await self._cases.all_on(
+            uow, scope=case.key.scope, ticket=case.ticket, chain=case.chain
+        )
+        earlier = [item for each in known if each.key != case.key for item in each.rulings]
+        taken = [item for item in earlier if item.kind in PANEL_PROPER and item.taken is not None]
+        newest = max(taken, key=lambda item: item.number, default=None)
+        return newest.target if newest is not None else None
 
     async def _holder(self, uow: UnitOfWork, case: Case) -> Party:
         return await self._rulers[case.level].holder(uow, case)

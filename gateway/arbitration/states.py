@@ -33,7 +33,7 @@ class Step(Enum):
     DECLINE = "the body that it asks declines, or says nothing"
     OBJECT = "a party objects"
     ANSWER = "the objection is answered"
-    VOID = "its chain goes home or closes, or consent moves the ticket"
+    VOID = "its chain goes home or closes, consent moves the ticket, or a later case rules"
 
 
 CASE: dict[tuple[CaseState, Step], CaseState] = {

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Protocol
 
 import structlog
 
 from gateway.arbitration import procedure
 from gateway.arbitration.cases import Cases
-from gateway.arbitration.deadlines import stage_due
-from gateway.arbitration.model import Case, CaseKey
+from gateway.arbitration.deadlines import ruling_due, stage_due
+from gateway.arbitration.model import OPEN, Case, CaseKey, RulingDue
 from gateway.arbitration.procedure import StageDue
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.timers import cancel, schedule
 from gateway.database.uow import UnitOfWork
+from gateway.kernel.codes import CaseState
 from gateway.kernel.errors import (
     DestinationNotJoined,
     FieldInvalid,
@@ -61,9 +61,20 @@ class RuleByDefault(Protocol):
         ...
 
 
-def stages_of(case: Case, *, now: Instant, calendar: Calendar) -> StageDue:
-    """Return until when a stage of a case lasts that begins now."""
-    return partial(stage_due, facts=case.facts, entered=now, calendar=calendar)
+def stages_of(case: Case, *, entered: Instant, calendar: Calendar) -> StageDue:
+    """Return until when a stage of a case lasts that begins at `entered`.
+
+    A node may have been away for days; no stage before the ruling lasts beyond the ruling's time.
+    """
+
+    def until(state: CaseState) -> RulingDue | None:
+        due = stage_due(state, case.facts, entered=entered, calendar=calendar)
+        if due is None or state not in OPEN:
+            return due
+        last = ruling_due(filed=case.filed, calendar=calendar)
+        return min(due, last, key=lambda each: each.instant)
+
+    return until
 
 
 def watch(uow: UnitOfWork, case: Case) -> None:
@@ -108,12 +119,21 @@ class StageHandler(Clocked):
         self._calendar = calendar
 
     async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
-        """Let the next stage begin; one that moved on meanwhile stays."""
+        """Let the next stage begin; one that moved on meanwhile stays.
+
+        Each begins when the one before ended: a clock that rings late lengthens nothing. So several
+        may be over at once, and they end here, before the clock of the ruling rings.
+        """
         case = await self.case_at(uow, key)
         if case is None:
             return
-        stages = stages_of(case, now=now, calendar=self._calendar())
-        changed = procedure.lapse(case, stage_due=stages, now=now)
+        changed = case
+        while (end := changed.stage_due) is not None and end.instant <= now:
+            stages = stages_of(changed, entered=end.instant, calendar=self._calendar())
+            lapsed = procedure.lapse(changed, stage_due=stages, now=now)
+            if lapsed is changed:
+                break
+            changed = lapsed
         if changed is not case:
             await self._cases.save(uow, changed)
             watch(uow, changed)

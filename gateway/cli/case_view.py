@@ -94,8 +94,10 @@ def panel(
 @app.command()
 def figures(
     *,
-    first: Annotated[str, typer.Option("--from", help="起始日，如 2026-03-01 / first day")],
-    last: Annotated[str, typer.Option("--to", help="截止日（含）/ last day, included")],
+    first: Annotated[
+        str, typer.Option("--from", help="起始日，月初，如 2026-03-01 / first day of a month")
+    ],
+    last: Annotated[str, typer.Option("--to", help="截止日（含），月末 / last day of a month")],
     node: Endpoint = "",
     cert: Certificates = None,
     host: ServerName = "",

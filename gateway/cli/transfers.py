@@ -202,6 +202,36 @@ def assume(
     )
 
 
+@app.command()
+def dispute(
+    *,
+    number: Number,
+    owner: Annotated[str, typer.Option("--to", help="建议归属机构代码 / whose it should be")],
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """就工单归属提请上级裁定，工单不动 / ask the arbiter to rule; the ticket stays."""
+    request = pb.FileCaseRequest(
+        name=f"tickets/{number}", proposed_owner=owner, request_id=request_id or str(uuid.uuid4())
+    )
+
+    async def send(channel: grpc.aio.Channel) -> pb.FileCaseResponse:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return await stub.FileCase(request, timeout=CALL_SECONDS)
+
+    answer = Target.of(node, cert, host).ask(send)
+    if as_json:
+        print_json(as_dict(answer))
+        return
+    say(
+        f"已提请裁定，争议 {answer.case}。请用 lubiao case position 陈述意见。",
+        f"Filed as case {answer.case}. State a position with `lubiao case position`.",
+    )
+
+
 def _show(transfer: pb.Transfer, *, as_json: bool) -> None:
     if as_json:
         print_json(as_dict(transfer))

@@ -29,6 +29,7 @@ from gateway.custody.telling import FENCE_TIMER, FENCE_WINDOW, Telling, codes, t
 from gateway.custody.writer import StepWriter
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
+from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Delivered
 from gateway.kernel.codes import CaseRulingForm, RulingKind
 from gateway.kernel.errors import (
@@ -308,15 +309,30 @@ class Arbiter:
         is_settled = await docket.is_settled(uow, key, body.case)  # the two may come in any order
         void = (CaseVoid(key, body.case),) if is_settled else ()
         if body.cause == BY_CONSENT:
-            return void
-        target = AuthorityCode(body.proposed_target) if body.proposed_target else None
-        path = tuple(AuthorityCode(code) for code in proof.path)
-        refusers = tuple(map(AuthorityCode, body.refused_by))
-        facts = (body.case, body.cause, source, target, body.header, path, proof.holder, refusers)
-        filed = CaseFiled(key, *facts)
+            return (*void, *await self._filed_since(uow, key, epoch))
+        filed = _filed(key, source, body, proof)
         if is_own or key.authority == NATION:
             return (filed, *void)
-        return (CaseOpened(key, body.case, body.cause, target or source), filed, *void)
+        proposed = filed.proposed_target or source
+        return (CaseOpened(key, body.case, body.cause, proposed), filed, *void)
+
+    async def _filed_since(self, uow: UnitOfWork, key: ChainKey, consent: Epoch) -> Events:
+        """Return what was filed after a consent and came before the word of it.
+
+        It joined the case that the consent ends, and is a case of its own.
+        """
+        found: list[CustodyEvent] = []
+        rulings_known = await docket.rulings_of(uow, key)
+        newest = max((row.number for row in rulings_known), default=0)
+        for row in await chains.of_kind(uow, key, "CaseFiling"):
+            body = codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
+            epoch = Epoch.from_key(row.epoch)
+            if not isinstance(body, bodies.CaseFiling) or epoch < consent or epoch.era < newest:
+                continue
+            if body.cause != BY_CONSENT and not await docket.is_settled(uow, key, body.case):
+                proof = proofs.prove(body.attached, key, roster=self._roster)
+                found.append(_filed(key, AuthorityCode(row.issuer), body, proof))
+        return tuple(found)
 
     async def acknowledged(
         self,
@@ -377,6 +393,25 @@ def _held_by(chain: Chain, holder: AuthorityCode, epoch: Epoch) -> Chain:
     if chain.floor is not None and epoch <= chain.floor:
         return chain
     return replace(chain, custodian=holder, floor=epoch)
+
+
+def _filed(
+    key: ChainKey,
+    source: AuthorityCode,
+    body: bodies.CaseFiling,
+    proof: proofs.Proof,
+) -> CaseFiled:
+    return CaseFiled(
+        key,
+        case=body.case,
+        cause=body.cause,
+        filer=source,
+        proposed_target=AuthorityCode(body.proposed_target) if body.proposed_target else None,
+        header=body.header,
+        path=tuple(AuthorityCode(code) for code in proof.path),
+        custodian=proof.holder,
+        refused_by=tuple(map(AuthorityCode, body.refused_by)),
+    )
 
 
 def _check_consent(proof: proofs.Proof, source: AuthorityCode, body: bodies.CaseFiling) -> None:

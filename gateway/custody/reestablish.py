@@ -302,10 +302,14 @@ def _closed_from(state: Reestablished, epoch: Epoch) -> Chain:
     """Return the chain that its province closed in a term that nothing else tells of.
 
     It held the ticket then, says its own signature. Without the records of that term it has nothing
-    to prove it with, and says no more in this chain.
+    to prove it with, and says no more in this chain. The ruling of that era is its own, and known.
     """
     state.doubts.append(("unknown term", f"it closed the chain at {epoch}, a term that is missing"))
     chain = state.chain
+    for fact in state.ruled:  # in the order of their numbers
+        body = fact.body
+        if isinstance(body, bodies.Ruling) and chain.ruling < body.number <= epoch.era:
+            chain = rulings.knowing(chain, body, fact.digest)
     return replace(chain, term_epoch=epoch, floor=chain.raised(epoch), records=())
 
 

@@ -160,6 +160,18 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
 
         return await self._run(principal, "AssumeTicket", request, act, pb.AssumeTicketResponse)
 
+    async def FileCase(self, request: pb.FileCaseRequest, context: Context) -> pb.FileCaseResponse:
+        """Have the arbiter decide who holds a ticket."""
+        principal = self._principal_of(context)
+        ticket = TicketNumber(request.name.removeprefix("tickets/"))
+
+        async def act(uow: UnitOfWork) -> pb.FileCaseResponse:
+            owner = AuthorityCode(request.proposed_owner)
+            case = await self._transfers.file(uow, principal, ticket=ticket, owner=owner)
+            return pb.FileCaseResponse(case=case)
+
+        return await self._run(principal, "FileCase", request, act, pb.FileCaseResponse)
+
     async def ListCustodyRecords(
         self, request: pb.ListCustodyRecordsRequest, context: Context
     ) -> pb.ListCustodyRecordsResponse:

@@ -32,6 +32,8 @@ from gateway.kernel.time import Clock, Instant
 from gateway.kernel.values import dataclass
 from gateway.trust.principal import Principal
 
+REQUEST = "request"  # cause of a case that a person asks for
+
 Window = Callable[[UnitOfWork, AuthorityCode, TicketNumber, Instant], Awaitable[Instant]]
 
 
@@ -267,6 +269,40 @@ class Transfers:
         asked = await self._custody.assume(uow, authority=authority, ticket=ticket, now=now)
         self._record(uow, principal, "ticket.assume", f"tickets/{ticket}", now)
         return asked
+
+    async def file(
+        self, uow: UnitOfWork, principal: Principal, *, ticket: TicketNumber, owner: AuthorityCode
+    ) -> str:
+        """File a case because a person asks for a ruling; return its number.
+
+        Raises:
+            FieldInvalid: the proposed owner is the authority itself, which may assume the ticket,
+                or of no scope that the ticket has been in.
+            CasePending: one is open.
+            TransitionNotAllowed: this authority had no part in it.
+        """
+        now, authority = self.clock.now(), principal.authority
+        if owner == authority:
+            raise FieldInvalid(
+                field="proposed_owner",
+                got=owner,
+                expected="another authority; ask for the ticket instead (AssumeTicket)",
+            )
+        await self._begin(uow, authority, ticket)
+        held = await chains.load(uow, authority, ticket)
+        chain = held.outer or held.inner
+        if chain is not None and not chains.is_in_scope(owner, chain.key.scope):
+            raise FieldInvalid(
+                field="proposed_owner",
+                got=owner,
+                expected=f"an authority of scope {chain.key.scope}; to others offer the ticket",
+            )
+        events = await self._custody.file_case(
+            uow, authority=authority, ticket=ticket, cause=REQUEST, target=owner, now=now
+        )
+        self._record(uow, principal, "case.file", f"tickets/{ticket}", now)
+        await self._react(uow, events, now=now)
+        return next(event.case for event in events if isinstance(event, CaseOpened))
 
     # --- parts --------------------------------------------------------------------------------
 

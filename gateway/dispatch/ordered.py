@@ -42,7 +42,7 @@ from gateway.kernel.errors import (
 )
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.values import dataclass
-from gateway.tickets import machine
+from gateway.tickets import machine, requests
 from gateway.tickets.children import Wanted
 from gateway.tickets.model import FINAL, Act, Ticket
 from gateway.tickets.service import Tickets
@@ -180,13 +180,14 @@ class Ordered:
 
     async def _engage(self, uow: UnitOfWork, ticket: Ticket, act: Act, unit: str) -> Ticket:
         """Have a unit of this authority assist, unless it is at work already."""
-        if any(item.unit == unit and item.is_open for item in ticket.assignments):
+        at_work = (item for item in ticket.assignments if item.role is not AssignmentRole.READ)
+        if any(item.unit == unit and item.is_open for item in at_work):
             return ticket
         await self._guarding.check_unit(uow, ticket, unit, act.now)
         commission = self._acting.commission_of(
             ticket, unit, role=AssignmentRole.ASSIST, mode=DispatchMode.RULING, now=act.now
         )
-        change = machine.engage(ticket, act, commission=commission)
+        change = machine.engage(requests.unread(ticket, unit), act, commission=commission)
         subject = unit.encode()
         await self._acting.exclusive(uow, ticket, "assignment.assist", subject=subject, now=act.now)
         return self._tickets.save(uow, change)

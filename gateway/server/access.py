@@ -186,6 +186,7 @@ MATRIX: Mapping[str, Access] = {
     f"/{CUSTODY}/DeclineTransfer": _judging(),
     f"/{CUSTODY}/RevokeTransfer": _judging(),
     f"/{CUSTODY}/AssumeTicket": _judging(),
+    f"/{CUSTODY}/FileCase": _judging(),
     f"/{CUSTODY}/ListCustodyRecords": _reading(READERS),
     f"/{CUSTODY}/ExportCustody": replace(_reading(JUDGES), deadline=TRANSFER),
     # The service shows handlers and platforms disputes of units only (arbitration/parties.py).

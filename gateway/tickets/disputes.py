@@ -18,6 +18,10 @@ BY_RULING = frozenset({DispatchMode.RULING, DispatchMode.FIRST_RECEIVER})
 """How a unit came to an assignment that it cannot give back any more."""
 
 
+RULED_RULE = "ruling."
+"""How the id of a rule begins that a ruling proposed (docs/arbitration.md#proposals)."""
+
+
 def prefix_of(ticket: Ticket) -> str:
     """Return how the number of every dispute of this copy's units begins."""
     return f"{ticket.number}-{ticket.authority}-0-"
@@ -68,4 +72,17 @@ def return_bar(ticket: Ticket, assignment: Assignment) -> str:
         return f"in case {ticket.case}"
     if assignment.mode in BY_RULING:
         return f"with {assignment.unit} by a ruling"
+    if is_by_ruled_rule(ticket, assignment):
+        return f"with {assignment.unit} by a rule that a ruling made"
     return ""
+
+
+def is_by_ruled_rule(ticket: Ticket, assignment: Assignment) -> bool:
+    """Tell whether a rule that came out of a ruling put it there: the same quarrel ends there."""
+    decision = ticket.decision
+    return (
+        assignment.mode is DispatchMode.RULE
+        and decision is not None
+        and decision.rule.startswith(RULED_RULE)
+        and decision.target == assignment.unit
+    )

@@ -5,8 +5,9 @@ D2   deadlines are those of practice, counted here by hand; when an arbiter's cl
      nothing at it is late
 D3   while a dispute lasts somebody of its scope is responsible, and cares for the ticket
 D4   a copy is what the arbiter signed, and of one revision there is one set of bytes
-D5   a case moves along its table only, and no words come out of turn, twice, late, or in the name
-     of somebody else; nothing that somebody hostile said changes a case
+D5   a case moves along its table only, from FILED on; one that ended by consent before its filing
+     came is withdrawn in the same commit (docs/custody.md#rulings); no words come out of turn,
+     twice, late, or in the name of somebody else; nothing that somebody hostile said changes a case
 D6   a chain has one open case
 D7   only the arbiter of the scope rules, and what it ruled custody numbered
 D8   an objection changes its case, and nothing else
@@ -29,8 +30,9 @@ from gateway.arbitration import store
 from gateway.arbitration.exchange_codec import case_file_of
 from gateway.arbitration.precedents import store as precedent_store
 from gateway.arbitration.watching import AGAIN_TIMER
+from gateway.custody import bodies, codec
 from gateway.custody import store as custody
-from gateway.custody.model import CARING
+from gateway.custody.model import BY_CONSENT, CARING
 from gateway.database.timers import TIMERS
 from gateway.delivery.codec import statement_from_bytes
 from gateway.kernel.codes import CaseEntryKind, CaseState, RulingKind, Urgency
@@ -159,11 +161,11 @@ class CaseChecks:
         if before is None:
             if not now - MOMENT <= row.filed <= now:
                 raise Violation("D9", f"{row.case_id}: filed at {row.filed}, it is {now}")
-            if _S(row.state) is not _S.FILED:
+            if not (_S(row.state) is _S.FILED or _ended_before_it_came(node, row)):
                 raise Violation("D5", f"{row.case_id}: begins {_S(row.state).name}")
         else:
             self._moved(before, row, is_ruled=is_ruled)
-        self._is_timed(node, row, now)
+        self._is_timed(node, row, now, before)
         if _S(row.state) in LIVE:
             self._is_cared_for(row)
         if _S(row.state) in OPEN:
@@ -184,8 +186,14 @@ class CaseChecks:
         if state is was and is_longer:
             raise Violation("D9", f"{row.case_id}: {state.name} lasts longer than it did")
 
-    def _is_timed(self, node: Node, row: store.CaseRow, now: Instant) -> None:
-        """D1, D2, D9: clocks are set, and no later than practice has it."""
+    def _is_timed(
+        self, node: Node, row: store.CaseRow, now: Instant, before: store.CaseRow | None
+    ) -> None:
+        """D1, D2, D9: clocks are set, and no later than practice has it.
+
+        An objection's stage is judged when it begins: a clock that was stepped back since is not a
+        window that grew, and one that does grow is seen by `_moved`.
+        """
         state, urgency = _S(row.state), Urgency(row.urgency)
         is_urgent = urgency in (Urgency.EMERGENCY, Urgency.URGENT)
         last = closing_after(row.filed, RULING_DAYS)
@@ -194,10 +202,12 @@ class CaseChecks:
             raise Violation("D2", f"{row.case_id}: due {row.due}, filed {row.filed}")
         if state is _S.FILED and row.stage_due is None:
             raise Violation("D1", f"{row.case_id}: nothing ends its stage {state.name}")
+        is_new = before is None or before.stage_due != row.stage_due
         if state is _S.OBJECTED:
             wait = now + URGENT_ANSWER_WITHIN if is_urgent else closing_after(now, OBJECTION_DAYS)
             last = wait + MOMENT
-        if row.stage_due is not None and row.stage_due > last:
+        is_judged = is_new or state is not _S.OBJECTED
+        if is_judged and row.stage_due is not None and row.stage_due > last:
             raise Violation("D9", f"{row.case_id}: {state.name} lasts until {row.stage_due}")
         timers = node.database.tables.get(TIMERS.name, {})
         key = f"{row.ticket}/{row.scope}/{row.case_id}"
@@ -340,3 +350,17 @@ class CaseChecks:
         content, _ = case_file_of(statement.body)
         if self._files.setdefault((row.scope, row.case_id, row.revision), content) != content:
             raise Violation("D4", f"{row.case_id}: two files of revision {row.revision}")
+
+
+def _ended_before_it_came(node: Node, row: store.CaseRow) -> bool:
+    """Tell whether a case was withdrawn as it was filed: it had ended by consent before."""
+    said = [
+        codec.body_from_bytes(kept.kind, statement_from_bytes(kept.statement).body)
+        for kept in node.database.of_ticket(custody.STATEMENTS, row.ticket).values()
+        if (kept.kind, kept.scope, kept.number) == ("CaseFiling", row.scope, row.chain)
+    ]
+    is_settled = any(
+        isinstance(body, bodies.CaseFiling) and (body.cause, body.case) == (BY_CONSENT, row.case_id)
+        for body in said
+    )
+    return _S(row.state) is _S.WITHDRAWN and is_settled

@@ -30,7 +30,7 @@ from tests.simulation.faults import ALWAYS
 from tests.simulation.play import STEPS, Play
 from tests.simulation.shrink import shrink
 
-SEEDS_CI = 32  # so many seeds meet every fault and every cell, with room to spare
+SEEDS_CI = 64  # so many seeds meet every fault, every cell, and the rare stages of a dispute
 PROGRESS = 100  # seeds between two lines on standard error
 CHUNK = 4  # seeds that a process takes at once
 SHRUNK_MAX = 1  # failing seeds that are shrunk; the others are only named

@@ -65,13 +65,7 @@ def _has_ended(node: Node, case: Case) -> None:
     is_closed = any(
         row.closed and (row.scope, row.number) == (case.key.scope, case.chain) for row in chains
     )
-    last = max((item.number for item in case.rulings), default=0)
-    place = (case.key.scope, case.ticket, case.chain)
-    is_overtaken = any(  # by a later ruling in another case of the chain, and that one was taken
-        (row.scope, row.ticket, row.chain) == place and row.number > last and row.taken_digest
-        for row in node.database.of_ticket(custody.RULINGS, case.ticket).values()
-    )
-    if case.state is CaseState.RULED and not is_closed and not is_overtaken:
+    if case.state is CaseState.RULED and not is_closed:
         raise Violation("D1", f"{case.key.case}: ruled, and nobody took the ticket")
     if case.state is CaseState.CLOSED and not case.rulings:
         raise Violation("D1", f"{case.key.case}: closed by nobody")

@@ -17,6 +17,7 @@ from gateway.arbitration.dossiers.model import (
     DOSSIER_FORMAT,
     Dossier,
     DossierSeal,
+    EntrySalt,
     OpenedWords,
     OwnCase,
 )
@@ -74,6 +75,8 @@ def head_bytes(
         message.case_file.CopyFrom(signed_to_pb(told))
     if words is not None:
         message.words.salt, message.words.block = words.salt, words.block
+        for item in words.entries:
+            message.words.entries.add(statement=item.statement, salt=item.salt)
     return message.SerializeToString(deterministic=True)
 
 
@@ -132,7 +135,6 @@ def _dossier(message: pb.CaseDossier, seal: DossierSeal) -> Dossier:
     else:
         own = message.signed_case
         told = OwnCase(own.file, own.signature.key_id, own.signature.direct)
-    words = message.words
     return Dossier(
         authority=AuthorityCode(message.authority),
         exported=instant_from_pb(message.export_time),
@@ -141,9 +143,14 @@ def _dossier(message: pb.CaseDossier, seal: DossierSeal) -> Dossier:
         told=told,
         entries=tuple(signed_from_pb(item) for item in message.entries),
         custody=message.custody,
-        words=OpenedWords(words.salt, words.block) if message.HasField("words") else None,
+        words=_words(message.words) if message.HasField("words") else None,
         seal=seal,
     )
+
+
+def _words(message: pb.OpenedWords) -> OpenedWords:
+    salts = tuple(EntrySalt(item.statement, item.salt) for item in message.entries)
+    return OpenedWords(message.salt, message.block, salts)
 
 
 def _signature(key_id: str, signature: bytes) -> type_pb.Signature:

@@ -18,15 +18,16 @@ from gateway.arbitration import exchange_codec as codec
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import COPIES, Copies
 from gateway.arbitration.dossiers import codec as dossier_codec
-from gateway.arbitration.dossiers.kept import Kept
+from gateway.arbitration.dossiers.kept import Kept, salt_field
 from gateway.arbitration.dossiers.model import (
     CASE_PAYLOAD_TYPE,
     DOSSIER_BYTES_MAX,
     DOSSIER_PAYLOAD_TYPE,
+    EntrySalt,
     OpenedWords,
     OwnCase,
 )
-from gateway.arbitration.model import Case
+from gateway.arbitration.model import Case, CaseKey
 from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.uow import Database, UnitOfWork
@@ -152,8 +153,18 @@ class DossierExporter:
         signing = self._keys.signing_key(case.key.scope)
         signature = sign(signing, file, payload_type=CASE_PAYLOAD_TYPE)
         entries = await self._kept.of_case(uow, case.key.scope, case.key)
-        shown = OpenedWords(salt, words) if with_words else None
+        salts = await self._salts(uow, case.key) if with_words else ()
+        shown = OpenedWords(salt, words, salts) if with_words else None
         return _Parts(case, OwnCase(file, signing.key_id, signature), entries, shown)
+
+    async def _salts(self, uow: UnitOfWork, key: CaseKey) -> tuple[EntrySalt, ...]:
+        """Return what shows that the words of each party are those that it signed."""
+        return tuple(
+            [
+                EntrySalt(named, await self._cases.open(uow, key, salt_field(named), sealed))
+                for named, sealed in await self._kept.salts_of_case(uow, key.scope, key)
+            ]
+        )
 
     async def _custody(self, principal: Principal, ticket: TicketNumber) -> bytes:
         if self._evidence is None:

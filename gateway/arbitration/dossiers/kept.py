@@ -18,6 +18,7 @@ from gateway.delivery.model import SignedBytes, Statement
 from gateway.kernel.codes import CaseEntryKind, CaseLevel
 from gateway.kernel.ids import GENESIS, AuthorityCode, Ids
 from gateway.kernel.time import Clock, Instant
+from gateway.privacy.vault import ContentKey
 from gateway.trust.commitments import commit, new_salt
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.statements import digest, sign
@@ -40,12 +41,18 @@ class StatementRow:
     key_id: str
     signature: bytes
     recorded: Instant
+    salt: bytes  # sealed with the case's key; empty where it is not kept
 
 
 CASE_STATEMENTS = Table(
     "case_statements", StatementRow, key=("authority", "scope", "case_id", "digest")
 )
 STATEMENTS_OF_CASE = Group(CASE_STATEMENTS, ("authority", "scope", "case_id"))
+
+
+def salt_field(statement: bytes) -> str:
+    """Return under which name the salt of a statement of this digest is sealed."""
+    return f"salt/{statement.hex()}"
 
 
 class Kept:
@@ -66,8 +73,9 @@ class Kept:
         kind: str,
         party: str,
         signed: SignedBytes,
+        salt: bytes = b"",
     ) -> None:
-        """Keep a statement; the same one again changes nothing."""
+        """Keep a statement; the same one again changes nothing. `salt` is sealed."""
         row = StatementRow(
             authority=authority,
             scope=key.scope,
@@ -79,15 +87,17 @@ class Kept:
             key_id=signed.key_id,
             signature=signed.signature,
             recorded=self._machine.now(),
+            salt=salt,
         )
         uow.put(CASE_STATEMENTS, row)
 
-    def said_here(self, uow: UnitOfWork, case: Case) -> None:
+    def said_here(self, uow: UnitOfWork, case: Case, key: ContentKey) -> None:
         """Sign what was put on record last, if an authority of this node said it."""
         entry = case.entries[-1]
         is_said = entry.kind in KINDS and case.level is not CaseLevel.UNITS
         if is_said and entry.party in self._keys.codes():
-            signed = self._signed(case, entry)
+            salt = new_salt(self._ids)
+            signed = self._signed(case, entry, salt)
             self.keep(
                 uow,
                 case.key.scope,
@@ -95,6 +105,7 @@ class Kept:
                 kind=KINDS[entry.kind],
                 party=entry.party,
                 signed=signed,
+                salt=key.seal(salt_field(digest(signed.statement)), salt),
             )
 
     async def of_case(
@@ -105,12 +116,17 @@ class Kept:
         ordered = sorted(found, key=lambda row: (row.recorded, row.digest))
         return tuple(SignedBytes(row.statement, row.key_id, row.signature) for row in ordered)
 
-    def _signed(self, case: Case, entry: Entry) -> SignedBytes:
+    async def salts_of_case(
+        self, uow: UnitOfWork, authority: AuthorityCode, key: CaseKey
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """Return digest and sealed salt of each statement whose salt is kept, by digest."""
+        found = await uow.rows(STATEMENTS_OF_CASE, authority, key.scope, key.case)
+        return tuple(sorted((row.digest, row.salt) for row in found if row.salt))
+
+    def _signed(self, case: Case, entry: Entry, salt: bytes) -> SignedBytes:
         party, now = AuthorityCode(entry.party), self._machine.now()
         words = codec.entry_words_to_bytes(entry)
-        body = codec.party_entry_to_bytes(
-            case, entry, commitment=commit(words, new_salt(self._ids))
-        )
+        body = codec.party_entry_to_bytes(case, entry, commitment=commit(words, salt))
         statement = Statement(
             statement_id=self._ids.uuid7(now),
             kind=KINDS[entry.kind],

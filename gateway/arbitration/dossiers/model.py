@@ -32,11 +32,23 @@ class OwnCase:
 
 
 @dataclass(frozen=True, slots=True)
+class EntrySalt:
+    """What opens the commitment to the words in a party's own statement, named by its digest."""
+
+    statement: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedWords:
-    """The words of a case with the salt that opens the commitment to them."""
+    """The words of a case with the salt that opens the commitment to them.
+
+    `entries` are the salts of the parties: their words are those that they signed.
+    """
 
     salt: bytes
     block: bytes
+    entries: tuple[EntrySalt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

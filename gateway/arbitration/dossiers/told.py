@@ -141,6 +141,7 @@ def open_case(name: str, dossier: Dossier, listed: Listed) -> Told:
             payload_type=CASE_PAYLOAD_TYPE,
             kind="" if read.is_of_units else FILE,
         )
+        _check_exporter(read, where)
         said: tuple[str, ...] = ()
         expected: tuple[str, ...] = ()
     else:
@@ -162,6 +163,15 @@ def open_case(name: str, dossier: Dossier, listed: Listed) -> Told:
         what = Text("案卷不是其裁定机构所签的该案", "not this case, or not of its arbiter")
         raise broken_at(CaseCheck.CASE, where, what, " ".join(said), " ".join(expected))
     return read
+
+
+def _check_exporter(told: Told, where: str) -> None:
+    """Return if who sealed the file sees the case: of a party's file less is asked."""
+    scope, exporter = told.case.key.scope, told.dossier.authority
+    readers = tuple(dict.fromkeys((scope, *told.case.audience)))
+    if exporter not in readers:
+        what = Text("封印机构与本案无关", "who sealed the file is neither arbiter nor party")
+        raise broken_at(CaseCheck.CASE, where, what, exporter, ", ".join(readers))
 
 
 def statement_of(signed: SignedBytes, *, check: CaseCheck, where: str) -> Statement:

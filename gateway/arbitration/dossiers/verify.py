@@ -42,7 +42,7 @@ from gateway.arbitration.dossiers.told import (
     open_case,
     statement_of,
 )
-from gateway.arbitration.model import CaseKey, Entry, is_unit
+from gateway.arbitration.model import Case, CaseKey, Entry, is_unit
 from gateway.delivery.model import SignedBytes
 from gateway.evidence.dossier import Text
 from gateway.evidence.dossier_codec import read_evidence
@@ -55,6 +55,7 @@ from gateway.trust.commitments import is_committed
 from gateway.trust.keys import PublicKey
 from gateway.trust.roster import Roster
 from gateway.trust.roster_file import verify_roster
+from gateway.trust.statements import digest
 
 KINDS = {CaseEntryKind.POSITION: "Position", CaseEntryKind.OBJECTION: "Objection"}
 
@@ -102,9 +103,11 @@ def _read(
                 found += _rosters_in(dossier, roster_key)
         except (DecodeError, LubiaoError, ValueError) as error:
             got = error.metadata.get("got", error.reason) if isinstance(error, LubiaoError) else "-"
-            expected = error.metadata.get("expected", "") if isinstance(error, LubiaoError) else ""
-            what = Text("文件不是完整的争议案卷", "the file is no whole case dossier")
-            raise broken_at(CaseCheck.FILE, file.name, what, str(got), str(expected)) from error
+            what = Text(
+                "不是完整的争议案卷，请重新导出（lubiao case export）",
+                "no whole case dossier: export it again (lubiao case export)",
+            )
+            raise broken_at(CaseCheck.FILE, file.name, what, str(got), "CaseDossier") from error
         read.append((file.name, dossier))
     return read, found
 
@@ -281,7 +284,47 @@ def _check_words(told: Told) -> CasePassed:
     if not is_committed(block=words.block, salt=words.salt, commitment=told.commitment):
         what = Text("内容与承诺不符", "the words are not those that were promised")
         raise broken_at(CaseCheck.WORDS, f"{told.name} words", what, "-", told.commitment.hex())
-    return CasePassed(CaseCheck.WORDS, 1)
+    salts = {item.statement: item.salt for item in words.entries}
+    opened = exchange_codec.with_words(told.case, words.block)
+    examined, bare = 1, 0
+    for number, signed in enumerate(told.dossier.entries, 1):
+        salt = salts.get(digest(signed.statement))
+        if salt is None:
+            bare += 1
+            continue
+        where = f"{told.name} entry statement {number}"
+        if _has_party_words(opened, signed, salt, where=where):
+            examined += 1
+        else:
+            bare += 1
+    remark = Text(
+        f"{bare} 份陈述的内容无法与其签名核对",
+        f"the words of {bare} statements cannot be held against what their parties signed",
+    )
+    return CasePassed(CaseCheck.WORDS, examined, (remark,) if bare else ())
+
+
+def _has_party_words(opened: Case, signed: SignedBytes, salt: bytes, *, where: str) -> bool:
+    """Tell whether the case has a party's words as it signed them; False: they are left out.
+
+    Raises:
+        CaseBroken: it has others.
+    """
+    statement = statement_of(signed, check=CaseCheck.WORDS, where=where)
+    kinds = {name: kind for kind, name in KINDS.items()}
+    _, commitment = exchange_codec.party_entry_of(statement.body, kinds[statement.kind])
+    said = [
+        entry
+        for entry in opened.entries
+        if (entry.party, KINDS.get(entry.kind)) == (statement.issuer, statement.kind)
+    ]
+    blocks = [exchange_codec.entry_words_to_bytes(entry) for entry in said]
+    if any(is_committed(block=block, salt=salt, commitment=commitment) for block in blocks):
+        return True
+    if all(entry.words for entry in said):
+        what = Text("陈述内容与该方签名不符", "the words are not those that the party signed")
+        raise broken_at(CaseCheck.WORDS, where, what, statement.issuer, commitment.hex())
+    return False
 
 
 def _check_seal(told: Told, listed: Listed) -> CasePassed:

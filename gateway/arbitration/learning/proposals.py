@@ -307,7 +307,7 @@ class Proposals:
         Raises:
             ResourceNotFound: the caller's authority has none of this name.
             RoleMissing: the caller is no rule editor of the own staff, or ruled in the case.
-            TransitionNotAllowed: it is not open.
+            TransitionNotAllowed: it is not open, or its precedent has expired.
             EtagMismatch: it, or the pack, changed since it was read; it is tried again.
         """
         _check_steward(call, Role.RULE_EDITOR)
@@ -365,7 +365,15 @@ class Proposals:
             async with self._database.unit() as uow:
                 known = await uow.get(PRECEDENTS, row.scope, row.case_id)
             if known is not None:
-                ruled = self._ruled(row, precedent_of(known))
+                precedent = precedent_of(known)
+                if precedent.expires <= self._clock.now():
+                    raise TransitionNotAllowed(
+                        name=row.name,
+                        state="of an expired precedent",
+                        event="accept",
+                        allowed="none",
+                    )
+                ruled = self._ruled(row, precedent)
                 source = base.source.encode() if base is not None else None
                 found = propose(ruled, pack=row.pack, source=source)
         if isinstance(found, Obstacle):

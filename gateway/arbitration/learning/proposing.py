@@ -21,6 +21,7 @@ from gateway.arbitration.precedents.model import ANY, Precedent, Role, SeatPart
 from gateway.kernel.codes import CaseLevel, CaseRulingForm, NoiseSource, TicketType
 from gateway.routing.document import Document, load_document, write_document
 from gateway.routing.reading import Value
+from gateway.tickets.disputes import RULED_RULE
 
 OWN_PACK = "rulings"  # of an authority that has no pack yet
 BASIS_SHOWN_MAX = 300  # of the ruling's basis in that of the rule
@@ -62,7 +63,7 @@ class Ruled:
 
 def rule_id(case_id: str, ruling: int) -> str:
     """Return the id of the rule that cites a ruling."""
-    return f"ruling.{_NO_ID.sub('-', case_id.lower()).strip('-')}.r{ruling}"
+    return f"{RULED_RULE}{_NO_ID.sub('-', case_id.lower()).strip('-')}.r{ruling}"
 
 
 def propose(ruled: Ruled, *, pack: str, source: bytes | None) -> Proposed | Obstacle:
@@ -98,7 +99,7 @@ def propose(ruled: Ruled, *, pack: str, source: bytes | None) -> Proposed | Obst
 def _rule(ruled: Ruled, action: Values, owner: str) -> Values:
     precedent = ruled.precedent
     case, number = precedent.case.case, precedent.ruling
-    basis = precedent.legal_basis[:BASIS_SHOWN_MAX]
+    basis = precedent.legal_basis[:BASIS_SHOWN_MAX].strip()
     return {
         "id": rule_id(case, number),
         "owner": owner,

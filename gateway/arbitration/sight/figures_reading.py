@@ -132,7 +132,7 @@ class FigureReader:
         """Return the figures of some days; the reading is recorded.
 
         Raises:
-            FieldInvalid: the days are no range, or too many.
+            FieldInvalid: the days are no whole months, or too many.
         """
         since, until = _range(first, last)
         authority = principal.authority
@@ -220,11 +220,14 @@ def _shown_to(authority: AuthorityCode) -> Callable[[Case, Party], bool]:
 
 
 def _range(first: date, last: date) -> tuple[Instant, Instant]:
-    if not first <= last or (last - first).days >= DAYS_MAX:
+    """Return the instants of whole months: of two ranges a day apart the difference is a day."""
+    end = last + timedelta(days=1)
+    is_whole = first.day == 1 and end.day == 1
+    if not is_whole or not first <= last or (last - first).days >= DAYS_MAX:
         raise FieldInvalid(
             field="first_day, last_day",
             got=f"{first}..{last}",
-            expected=f"a first and a last day, {DAYS_MAX} days at most",
+            expected="the first day of a month and the last day of one, twelve months at most",
         )
     since = datetime.combine(first, time(), SHANGHAI)
-    return since, datetime.combine(last, time(), SHANGHAI) + timedelta(days=1)
+    return since, datetime.combine(end, time(), SHANGHAI)

@@ -143,6 +143,28 @@ async def test_a_case_that_was_joined_under_another_number_ends_with_its_chain(d
     assert case.state == case_pb2.Case.STATE_WITHDRAWN
 
 
+async def test_what_ended_an_earlier_dispute_ends_no_later_one(desk: Desk) -> None:
+    """Its own case was never opened here: the ticket had moved by consent before it was heard."""
+    later = f"{TICKET}-130000-1-1.1"  # by the one that took the ticket at 1.1
+    await desk.file(a_filing(key=CaseKey(HEBEI, later)))
+    event = CaseVoid(ChainKey(HEBEI, TICKET, HEBEI, 1), f"{TICKET}-130000-1-1")
+    async with desk.database.unit() as uow:
+        await uow.lock(f"ticket/{TICKET}")
+        await desk.room.arbitration.react(uow, [event], now=desk.clock.now())
+    [case] = (await listed(desk)).cases
+    assert case.state == case_pb2.Case.STATE_FILED
+
+
+async def test_a_ruling_of_a_later_case_ends_what_an_earlier_one_ruled(desk: Desk) -> None:
+    await desk.file(a_filing())
+    await issued(desk)  # and its target is down
+    later = CaseKey(HEBEI, f"{TICKET}-130000-1-1")
+    await desk.file(a_filing(key=later))
+    await issued(desk, name=later.name, target=BAODING)
+    assert (await got(desk)).state == case_pb2.Case.STATE_CLOSED
+    assert (await got(desk, later.name)).state == case_pb2.Case.STATE_RULED
+
+
 async def test_a_new_dispute_after_the_ruling_is_another_case(desk: Desk) -> None:
     await desk.file(a_filing())
     await issued(desk)

@@ -207,6 +207,21 @@ async def test_stages_begin_by_themselves_and_the_first_receiver_gets_it(desk: D
     assert not case.overdue
 
 
+async def test_a_node_that_was_away_lengthens_no_stage(desk: Desk) -> None:
+    """Each counts from the end of the one before, whenever the clock could ring."""
+    await desk.file(a_filing())
+    case = await later(desk, days=2, hours=12)
+    assert case.state == case_pb2.Case.STATE_CONFERENCE
+    assert not case.HasField("stage_due_time")  # it is heard: only the ruling is left
+
+
+async def test_a_conference_that_begins_late_ends_when_the_ruling_is_due(desk: Desk) -> None:
+    await desk.file(a_filing())
+    desk.clock.advance(timedelta(days=3))  # no clock has rung yet
+    case = await moved(desk, "convene")
+    assert case.stage_due_time == case.ruling_due_time
+
+
 async def test_an_urgent_case_is_ordered_within_two_hours_by_day_and_night(desk: Desk) -> None:
     await desk.file(a_filing(facts=TicketFacts(urgency=Urgency.EMERGENCY)))
     case = await later(desk, hours=2, minutes=1)

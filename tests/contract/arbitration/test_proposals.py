@@ -10,6 +10,7 @@ import pytest
 from gateway.arbitration.learning.advice import Advice
 from gateway.arbitration.learning.recommending import Source
 from gateway.arbitration.model import CaseKey
+from gateway.arbitration.precedents.model import VALIDITY
 from gateway.database.uow import Database
 from gateway.kernel.errors import (
     EtagMismatch,
@@ -239,6 +240,13 @@ async def test_a_proposal_ends_with_its_precedent(court: Court) -> None:
     await court.room.servicer.RevokePrecedent(request, CONTEXT)
     assert (await court.shown(found.name)).state == State.STATE_WITHDRAWN
     with pytest.raises(TransitionNotAllowed):
+        await court.accepted(found.name)
+
+
+async def test_a_proposal_of_a_precedent_that_expired_becomes_no_draft(court: Court) -> None:
+    found = await proposed(court)
+    court.office.federation.clock.advance(VALIDITY)
+    with pytest.raises(TransitionNotAllowed, match="expired"):
         await court.accepted(found.name)
 
 

@@ -9,13 +9,16 @@ import pytest
 from gateway.database.uow import Database
 from gateway.dispatch.requests import Answer
 from gateway.dispatch.returning import Plea
-from gateway.kernel.codes import ReturnReason, TicketState, UnitRequestState
+from gateway.dispatch.returning_answers import Counter
+from gateway.kernel.codes import AssignmentRole, ReturnReason, TicketState, UnitRequestState
 from gateway.kernel.errors import RoleMissing
 from gateway.trust.principal import Principal, PrincipalKind, Role
+from hotline.arbitration.v1 import arbitration_service_pb2 as pb
 from hotline.arbitration.v1 import case_pb2
 from tests.contract.arbitration.test_units import led_by
 from tests.fixtures.nodes import a_call, a_message, a_person, a_platform
 from tests.fixtures.unit_panel import (
+    DESK,
     FIRST,
     HANDLER,
     POST,
@@ -28,7 +31,7 @@ from tests.fixtures.unit_panel import (
 )
 from tests.unit.dispatch.letters import RESULT
 
-CASE = case_pb2.Case
+CASE, CASE_RULING = case_pb2.Case, case_pb2.CaseRuling
 YES = Answer(is_accepted=True, clause="三定方案（测试）")
 
 
@@ -86,6 +89,35 @@ async def test_a_precedent_that_a_guard_forbids_here_leaves_no_trace(court: Cour
     assert "case.ruled" not in await court.events()
 
 
+async def test_no_clock_undoes_what_a_panel_ruled_before(court: Court) -> None:
+    await court.ask(proposed_owner=SECOND)
+    await court.rule("REASSIGN", SECOND)
+    await court.ask(proposed_owner=THIRD)
+    await court.rule("INTERIM", THIRD)
+    for _ in range(12):
+        await court.pass_time(hours=12)
+    assert [case.state for case in await court.cases()] == [CASE.STATE_CLOSED, CASE.STATE_CLOSED]
+    assert await court.lead() == SECOND  # and not the first receiver, who lost it
+
+
+async def test_a_unit_that_only_reads_along_assists_when_a_ruling_says_so(court: Court) -> None:
+    await court.file(SECOND)
+    await court.node.dispatch.units.answers.answer(
+        a_call(REVIEWER, "AnswerReturn"),
+        court.target,
+        number=1,
+        answer=Counter(THIRD),
+        basis="可（测试）",
+    )
+    await court.ask(a_person(TIANJIN, Role.SUPERVISOR))
+    await court.rule(
+        "UPHOLD", FIRST, form=CASE_RULING.FORM_LEAD_ASSIST, parts=[pb.RulingPart(party=THIRD)]
+    )
+    standing = [(item.unit, item.role) for item in (await court.copy()).assignments if item.is_open]
+    assert (THIRD, AssignmentRole.ASSIST) in standing
+    assert (THIRD, AssignmentRole.READ) not in standing
+
+
 # --- a ruling whose request has no object any more ------------------------------------------------
 
 
@@ -124,6 +156,15 @@ async def test_another_body_that_the_same_case_asks_keeps_it_open(court: Court) 
     ruled = await court.rule("REASSIGN", "units/120000-SWU-1")
     assert ruled.state == CASE.STATE_RULED
     assert (await court.case()).state == CASE.STATE_RULED
+
+
+@pytest.mark.parametrize("form", [CASE_RULING.FORM_LEGAL, CASE_RULING.FORM_BEYOND_DUTY])
+async def test_the_case_names_the_desk_that_tells_the_citizen(
+    court: Court, form: case_pb2.CaseRuling.Form.ValueType
+) -> None:
+    await court.ask(proposed_owner=SECOND)
+    ruled = await court.rule("UPHOLD", FIRST, form=form)
+    assert (ruled.responsible, await court.lead()) == (DESK, DESK)
 
 
 # --- who consents ---------------------------------------------------------------------------------

@@ -155,8 +155,12 @@ async def test_few_are_withheld_unless_the_node_says_otherwise(desk: Desk) -> No
 async def test_only_cases_of_the_days_count_and_days_are_bounded(open_desk: Desk) -> None:
     desk = open_desk
     await desk.file(a_filing())
-    assert not (await figures(desk, PANEL, first_day="2026-03-03")).parties
-    for days in ({"first_day": "2026-04-01"}, {"first_day": "2020-01-01"}):
+    assert not (await figures(desk, PANEL, first_day="2026-04-01", last_day="2026-04-30")).parties
+    for days in (
+        {"first_day": "2026-04-01"},
+        {"first_day": "2020-01-01"},
+        {"last_day": "2026-03-30"},
+    ):
         with pytest.raises(FieldInvalid):
             await figures(desk, PANEL, **days)
     with pytest.raises(FieldInvalid):

@@ -11,6 +11,7 @@ from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
 from gateway.evidence.servicer import EvidenceServicer
 from gateway.kernel.errors import (
+    CasePending,
     DestinationNotJoined,
     FieldInvalid,
     NotCustodian,
@@ -19,6 +20,7 @@ from gateway.kernel.errors import (
     ResourceNotFound,
     TransitionNotAllowed,
 )
+from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.tickets.tokens import Tokens
 from hotline.custody.v1 import custody_pb2, custody_service_pb2
 from hotline.ticket.v1 import codes_pb2
@@ -213,6 +215,37 @@ async def test_during_a_case_who_asks_for_the_ticket_gets_it_without_another_que
     assert await state_of(federation, "120000", transfer) == "STATE_ACCEPTED"
     with pytest.raises(TransitionNotAllowed):
         await desk.AssumeTicket(pb.AssumeTicketRequest(name=name, request_id=an_id()), CONTEXT)
+
+
+async def test_a_person_asks_the_arbiter_to_rule_and_the_ticket_stays() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    desk, number = a_desk(federation, "120000"), name.removeprefix("tickets/")
+
+    async def filed(owner: str, request_id: str) -> str:
+        wish = pb.FileCaseRequest(name=name, proposed_owner=owner, request_id=request_id)
+        return (await desk.FileCase(wish, CONTEXT)).case
+
+    with pytest.raises(FieldInvalid, match="scope 120000"):
+        await filed("130000", an_id())  # it never left: no arbiter above knows of it
+    transfer = await an_offer(federation, name)
+    await a_desk(federation, "120000").RevokeTransfer(
+        pb.RevokeTransferRequest(name=transfer, request_id=an_id()), CONTEXT
+    )
+    await federation.settle()
+    again = an_id()
+    case = await filed("130000", again)
+
+    assert case.startswith(f"{number}-100000-")
+    assert case == await filed("130000", again)
+    room = federation.node_of("120000").room
+    async with federation.node_of("120000").database.unit() as uow:
+        copy = await room.tickets.get(uow, AuthorityCode("120000"), TicketNumber(number))
+    assert (copy.case, copy.followed) == (case, False)
+    with pytest.raises(CasePending):
+        await filed("130000", an_id())
+    with pytest.raises(FieldInvalid):
+        await filed("120000", an_id())
 
 
 async def test_a_revoked_transfer_ends_at_both_sides() -> None:

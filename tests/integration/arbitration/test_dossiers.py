@@ -27,6 +27,7 @@ from gateway.evidence.dossier import TicketEvidence
 from gateway.evidence.dossier_codec import read_evidence
 from gateway.kernel.errors import FieldInvalid, PurposeMissing, ResourceNotFound, RoleMissing
 from gateway.kernel.ids import NATION, AuthorityCode
+from gateway.trust.commitments import commit
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.principal import Principal, PrincipalKind, Role
 from gateway.trust.roster import Roster
@@ -183,6 +184,16 @@ def flaw_of(raw: bytes, roster: Roster) -> CaseFlaw:
     verdict = check(raw, rosters=(roster,))
     assert verdict.flaw is not None, "the change was not noticed"
     return verdict.flaw
+
+
+async def test_the_arbiters_file_is_sealed_again_by_nobody_whom_the_case_does_not_concern(
+    dispute: Dispute, forger: Forger
+) -> None:
+    stranger = AuthorityCode("131000")  # listed, and of another scope: less is asked of its file
+    theirs = Forger(dispute.federation.node_of(HEBEI).keys, forger.dossier)
+    raw = theirs.sealed(authority=stranger, entries=(), custody=b"", words=None)
+    flaw = flaw_of(raw, dispute.federation.roster)
+    assert (flaw.check, flaw.got) == (CaseCheck.CASE, stranger)
 
 
 async def test_a_case_that_tells_another_ruling_than_was_signed_is_named(
@@ -361,6 +372,29 @@ async def test_a_key_outside_its_validity_is_named(dispute: Dispute, forger: For
 async def test_other_words_than_were_promised_are_named(dispute: Dispute, forger: Forger) -> None:
     raw = forger.sealed(words=OpenedWords(bytes(32), b""))
     assert flaw_of(raw, dispute.federation.roster).check is CaseCheck.WORDS
+
+
+async def test_the_arbiter_puts_no_words_into_a_party_s_mouth(
+    dispute: Dispute, forger: Forger
+) -> None:
+    name = f"cases/{forger.dossier.case_id}"
+    raw = await export(dispute, NATION, name, with_words=True, purpose="review")
+    opened, roster = Forger(forger.keys, read_dossier(raw)), dispute.federation.roster
+    words = opened.dossier.words
+    assert words is not None
+    assert len(words.entries) == len(opened.dossier.entries)
+    block = words.block.replace(WORDS.encode(), WORDS[::-1].encode(), 1)
+    content, _ = exchange_codec.case_file_of(_body(opened.dossier))
+    file = exchange_codec.case_file_to_bytes(content, commitment=commit(block, words.salt))
+    key = forger.keys.signing_key(NATION)
+    told = OwnCase(file, key.key_id, sign(key, file, payload_type=CASE_PAYLOAD_TYPE))
+    flaw = flaw_of(opened.sealed(told=told, words=replace(words, block=block)), roster)
+    assert (flaw.check, "entry statement" in flaw.where) == (CaseCheck.WORDS, True)
+    bare = opened.sealed(told=told, words=replace(words, block=block, entries=()))
+    verdict = check(bare, rosters=(roster,))
+    assert verdict.flaw is None  # nothing holds them to it: that is said
+    [step] = [step for step in verdict.passed if step.check is CaseCheck.WORDS]
+    assert step.remarks
 
 
 async def test_two_files_with_other_bytes_at_one_revision_are_named(

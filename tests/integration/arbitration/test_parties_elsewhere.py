@@ -12,7 +12,7 @@ from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import COPIES, Copies
 from gateway.arbitration.exchange_codec import case_file_of, case_of_file
-from gateway.arbitration.model import CaseKey, Entry
+from gateway.arbitration.model import Case, CaseKey, Entry
 from gateway.arbitration.store import CASES
 from gateway.audit.service import AuditLog
 from gateway.audit.store import ENTRIES_AFTER
@@ -36,6 +36,7 @@ from tests.fixtures.nodes import (
     Node,
     a_federation,
     a_person,
+    a_platform,
     reference,
 )
 from tests.integration.arbitration.test_the_nation_rules import (
@@ -163,15 +164,33 @@ async def dispute() -> Dispute:
     return await a_dispute()
 
 
-def signed_bytes(dispute: Dispute, authority: AuthorityCode) -> bytes:
+def signed_bytes(dispute: Dispute, authority: AuthorityCode, case_id: str = "") -> bytes:
     node = dispute.federation.node_of(authority)
     [row] = [
         row
         for row in node.database.rows(COPIES)  # type: ignore[attr-defined] # memory
-        if row.authority == authority
+        if row.authority == authority and case_id in ("", row.case_id)
     ]
     content, _ = case_file_of(statement_from_bytes(row.statement).body)
     return content
+
+
+async def say_as_hebei(dispute: Dispute, case: Case, **changes: Any) -> None:
+    """Put a position of 河北 into its outbox, whatever its copies say."""
+    exchange = dispute.rooms[HEBEI].servicer._proceedings.exchange
+    assert exchange is not None
+    entry = Entry(
+        number=0,
+        kind=CaseEntryKind.POSITION,
+        party=AuthorityCode(HEBEI),
+        author=a_person(HEBEI, Role.SUPERVISOR).name,
+        said=NOW,
+        proposed=AuthorityCode(TIANJIN),
+        legal_basis="职责清单（测试）",
+        words=WORDS,
+    )
+    async with dispute.federation.node_of(HEBEI).database.unit() as uow:
+        exchange.say(uow, case, replace(entry, **changes))
 
 
 async def test_every_party_keeps_the_same_bytes(dispute: Dispute) -> None:
@@ -199,6 +218,21 @@ async def test_words_are_sealed_at_rest_and_on_the_way(dispute: Dispute) -> None
     await dispute.say(HEBEI)
     for node in dispute.federation.everybody:
         assert WORDS not in repr(node.database.tables)  # type: ignore[attr-defined] # memory
+
+
+async def test_a_platform_of_a_party_is_not_told_that_there_is_a_case(dispute: Dispute) -> None:
+    name = (await dispute.case(HEBEI)).name
+    dispute.caller = a_platform(HEBEI)
+    request = pb.CreateEntryRequest(
+        name=name,
+        kind=POSITION,
+        proposed_owner=HEBEI,
+        legal_basis="职责清单（测试）",
+        words=WORDS,
+        request_id=IDS.uuid7(NOW),
+    )
+    with pytest.raises(ResourceNotFound):
+        await dispute.rooms[HEBEI].servicer.CreateEntry(request, CONTEXT)
 
 
 async def test_an_objection_from_another_node_is_heard_once_and_in_time(dispute: Dispute) -> None:
@@ -285,6 +319,58 @@ async def test_whom_a_ruling_names_is_told_and_may_object(dispute: Dispute) -> N
     assert [entry.party for entry in (await dispute.case(HEBEI)).entries] == [JIANGSU]
 
 
+async def test_what_changes_nothing_is_answered_to_who_said_it_only(dispute: Dispute) -> None:
+    """Else one party could have the arbiter tell everybody everything, as often as it likes."""
+    await dispute.rule(SHANGHAI)
+    arbiter = dispute.federation.arbiter
+    assert arbiter is not None
+    posted: list[str] = []
+    post = arbiter.outbox.post
+
+    def counted(uow: Any, **given: Any) -> None:
+        posted.append(given["target"])
+        post(uow, **given)
+
+    arbiter.outbox.post = counted  # type: ignore[method-assign] # counts what is sent
+    await dispute.say(HEBEI)
+    assert posted == [HEBEI]
+
+
+async def test_words_in_a_case_that_a_restored_arbiter_forgot_come_to_an_end(
+    dispute: Dispute,
+) -> None:
+    """Else they were on their way for ever: no filing of that number will come again."""
+    arbiter = dispute.federation.arbiter
+    assert arbiter is not None
+    [row] = arbiter.database.rows(CASES)  # type: ignore[attr-defined] # memory
+    cases = dispute.rooms[NATION].arbitration._cases
+    async with arbiter.database.unit() as uow:
+        forgotten = await cases.find(uow, CaseKey(NATION, row.case_id))
+        assert forgotten is not None
+        again = replace(forgotten, key=CaseKey(NATION, f"{row.ticket}-{NATION}-1-9"))
+        cases.create(uow, again)
+        uow.delete(CASES, NATION, row.case_id)
+    await dispute.federation.settle()
+    copy = case_of_file(signed_bytes(dispute, HEBEI, row.case_id))
+    await say_as_hebei(dispute, copy)
+    node = dispute.federation.node_of(HEBEI)
+    async with node.database.unit() as uow:
+        uow.delete(COPIES, HEBEI, NATION, again.key.case)
+    await dispute.federation.settle()
+    assert await dispute.outcomes("case.position") == [ResourceNotFound.reason]
+    told = case_of_file(signed_bytes(dispute, HEBEI, again.key.case))  # the newest of the chain
+    assert not told.entries
+
+
+async def test_words_in_a_case_of_no_such_number_are_refused(dispute: Dispute) -> None:
+    case = case_of_file(signed_bytes(dispute, HEBEI))
+    unnamed = replace(case, key=CaseKey(NATION, "31000020260302000000001-100000-1-0"))
+    await say_as_hebei(dispute, unnamed)
+    with pytest.raises(AssertionError, match="Position of 130000: refused"):
+        await dispute.federation.settle()
+    assert await dispute.outcomes("case.position") == []
+
+
 async def test_a_ruled_case_takes_no_more_positions(dispute: Dispute) -> None:
     await dispute.rule(SHANGHAI)
     await dispute.say(HEBEI)
@@ -306,22 +392,8 @@ async def test_only_the_arbiter_of_a_party_tells_it_of_a_case(dispute: Dispute) 
 
 
 async def test_a_party_speaks_in_nobody_else_s_name(dispute: Dispute) -> None:
-    room = dispute.rooms[HEBEI]
-    exchange = room.servicer._proceedings.exchange
-    assert exchange is not None
     case = case_of_file(signed_bytes(dispute, HEBEI))
-    entry = Entry(
-        number=0,
-        kind=CaseEntryKind.POSITION,
-        party=AuthorityCode(HEBEI),
-        author=a_person(NATION, Role.PANEL_MEMBER).name,
-        said=NOW,
-        proposed=AuthorityCode(TIANJIN),
-        legal_basis="职责清单（测试）",
-        words=WORDS,
-    )
-    async with dispute.federation.node_of(HEBEI).database.unit() as uow:
-        exchange.say(uow, case, entry)
+    await say_as_hebei(dispute, case, author=a_person(NATION, Role.PANEL_MEMBER).name)
     with pytest.raises(AssertionError, match="Position of 130000: refused"):
         await dispute.federation.settle()
     assert not (await dispute.case(NATION)).entries

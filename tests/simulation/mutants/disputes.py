@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from gateway.arbitration import exchange, exchange_codec, machine, procedure, se
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import Copies
 from gateway.arbitration.custodians import CustodyRuler
+from gateway.arbitration.deadlines import stage_due
 from gateway.arbitration.exchange import Exchange
 from gateway.arbitration.precedents import casebook
 from gateway.arbitration.states import CASE, Step
 from gateway.custody.filings import Filings
 from gateway.database import timers
 from gateway.kernel.codes import CaseEntryKind, CaseState
+from gateway.kernel.errors import ResourceNotFound
 from tests.simulation.mutants.base import Mutant, caught, nothing
 
 STEPS = 1000  # a dispute takes days: its rules are missed later than those of one hand-over
@@ -38,6 +41,30 @@ def _stage_timer_dropped(patch: pytest.MonkeyPatch) -> None:
             original(uow, kind=kind, key=key, due=due)
 
     patch.setattr(watching, "schedule", schedule)
+
+
+def _a_late_clock_lengthens_a_stage(patch: pytest.MonkeyPatch) -> None:
+    """A stage counts from when the clock of the one before could ring."""
+
+    async def handle(self: Any, uow: Any, *, key: str, now: Any) -> None:
+        case = await self.case_at(uow, key)
+        if case is not None:
+            stages = partial(stage_due, facts=case.facts, entered=now, calendar=self._calendar())
+            changed = procedure.lapse(case, stage_due=stages, now=now)
+            await self._cases.save(uow, changed)
+            watching.watch(uow, changed)
+
+    patch.setattr(watching.StageHandler, "handle", handle)
+
+
+def _words_in_a_forgotten_case_wait(patch: pytest.MonkeyPatch) -> None:
+    """Words wait for the filing of a case that a restored arbiter forgot."""
+
+    async def wait(self: Any, uow: Any, delivered: Any, key: Any, **_given: Any) -> None:
+        del self, uow, delivered
+        raise ResourceNotFound(kind="case", name=key.name)
+
+    patch.setattr(Exchange, "_forgotten", wait)
 
 
 def _words_prolong_a_stage(patch: pytest.MonkeyPatch) -> None:
@@ -157,7 +184,7 @@ def _foreign_file_is_kept(patch: pytest.MonkeyPatch) -> None:
     async def take_file(self: Exchange, uow: Any, delivered: Any, now: Any) -> None:
         del now
         content, commitment = exchange_codec.case_file_of(delivered.statement.body)
-        words = self._opened(delivered, commitment)
+        words = self._opened(delivered, commitment).block
         await self._copies.keep(
             uow,
             delivered.target,
@@ -227,6 +254,8 @@ MUTANTS = (
     Mutant("arbiter responsible", _arbiter_is_responsible, caught("D3")),
     Mutant("default never given", _no_default, caught("D2"), steps=STEPS),
     Mutant("stage timer dropped", _stage_timer_dropped, caught("D1")),
+    Mutant("late clock", _a_late_clock_lengthens_a_stage, caught("D9"), seed=231, steps=STEPS),
+    Mutant("forgotten case", _words_in_a_forgotten_case_wait, caught("L0"), seed=386, steps=2000),
     Mutant("words prolong a stage", _words_prolong_a_stage, caught("D9"), steps=STEPS),
     Mutant("the party's clock counts", _the_partys_clock_counts, caught("D9"), steps=STEPS),
     Mutant("older file kept", _copy_keeps_the_older_revision, caught("D4")),

@@ -237,7 +237,7 @@ MUTANTS = (
     Mutant(
         "earlier targets not told", _earlier_targets_are_not_told, caught("L1", "L3", "L0", "L2")
     ),
-    Mutant("invitation survives", _invitation_survives_the_ruling, caught("S9", "S12"), seed=4),
+    Mutant("invitation survives", _invitation_survives_the_ruling, caught("S9", "S12"), seed=168),
     Mutant("care goes on", _care_goes_on_after_taken, caught("L1", "L0", "L2")),
     Mutant(
         "offer outlives ruling",

@@ -119,6 +119,8 @@ def test_platforms_and_handlers_see_cases_of_units_only() -> None:
     for case in (mine, foreign):
         with pytest.raises(ResourceNotFound):
             own.require(case)
+    clerk = PARTIES.reader_of(staff(Role.HANDLER, Role.CLERK, Role.RULE_EDITOR))
+    assert clerk.is_confined, "no other role makes more of a handler"
     handler = PARTIES.reader_of(staff(Role.HANDLER))
     assert handler.sees(mine)
     assert not handler.sees(wide)

@@ -136,7 +136,7 @@ def test_stages_follow_each_other_by_themselves() -> None:
     while case.stage_due is not None:
         now = case.stage_due.instant
         seen.append(case.state)
-        stages = stages_of(case, now=now, calendar=CALENDAR)
+        stages = stages_of(case, entered=now, calendar=CALENDAR)
         case = procedure.lapse(case, stage_due=stages, now=now)
     assert seen == [CaseState.FILED, CaseState.REVIEW, CaseState.CONFERENCE]
     assert case.state is CaseState.CONFERENCE  # heard; the ruling is due
@@ -164,7 +164,7 @@ def test_all_stages_end_before_the_ruling_is_due_whenever_it_is_filed(
     while case.stage_due is not None:
         assert case.stage_due.instant > now
         now = case.stage_due.instant
-        stages = stages_of(case, now=now, calendar=CALENDAR)
+        stages = stages_of(case, entered=now, calendar=CALENDAR)
         case = procedure.lapse(case, stage_due=stages, now=now)
     assert now <= final
 
@@ -332,7 +332,7 @@ class _World:
 
     @property
     def stages(self) -> StageDue:
-        return stages_of(self.case, now=self.now, calendar=CALENDAR)
+        return stages_of(self.case, entered=self.now, calendar=CALENDAR)
 
     def until(self, end: Instant) -> None:
         while True:

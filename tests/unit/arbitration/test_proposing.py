@@ -243,6 +243,13 @@ def test_the_text_of_the_pack_stays_as_its_people_wrote_it() -> None:
     assert parsed(found.source).rules[0].id == found.rule
 
 
+@pytest.mark.parametrize("basis", ["三定规定（测试）\t", "三定：" + " " * 400])
+def test_white_space_in_the_basis_leaves_the_text_of_the_pack_alone(basis: str) -> None:
+    commented = b"# " + "本包说明（测试）".encode() + b"\n" + source()
+    found = proposed(a_precedent(legal_basis=basis), commented)
+    assert found.source.startswith(commented.partition(b"\n")[0])
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -12,11 +12,12 @@ from gateway.kernel.codes import (
     AssignmentState,
     DispatchMode,
     EmergencyLine,
+    RouteDecisionAction,
     Solved,
     TicketState,
 )
 from gateway.tickets import disputes, machine, rulings
-from gateway.tickets.model import Change, ExternalReferral, Ticket
+from gateway.tickets.model import Change, ExternalReferral, RouteDecision, Ticket
 from tests.unit.tickets.builders import (
     ACT,
     CLOCKS,
@@ -29,6 +30,20 @@ from tests.unit.tickets.builders import (
 )
 
 LEAD = AssignmentRole.LEAD
+
+
+def a_decision(*, rule: str, target: str) -> RouteDecision:
+    return RouteDecision(
+        action=RouteDecisionAction.ASSIGN,
+        target=target,
+        rule=rule,
+        pack="130100.test",
+        legal_basis="测试依据",
+        explanation="测试",
+        trace_digest=b"",
+        decide_time=NOW,
+        reference_version="",
+    )
 
 
 def led() -> Ticket:
@@ -135,6 +150,21 @@ def test_who_has_it_by_a_ruling_gives_nothing_back() -> None:
     assert kinds(kept) == ["assignment.upheld"]
     assert not disputes.bound(kept.ticket, ACT, mode=DispatchMode.RULING).events
     assert "in case" in disputes.return_bar(disputed(), ticket.assignments[0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "target", "is_barred"),
+    [
+        ("ruling.13010020260302000000013-130100-0-0.r1", UNIT.unit, True),
+        ("ruling.13010020260302000000013-130100-0-0.r1", OTHER.unit, False),
+        ("cn.duties", UNIT.unit, False),
+    ],
+)
+def test_what_a_rule_out_of_a_ruling_gave_is_not_given_back(
+    rule: str, target: str, is_barred: bool
+) -> None:
+    ticket = machine.decided(led(), a_decision(rule=rule, target=target))
+    assert bool(disputes.return_bar(ticket, ticket.assignments[0])) is is_barred
 
 
 def test_the_desk_is_bound_to_nothing() -> None:

@@ -28,7 +28,7 @@ from hotline.type.v1 import data_class_pb2 as hotline_dot_type_dot_v1_dot_data__
 from hotline.type.v1 import statement_pb2 as hotline_dot_type_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hotline/arbitration/v1/dossier.proto\x12\x16hotline.arbitration.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/type/v1/data_class.proto\x1a\x1fhotline/type/v1/statement.proto\"\xc3\x04\n\x0b\x43\x61seDossier\x12\x1b\n\x05\x61\x62out\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\x18\xa0\x1f\xc0\xbc\x18\x01\x12\x17\n\x06\x66ormat\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12-\n\tauthority\x18\x03 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x37\n\x0b\x65xport_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x07subject\x18\x05 \x01(\tB\x1f\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12\x1d\n\x07rosters\x18\x06 \x03(\x0c\x42\x0c\xbaH\x05\x92\x01\x02\x10\x10\xc0\xbc\x18\x01\x12\x35\n\tcase_file\x18\x07 \x01(\x0b\x32 .hotline.type.v1.SignedStatementH\x00\x12\x39\n\x0bsigned_case\x18\x08 \x01(\x0b\x32\".hotline.arbitration.v1.SignedCaseH\x00\x12<\n\x07\x65ntries\x18\t \x03(\x0b\x32 .hotline.type.v1.SignedStatementB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x1f\n\x07\x63ustody\x18\n \x01(\x0c\x42\x0e\xbaH\x07z\x05\x18\x80\x80\x80\x10\xc0\xbc\x18\x02\x12\x32\n\x05words\x18\x0b \x01(\x0b\x32#.hotline.arbitration.v1.OpenedWords\x12\x31\n\x04seal\x18\x0f \x01(\x0b\x32#.hotline.arbitration.v1.DossierSealB\r\n\x04told\x12\x05\xbaH\x02\x08\x01\"b\n\nSignedCase\x12\x1d\n\x04\x66ile\x18\x01 \x01(\x0c\x42\x0f\xbaH\x08z\x06\x10\x01\x18\x80\xe0\x12\xc0\xbc\x18\x02\x12\x35\n\tsignature\x18\x02 \x01(\x0b\x32\x1a.hotline.type.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01\"F\n\x0bOpenedWords\x12\x19\n\x04salt\x18\x01 \x01(\x0c\x42\x0b\xbaH\x04z\x02h \xc0\xbc\x18\x02\x12\x1c\n\x05\x62lock\x18\x02 \x01(\x0c\x42\r\xbaH\x06z\x04\x18\x80\x80\x10\xc0\xbc\x18\x03\"a\n\x0b\x44ossierSeal\x12\x1b\n\x06\x64igest\x18\x01 \x01(\x0c\x42\x0b\xbaH\x04z\x02h \xc0\xbc\x18\x01\x12\x35\n\tsignature\x18\x02 \x01(\x0b\x32\x1a.hotline.type.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$hotline/arbitration/v1/dossier.proto\x12\x16hotline.arbitration.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a hotline/type/v1/data_class.proto\x1a\x1fhotline/type/v1/statement.proto\"\xc3\x04\n\x0b\x43\x61seDossier\x12\x1b\n\x05\x61\x62out\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\x18\xa0\x1f\xc0\xbc\x18\x01\x12\x17\n\x06\x66ormat\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12-\n\tauthority\x18\x03 \x01(\tB\x1a\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\xc0\xbc\x18\x01\x12\x37\n\x0b\x65xport_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x07subject\x18\x05 \x01(\tB\x1f\xbaH\x18r\x16\x32\x14^cases/[^/\\s]{1,64}$\xc0\xbc\x18\x01\x12\x1d\n\x07rosters\x18\x06 \x03(\x0c\x42\x0c\xbaH\x05\x92\x01\x02\x10\x10\xc0\xbc\x18\x01\x12\x35\n\tcase_file\x18\x07 \x01(\x0b\x32 .hotline.type.v1.SignedStatementH\x00\x12\x39\n\x0bsigned_case\x18\x08 \x01(\x0b\x32\".hotline.arbitration.v1.SignedCaseH\x00\x12<\n\x07\x65ntries\x18\t \x03(\x0b\x32 .hotline.type.v1.SignedStatementB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x1f\n\x07\x63ustody\x18\n \x01(\x0c\x42\x0e\xbaH\x07z\x05\x18\x80\x80\x80\x10\xc0\xbc\x18\x02\x12\x32\n\x05words\x18\x0b \x01(\x0b\x32#.hotline.arbitration.v1.OpenedWords\x12\x31\n\x04seal\x18\x0f \x01(\x0b\x32#.hotline.arbitration.v1.DossierSealB\r\n\x04told\x12\x05\xbaH\x02\x08\x01\"b\n\nSignedCase\x12\x1d\n\x04\x66ile\x18\x01 \x01(\x0c\x42\x0f\xbaH\x08z\x06\x10\x01\x18\x80\xe0\x12\xc0\xbc\x18\x02\x12\x35\n\tsignature\x18\x02 \x01(\x0b\x32\x1a.hotline.type.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01\"F\n\tEntrySalt\x12\x1e\n\tstatement\x18\x01 \x01(\x0c\x42\x0b\xbaH\x04z\x02h \xc0\xbc\x18\x01\x12\x19\n\x04salt\x18\x02 \x01(\x0c\x42\x0b\xbaH\x04z\x02h \xc0\xbc\x18\x02\"\x85\x01\n\x0bOpenedWords\x12\x19\n\x04salt\x18\x01 \x01(\x0c\x42\x0b\xbaH\x04z\x02h \xc0\xbc\x18\x02\x12\x1c\n\x05\x62lock\x18\x02 \x01(\x0c\x42\r\xbaH\x06z\x04\x18\x80\x80\x10\xc0\xbc\x18\x03\x12=\n\x07\x65ntries\x18\x03 \x03(\x0b\x32!.hotline.arbitration.v1.EntrySaltB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"a\n\x0b\x44ossierSeal\x12\x1b\n\x06\x64igest\x18\x01 \x01(\x0c\x42\x0b\xbaH\x04z\x02h \xc0\xbc\x18\x01\x12\x35\n\tsignature\x18\x02 \x01(\x0b\x32\x1a.hotline.type.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,10 +57,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDCASE'].fields_by_name['file']._serialized_options = b'\272H\010z\006\020\001\030\200\340\022\300\274\030\002'
   _globals['_SIGNEDCASE'].fields_by_name['signature']._loaded_options = None
   _globals['_SIGNEDCASE'].fields_by_name['signature']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_ENTRYSALT'].fields_by_name['statement']._loaded_options = None
+  _globals['_ENTRYSALT'].fields_by_name['statement']._serialized_options = b'\272H\004z\002h \300\274\030\001'
+  _globals['_ENTRYSALT'].fields_by_name['salt']._loaded_options = None
+  _globals['_ENTRYSALT'].fields_by_name['salt']._serialized_options = b'\272H\004z\002h \300\274\030\002'
   _globals['_OPENEDWORDS'].fields_by_name['salt']._loaded_options = None
   _globals['_OPENEDWORDS'].fields_by_name['salt']._serialized_options = b'\272H\004z\002h \300\274\030\002'
   _globals['_OPENEDWORDS'].fields_by_name['block']._loaded_options = None
   _globals['_OPENEDWORDS'].fields_by_name['block']._serialized_options = b'\272H\006z\004\030\200\200\020\300\274\030\003'
+  _globals['_OPENEDWORDS'].fields_by_name['entries']._loaded_options = None
+  _globals['_OPENEDWORDS'].fields_by_name['entries']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_DOSSIERSEAL'].fields_by_name['digest']._loaded_options = None
   _globals['_DOSSIERSEAL'].fields_by_name['digest']._serialized_options = b'\272H\004z\002h \300\274\030\001'
   _globals['_DOSSIERSEAL'].fields_by_name['signature']._loaded_options = None
@@ -69,8 +75,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CASEDOSSIER']._serialized_end=773
   _globals['_SIGNEDCASE']._serialized_start=775
   _globals['_SIGNEDCASE']._serialized_end=873
-  _globals['_OPENEDWORDS']._serialized_start=875
-  _globals['_OPENEDWORDS']._serialized_end=945
-  _globals['_DOSSIERSEAL']._serialized_start=947
-  _globals['_DOSSIERSEAL']._serialized_end=1044
+  _globals['_ENTRYSALT']._serialized_start=875
+  _globals['_ENTRYSALT']._serialized_end=945
+  _globals['_OPENEDWORDS']._serialized_start=948
+  _globals['_OPENEDWORDS']._serialized_end=1081
+  _globals['_DOSSIERSEAL']._serialized_start=1083
+  _globals['_DOSSIERSEAL']._serialized_end=1180
 # @@protoc_insertion_point(module_scope)

@@ -139,6 +139,32 @@ class SignedCase(_message.Message):
 Global___SignedCase: _TypeAlias = SignedCase  # noqa: Y015
 
 @_typing.final
+class EntrySalt(_message.Message):
+    """What opens the commitment to the words in a party's own statement. 中文: 陈述盐值"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    statement: _builtins.bytes
+    """SHA-256 of the statement. 中文: 声明摘要"""
+    salt: _builtins.bytes
+    """32 bytes. 中文: 盐值"""
+    def __init__(
+        self,
+        *,
+        statement: _builtins.bytes = ...,
+        salt: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["salt", b"salt", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntrySalt: _TypeAlias = EntrySalt  # noqa: Y015
+
+@_typing.final
 class OpenedWords(_message.Message):
     """Words with what opens the commitment to them. 中文: 已开启内容"""
 
@@ -146,19 +172,25 @@ class OpenedWords(_message.Message):
 
     SALT_FIELD_NUMBER: _builtins.int
     BLOCK_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
     salt: _builtins.bytes
     """32 bytes. 中文: 盐值"""
     block: _builtins.bytes
     """Serialised `CaseWords`. 中文: 案卷内容"""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntrySalt]:
+        """What shows that the words of parties are those that they signed. 中文: 各方陈述盐值"""
+
     def __init__(
         self,
         *,
         salt: _builtins.bytes = ...,
         block: _builtins.bytes = ...,
+        entries: _abc.Iterable[Global___EntrySalt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "salt", b"salt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "entries", b"entries", "salt", b"salt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -413,9 +413,9 @@ class GetDisputeFiguresRequest(_message.Message):
     FIRST_DAY_FIELD_NUMBER: _builtins.int
     LAST_DAY_FIELD_NUMBER: _builtins.int
     first_day: _builtins.str
-    """First day (Asia/Shanghai), `2026-03-01`. 中文: 起始日"""
+    """First day (Asia/Shanghai), that of a month, `2026-03-01`. 中文: 起始日"""
     last_day: _builtins.str
-    """Last day, included; at most 366 days. 中文: 截止日"""
+    """Last day, included, that of a month; at most twelve months. 中文: 截止日"""
     def __init__(
         self,
         *,

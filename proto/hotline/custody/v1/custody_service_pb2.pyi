@@ -587,6 +587,58 @@ class AssumeTicketResponse(_message.Message):
 Global___AssumeTicketResponse: _TypeAlias = AssumeTicketResponse  # noqa: Y015
 
 @_typing.final
+class FileCaseRequest(_message.Message):
+    """Request of FileCase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`tickets/{number}`. 中文: 资源名"""
+    proposed_owner: _builtins.str
+    """Authority whose the ticket is in the eyes of the filer. 中文: 建议归属机构"""
+    request_id: _builtins.str
+    """See `CreateTicketRequest`. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        proposed_owner: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "proposed_owner", b"proposed_owner", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileCaseRequest: _TypeAlias = FileCaseRequest  # noqa: Y015
+
+@_typing.final
+class FileCaseResponse(_message.Message):
+    """Response of FileCase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    case: _builtins.str
+    """Dispute that the arbiter hears of; `cases/{case}` as soon as it has told the parties. 中文: 争议编号"""
+    def __init__(
+        self,
+        *,
+        case: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileCaseResponse: _TypeAlias = FileCaseResponse  # noqa: Y015
+
+@_typing.final
 class ListCustodyRecordsRequest(_message.Message):
     """Request of ListCustodyRecords."""
 

@@ -70,6 +70,11 @@ class CustodyServiceStub:
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketRequest.SerializeToString,
                 response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketResponse.FromString,
                 _registered_method=True)
+        self.FileCase = channel.unary_unary(
+                '/hotline.custody.v1.CustodyService/FileCase',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.FileCaseRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.FileCaseResponse.FromString,
+                _registered_method=True)
         self.ListCustodyRecords = channel.unary_unary(
                 '/hotline.custody.v1.CustodyService/ListCustodyRecords',
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.ListCustodyRecordsRequest.SerializeToString,
@@ -136,6 +141,13 @@ class CustodyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FileCase(self, request, context):
+        """Have the arbiter decide who holds a ticket that this authority holds or held; the ticket stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCustodyRecords(self, request, context):
         """List the ledger of a ticket at one authority: rows and the statements they stand for.
         """
@@ -187,6 +199,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.AssumeTicket,
                     request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketRequest.FromString,
                     response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketResponse.SerializeToString,
+            ),
+            'FileCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.FileCase,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.FileCaseRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.FileCaseResponse.SerializeToString,
             ),
             'ListCustodyRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCustodyRecords,
@@ -389,6 +406,33 @@ class CustodyService:
             '/hotline.custody.v1.CustodyService/AssumeTicket',
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketRequest.SerializeToString,
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.AssumeTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FileCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/FileCase',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.FileCaseRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.FileCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

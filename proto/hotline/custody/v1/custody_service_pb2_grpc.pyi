@@ -49,6 +49,8 @@ class CustodyServiceStub:
     """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
     three days, and lets the ticket move also during a dispute.
     """
+    FileCase: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.FileCaseRequest, _custody_service_pb2.FileCaseResponse]
+    """Have the arbiter decide who holds a ticket that this authority holds or held; the ticket stays."""
     ListCustodyRecords: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.ListCustodyRecordsRequest, _custody_service_pb2.ListCustodyRecordsResponse]
     """List the ledger of a ticket at one authority: rows and the statements they stand for."""
     ExportCustody: _grpc.UnaryStreamMultiCallable[_custody_service_pb2.ExportCustodyRequest, _custody_service_pb2.ExportCustodyResponse]
@@ -75,6 +77,8 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
     three days, and lets the ticket move also during a dispute.
     """
+    FileCase: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.FileCaseRequest, _custody_service_pb2.FileCaseResponse]  # type: ignore[assignment]
+    """Have the arbiter decide who holds a ticket that this authority holds or held; the ticket stays."""
     ListCustodyRecords: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.ListCustodyRecordsRequest, _custody_service_pb2.ListCustodyRecordsResponse]  # type: ignore[assignment]
     """List the ledger of a ticket at one authority: rows and the statements they stand for."""
     ExportCustody: _aio.UnaryStreamMultiCallable[_custody_service_pb2.ExportCustodyRequest, _custody_service_pb2.ExportCustodyResponse]  # type: ignore[assignment]
@@ -140,6 +144,14 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ask the custodian for the ticket: "offer it to me, I shall accept". It binds this authority for
         three days, and lets the ticket move also during a dispute.
         """
+
+    @_abc_1.abstractmethod
+    def FileCase(
+        self,
+        request: _custody_service_pb2.FileCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_service_pb2.FileCaseResponse, _abc.Awaitable[_custody_service_pb2.FileCaseResponse]]:
+        """Have the arbiter decide who holds a ticket that this authority holds or held; the ticket stays."""
 
     @_abc_1.abstractmethod
     def ListCustodyRecords(
