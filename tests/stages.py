@@ -1,7 +1,8 @@
 """Run the stages of `make test` one after another: `python -m tests.stages [STAGE …]`.
 
 All stages run even if one fails, so that one run shows everything that is wrong; the exit code is 1
-if any failed. The end says how many seconds each took and which test was the slowest. A stage whose
+if any failed. The end says how many seconds each took, which test was the slowest, and the last
+lines of each command that failed: whoever sees only the end of the output sees why. A stage whose
 folder of tests is missing or empty fails: nothing is skipped silently.
 """
 
@@ -14,14 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
+from typing import IO
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTHON = sys.executable
 WORKERS = "2"  # the smallest machine that must finish in ten minutes has two cores
 
+LAST_LINES, LINE_CHARACTERS_MAX = 12, 400  # of a command that failed, repeated at the end
+LEFT_BEHIND_SECONDS = 10.0
 FUZZ_SECONDS = 60  # of all targets together; `make fuzz` goes on for longer
 
 Command = Sequence[str]
@@ -114,13 +120,41 @@ def run(names: Sequence[str], *, installed_in: float | None) -> int:
             for command in STAGES[stage](folder):
                 shown = " ".join([Path(command[0]).name, *command[1:]])
                 _say(f"--- {stage}: {shown}")
-                finished = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-                if finished.returncode != 0:
-                    failed.append(f"{stage}: {shown} ended with {finished.returncode}")
+                code, last_lines = _watched(command, environment)
+                if code != 0:
+                    failed += [*last_lines, f"FAILED {stage}: {shown} ended with {code}"]
             seconds[stage] = time.monotonic() - start
         timings = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
     _report(seconds, timings, failed)
     return 1 if failed else 0
+
+
+def _watched(command: Command, environment: dict[str, str]) -> tuple[int, list[str]]:
+    """Run a command; show what it prints as it comes, and return its code and its last lines."""
+    last: deque[str] = deque(maxlen=LAST_LINES)
+
+    def show(lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                _say(line.rstrip("\n"))
+                last.append(line.rstrip("\n")[:LINE_CHARACTERS_MAX])
+
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    reader = Thread(target=show, args=(process.stdout,), daemon=True)
+    reader.start()
+    code = process.wait()
+    # Whatever a command leaves behind may hold its output open for ever: it is not waited for.
+    reader.join(LEFT_BEHIND_SECONDS)
+    return code, list(last)
 
 
 def _report(
@@ -136,7 +170,7 @@ def _report(
         slowest = max(tests, key=tests.__getitem__)
         _say(f"slowest test: {tests[slowest]:.1f} s {slowest}")
     for line in failed:
-        _say(f"FAILED {line}")
+        _say(line)
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,7 @@ echoed: a field may hold personal data.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from gateway.kernel.errors import FieldInvalid
 
 VIOLATIONS_LISTED_MAX = 20  # an error must fit the 8 KiB of gRPC trailers
 NUL_EXPECTED = "text without the character U+0000"
+BYTES_EXPECTED = "bytes that every protobuf decoder reads"
 # A pattern of plain characters and positive classes, from end to end: U+0000 does not match it.
 _NAMES_ALL = re.compile(r"\^(?:[^.|\\\[]|\[[^\^\\\]][^\\\]]*\])*\$")
 _NO_MATCH = "does not match regex pattern"  # as the validator says it of a value
@@ -37,11 +38,7 @@ def validate(message: Message) -> None:
     Raises:
         FieldInvalid: it does not; `violations` holds (field, expected) pairs of all of them.
     """
-    found: list[tuple[str, str]] = []
-    try:
-        _validator().validate(message)
-    except protovalidate.ValidationError as error:
-        found = [(_path(item), _expected(item.proto.message)) for item in error.violations]
+    found = [(_path(item), _expected(item.proto.message)) for item in _violations(message)]
     if _is_free(message.DESCRIPTOR) and _holds_nul(message):
         found += [(path, NUL_EXPECTED) for path in _texts_with_nul(message, "")]
     if not found:
@@ -55,6 +52,25 @@ def validate(message: Message) -> None:
     )
     invalid.violations = tuple(found[:VIOLATIONS_LISTED_MAX])
     raise invalid
+
+
+def _violations(message: Message) -> Sequence[protovalidate.Violation]:
+    """Return what the validator has against `message`.
+
+    Raises:
+        FieldInvalid: it cannot read the message. It decodes by itself what was kept of unknown
+            fields, and stricter: protobuf's own decoder passes over whatever an unknown group
+            holds, the field number 0 among it.
+    """
+    try:
+        _validator().validate(message)
+    except protovalidate.ValidationError as error:
+        return error.violations
+    except ValueError as error:
+        invalid = FieldInvalid(field="message", got="other bytes", expected=BYTES_EXPECTED)
+        invalid.violations = (("message", BYTES_EXPECTED),)
+        raise invalid from error
+    return ()
 
 
 def _path(violation: protovalidate.Violation) -> str:

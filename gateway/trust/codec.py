@@ -8,15 +8,14 @@ error only for who must use it, not for the other authorities on the list.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
-import protovalidate
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.kernel.errors import FieldInvalid, StatementMalformed
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
+from gateway.kernel.validation import validate
 from gateway.trust.keys import KeyId, PublicKey, Purpose, Suite
 from gateway.trust.roster import AuthorityEntry, KeyEntry, NodeEntry, NodeRole, Roster
 from hotline.federation.v1 import federation_service_pb2 as federation_pb
@@ -107,17 +106,11 @@ def signed_roster_from_bytes(signed: bytes) -> tuple[bytes, tuple[tuple[KeyId, b
 
 def check_limits(message: federation_pb.Roster | federation_pb.SignedRoster) -> None:
     """Return if a message keeps the machine limits of the standard."""
-    violations = _validator().collect_violations(message)
-    if violations:
-        first = violations[0].proto
-        elements = first.field.elements if first.field else ()
-        path = ".".join(element.field_name for element in elements)
-        raise _malformed(f"{path}: {first.message}", expected="the limits of the standard")
-
-
-@cache
-def _validator() -> protovalidate.Validator:
-    return protovalidate.Validator()
+    try:
+        validate(message)
+    except FieldInvalid as error:
+        field, what = error.violations[0]
+        raise _malformed(f"{field}: not {what}", expected="the limits of the standard") from error
 
 
 def _authority_to_pb(entry: AuthorityEntry) -> federation_pb.Authority:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from gateway.kernel.errors import FieldInvalid
-from gateway.kernel.validation import _NAMES_ALL, NUL_EXPECTED, _is_free, validate
+from gateway.kernel.validation import (
+    _NAMES_ALL,
+    BYTES_EXPECTED,
+    NUL_EXPECTED,
+    _is_free,
+    validate,
+)
+from hotline.aggregate.v1alpha1 import aggregate_pb2
 from hotline.custody.v1 import custody_pb2
 from hotline.ticket.v1 import codes_pb2, ticket_pb2
 from hotline.ticket.v1 import ticket_service_pb2 as ticket_pb
@@ -79,6 +86,16 @@ def test_zero_bytes_outside_of_texts_are_no_nul_character() -> None:
     request.ticket.received_time.seconds = 1 << 40  # its encoding holds no text, whatever its bytes
 
     validate(request)
+
+
+def test_an_unknown_group_that_only_one_decoder_reads_is_refused() -> None:
+    group_of_field_5, field_0, group_end = b"\x2b", b"\x01" + bytes(8), b"\x2c"
+    report = aggregate_pb2.Report()
+    report.ParseFromString(group_of_field_5 + field_0 + group_end)
+
+    with pytest.raises(FieldInvalid) as failure:
+        validate(report)
+    assert failure.value.violations == (("message", BYTES_EXPECTED),)
 
 
 @pytest.mark.parametrize(
