@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.arbitration_store import WatchedDatabase
+from benchmarks.watched import WatchedDatabase
 from gateway.arbitration.assembly import ArbitrationRoom, build_arbitration
 from gateway.arbitration.learning.backing import Backing
 from gateway.arbitration.unit_level import UnitLevel

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.arbitration_nodes import StageNode
 from benchmarks.arbitration_stage import reference
-from benchmarks.arbitration_store import ticket_of
+from benchmarks.watched import ticket_of
 from gateway.custody.store import CHAINS
 from gateway.kernel.codes import AssignmentRole, AssignmentState, TicketState
 from gateway.kernel.data import data_path

@@ -10,20 +10,19 @@ report what every unit commits. Durable timers run when the clock reaches them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from benchmarks.arbitration_nodes import Site, StageNode, a_custodian, an_arbiter
-from benchmarks.arbitration_store import Key, WatchedDatabase
+from benchmarks.in_process import YEAR, carry, made_up_roster
+from benchmarks.watched import Committed, Key, WatchedDatabase
 from gateway.audit.service import AuditLog
 from gateway.database.timers import TIMERS
-from gateway.delivery.codec import numbered_envelope
-from gateway.delivery.store import OUTBOX, OUTBOX_DUE
+from gateway.delivery.store import OUTBOX
 from gateway.kernel.data import data_path
-from gateway.kernel.ids import NATION, AuthorityCode, NodeId, SystemIds
+from gateway.kernel.ids import NATION, AuthorityCode, SystemIds
 from gateway.kernel.time import Instant, ManualClock
 from gateway.reference.data import ReferenceData
 from gateway.routing.conditions import cel_conditions
@@ -31,19 +30,10 @@ from gateway.routing.packs import PackSet
 from gateway.trust.key_ring import KeyRing
 from gateway.trust.principal import Principal, PrincipalKind, Role
 from gateway.trust.roster import (
-    ARBITER_KINDS,
-    CAPABILITIES,
-    CUSTODIAN_KINDS,
-    AuthorityEntry,
-    KeyEntry,
-    NodeEntry,
-    NodeRole,
     Roster,
 )
-from hotline.peer.v1 import peer_service_pb2
 
 IDS = SystemIds()
-YEAR = timedelta(days=365)
 ROUNDS_MAX = 30  # of carrying envelopes: a dispute of provinces takes about eight
 ARBITER = "national-arbiter"
 HOSTS: Mapping[str, Sequence[str]] = {
@@ -51,8 +41,6 @@ HOSTS: Mapping[str, Sequence[str]] = {
     "shanghai": ("310000",),
     "hebei": ("130000", "130100", "130600", "131000"),
 }
-Committed = Callable[[str, Key, "Any | None"], None]
-"""Told the table, the key and the row (None: removed) of everything committed at any node."""
 
 
 @cache
@@ -89,7 +77,7 @@ class Stage:
             raise LookupError(authority)
         return self.nodes[entry.id]
 
-    def telling(self, node: str, committed: Committed) -> Callable[[str, Key, Any | None], None]:
+    def telling(self, node: str, committed: Committed) -> Committed:
         """Return what the database of a node tells of everything that it commits."""
 
         def told(table: str, key: Key, row: Any | None) -> None:
@@ -143,22 +131,9 @@ class Stage:
         raise RuntimeError("envelopes do not come to rest")
 
     async def _carry(self, node: StageNode) -> None:
-        for peer in self.nodes.values():
-            async with node.database.unit() as uow:
-                rows = await uow.select(
-                    OUTBOX_DUE, node=peer.name, now=self.clock.now() + YEAR, limit=100
-                )
-            for row in rows:
-                raw = numbered_envelope(row.envelope, incarnation=1, sequence=row.position)
-                envelope = peer_service_pb2.Envelope.FromString(raw)
-                receipt = await peer.inbox.take(envelope, peer=NodeId(node.name))
-                body = peer_service_pb2.SignedReceipt.FromString(receipt).receipt
-                outcome = peer_service_pb2.Receipt.FromString(body).WhichOneof("outcome")
-                if outcome != "received":
-                    raise RuntimeError(f"{row.kind} of {row.source}: {outcome}")
-                async with node.database.unit() as uow:
-                    uow.delete(OUTBOX, row.position)
-                self._full.add(node.name)
+        peers = self.nodes.values()
+        if await carry(node, peers, now=self.clock.now()):
+            self._full.add(node.name)
 
 
 def a_stage(*, start: Instant, committed: Committed) -> Stage:
@@ -166,24 +141,7 @@ def a_stage(*, start: Instant, committed: Committed) -> Stage:
     middle = start + YEAR / 2
     hosts = {**HOSTS, ARBITER: (NATION,)}
     rings = {node: KeyRing.in_memory(codes) for node, codes in hosts.items()}
-    roster = Roster.of(
-        tuple(
-            _entry(code, node, rings[node], middle)
-            for node, codes in hosts.items()
-            for code in codes
-        ),
-        tuple(
-            NodeEntry(
-                id=NodeId(node),
-                endpoint=f"{node}.invalid:7443",
-                roles=frozenset({NodeRole.ARBITER if node == ARBITER else NodeRole.CUSTODIAN}),
-                capabilities=CAPABILITIES,
-            )
-            for node in hosts
-        ),
-        version=1,
-        issued=start,
-    )
+    roster = made_up_roster(hosts, rings, middle=middle, issued=start, arbiters={ARBITER})
     stage = Stage(ManualClock(start), roster)
     for name in hosts:
         site = Site(
@@ -208,24 +166,3 @@ def a_person(authority: str, name: str, *roles: Role) -> Principal:
 def a_platform(authority: str) -> Principal:
     """Return the platform of an authority."""
     return Principal(AuthorityCode(authority), PrincipalKind.PLATFORM, f"{authority}-p1")
-
-
-def _entry(code: str, node: str, ring: KeyRing, middle: Instant) -> AuthorityEntry:
-    kinds = CUSTODIAN_KINDS if code != NATION else frozenset()
-    if code.endswith("0000"):  # a province rules in its own scope, the nation among provinces
-        kinds |= ARBITER_KINDS
-
-    def lines(key: Any) -> tuple[KeyEntry, ...]:
-        made = KeyEntry.of(
-            key.public, valid_from=middle - YEAR, valid_to=middle + YEAR, statement_kinds=kinds
-        )
-        return (made,)
-
-    return AuthorityEntry(
-        code=AuthorityCode(code),
-        name=f"测试机构{code}",
-        hosted_on=NodeId(node),
-        statement_keys=lines(ring.signing_key(code)),
-        sealing_keys=lines(ring.sealing_key(code)),
-        mandate_from=middle - YEAR if code.endswith("0000") else None,
-    )

@@ -116,6 +116,8 @@ def _custody_bounds() -> str:
         "REFUSALS_FREE_MAX": "the second substantive refusal opens a case (I5)",
         "HOMEWARD_MAX": "homeward offers per inner era, then a case",
         "COUNTS_PER_ERA_MAX": "bounds the chain and its tables",
+        "INQUIRIES_PER_OFFER_MAX": "questions about an offer, one at a time; then decide",
+        "STAND_BYS_PER_OFFER_MAX": "silence must surface: an offer has two windows at most",
     }
     rows = [[f"`{name}`", str(getattr(custody, name)), why] for name, why in whys.items()]
     return _table(["bound", "value", "why"], rows)

@@ -46,13 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder, and those that compare with golden files."""
+    """Mark every test by its folder, and those with golden files; begin with the slow ones.
+
+    Two workers share the tests: a slow one that begins last lets the other worker idle.
+    """
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if mark := MARK_OF_FOLDER.get(folder):
             item.add_marker(mark)
         if "golden" in getattr(item, "fixturenames", ()):
             item.add_marker("golden")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)

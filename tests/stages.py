@@ -103,7 +103,8 @@ STAGES: dict[str, Callable[[Path], list[Command]]] = {
 
 def _pytest(timings: Path, *folders: str) -> Command:
     target = str(timings / f"{folders[0].rpartition('/')[2]}.json")
-    options = ("-q", "-n", WORKERS, "-m", "not chaos", "--timings-to", target)
+    shared = ("-n", WORKERS, "--dist", "worksteal")
+    options = ("-q", *shared, "-m", "not chaos", "--timings-to", target)
     return (PYTHON, "-m", "pytest", *options, *folders)
 
 

@@ -20,6 +20,7 @@ from gateway.arbitration.proceedings import Proceedings
 from gateway.arbitration.service import Arbitration
 from gateway.arbitration.servicer import ArbitrationServicer, Context
 from gateway.arbitration.sight.assembly import Basis, Sources, build_views
+from gateway.arbitration.sight.retention import CHANGES_TIMER, Forgetting
 from gateway.arbitration.unit_level import UnitLevel
 from gateway.arbitration.watching import (
     AGAIN_TIMER,
@@ -244,7 +245,8 @@ def _timers(tools: _Tools, arbitration: Arbitration) -> dict[str, TimerHandler]:
     cases, audit, rule = tools.cases, tools.audit, arbitration.rule_by_default
     return {
         DUE_TIMER: DueHandler(cases=cases, audit=audit, rule=rule),
-        AGAIN_TIMER: DueHandler(cases=cases, audit=audit, rule=rule, is_told=True),
+        AGAIN_TIMER: DueHandler(cases=cases, audit=audit, rule=rule),
         STAGE_TIMER: StageHandler(cases=cases, calendar=tools.calendar),
         PRECEDENT_TIMER: arbitration.casebook,
+        CHANGES_TIMER: Forgetting(),
     }

@@ -139,7 +139,10 @@ class Cases:
     async def save(self, uow: UnitOfWork, case: Case) -> None:
         """Stage a changed case and when its rulings were taken."""
         row = await self._row(uow, case.key)
-        uow.put(CASES, rows.case_row(self._of_this_life(case), wrapped_key=row.wrapped_key))
+        kept_row = rows.case_row(
+            self._of_this_life(case), wrapped_key=row.wrapped_key, told=row.told
+        )
+        uow.put(CASES, kept_row)
         for ruling in case.rulings:
             kept = await uow.get(RULINGS, case.key.scope, case.key.case, ruling.number)
             if kept is not None and kept.taken != ruling.taken:
@@ -160,6 +163,14 @@ class Cases:
         uow.insert(ENTRIES, rows.entry_row(case.key, entry, words=sealed))
         await self.save(uow, case)
         self.said(uow, case, key)
+
+    async def tell_once(self, uow: UnitOfWork, key: CaseKey, due: Instant) -> bool:
+        """Note that the alarm of a time is given; return whether it was not given before."""
+        row = await self._row(uow, key)
+        if row.told == due:
+            return False
+        uow.put(CASES, replace(row, told=due))
+        return True
 
     async def with_reasons(self, uow: UnitOfWork, case: Case) -> Case:
         """Return the case with the reasons of its rulings and all words opened."""

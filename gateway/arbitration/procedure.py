@@ -7,7 +7,7 @@ default (首接负责), so no case waits for ever and none is without somebody r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from gateway.arbitration import machine
@@ -135,12 +135,19 @@ def settled(case: Case, *, now: Instant) -> Case:
     return replace(case, state=CASE[case.state, Step.TAKE], closed=case.closed or now)
 
 
-def default_order(case: Case, *, custodian: Party, may_take: Callable[[Party], bool]) -> Order:
+def default_order(
+    case: Case,
+    *,
+    custodian: Party,
+    may_take: Callable[[Party], bool],
+    had_it: Collection[Party] = (),
+) -> Order:
     """Return what holds when nobody ruled in time.
 
     An urgent case without an order: who cares now is named for the time being. Else the first
     receiver that can take it (首接负责), and if none can, the desk of the ruling authority; the
-    nation never holds a ticket, so there it is the desk of the origin province.
+    nation never holds a ticket, so there it is the desk of the origin province. Who of `had_it` got
+    the ticket by an earlier ruling and holds it no more is no first receiver again (`defaults.py`).
     """
     last = _last_desk(case)
     if machine.needs_order(case):
@@ -151,7 +158,8 @@ def default_order(case: Case, *, custodian: Party, may_take: Callable[[Party], b
             legal_basis=DEFAULT_BASIS,
             reasons=INTERIM_REASONS,
         )
-    receivers = (*case.path, custodian, last)
+    first = (code for code in case.path if code == custodian or code not in had_it)
+    receivers = (*first, custodian, last)
     target = next((code for code in receivers if code != NATION and may_take(code)), custodian)
     return Order(
         kind=RulingKind.DEFAULT,

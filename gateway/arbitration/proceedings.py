@@ -22,7 +22,7 @@ from gateway.arbitration.panel import check_impartial, check_panel
 from gateway.arbitration.parties import Parties, require_speaker
 from gateway.arbitration.procedure import OF_PANEL
 from gateway.arbitration.watching import stages_of, watch
-from gateway.audit.model import AuditEntry
+from gateway.audit.acts import act_of
 from gateway.audit.service import AuditLog
 from gateway.database.once import Once
 from gateway.database.uow import Database, UnitOfWork
@@ -159,7 +159,7 @@ class Proceedings:
 
         async def once(uow: UnitOfWork, now: Instant) -> bytes:
             exchange.say(uow, copy, _entry_of(call, saying, now, party=party))
-            self._record(uow, call, act, copy, now)
+            self._audit.append(uow, act_of(call.principal, act, copy.name, now=now))
             return issued_to_bytes(copy, now=now)
 
         return await self._once.run(call, once, locks=(f"ticket/{copy.ticket}",))
@@ -224,21 +224,10 @@ class Proceedings:
             case = await self._cases.visible(uow, key.scope, key.case)
             changed = await step(uow, case, now)
             watch(uow, changed)
-            self._record(uow, call, act, case, now)
+            self._audit.append(uow, act_of(call.principal, act, case.name, now=now))
             return issued_to_bytes(changed, now=now)
 
         return await self._once.run(call, once, locks=(f"ticket/{seen.ticket}",))
-
-    def _record(self, uow: UnitOfWork, call: Call, act: str, case: Case, now: Instant) -> None:
-        entry = AuditEntry(
-            time=now,
-            principal=call.principal.name,
-            role=call.principal.acting_role,
-            act=act,
-            subject=case.name,
-            basis="access-matrix",
-        )
-        self._audit.append(uow, entry)
 
 
 def _entry_of(call: Call, saying: Saying, now: Instant, *, party: Party) -> Entry:

@@ -25,6 +25,7 @@ from gateway.kernel.codes import (
     Urgency,
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.kernel.time import Instant
 
 
 def case_of(row: CaseRow, rulings: Iterable[CaseRuling], entries: Iterable[Entry]) -> Case:
@@ -59,7 +60,7 @@ def case_of(row: CaseRow, rulings: Iterable[CaseRuling], entries: Iterable[Entry
     )
 
 
-def case_row(case: Case, *, wrapped_key: bytes) -> CaseRow:
+def case_row(case: Case, *, wrapped_key: bytes, told: Instant | None = None) -> CaseRow:
     """Return the row of a case."""
     return CaseRow(
         scope=case.key.scope,
@@ -89,6 +90,7 @@ def case_row(case: Case, *, wrapped_key: bytes) -> CaseRow:
         stage_due_provisional=case.stage_due is not None and case.stage_due.provisional,
         level=int(case.level),
         involved=case.involved,
+        told=told,
     )
 
 

@@ -11,21 +11,20 @@ What custody tells is never refused. Every ruling and every reading of a case fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 import structlog
 
-from gateway.arbitration import forgotten, machine, procedure
+from gateway.arbitration import forgotten, machine
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.codec import filing_of, issued_to_bytes
 from gateway.arbitration.copies import Copies
 from gateway.arbitration.deadlines import again_due, first_due, ruling_due, stage_due
+from gateway.arbitration.defaults import DefaultOrders
 from gateway.arbitration.filters import parse_filter
 from gateway.arbitration.model import (
     CASE_NUMBER,
     DECIDED,
     OPEN,
-    PANEL_PROPER,
     Case,
     CaseKey,
     CaseRuling,
@@ -40,8 +39,9 @@ from gateway.arbitration.parties import Parties
 from gateway.arbitration.ports import Ruler
 from gateway.arbitration.precedents.casebook import Casebook, by_precedent
 from gateway.arbitration.precedents.model import Comparable, Within
-from gateway.arbitration.watching import CANNOT_RULE, watch
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.arbitration.watching import watch
+from gateway.audit.acts import act_of
+from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.model import CaseFiled, CaseVoid, CustodyEvent, RulingTaken
 from gateway.database.once import Once
@@ -88,6 +88,7 @@ class Arbitration:
         self._cases = cases
         self._copies = copies
         self._rulers = rulers
+        self._defaults = DefaultOrders(cases=cases, rulers=rulers)
         self._calendar = calendar
         self._audit = audit
         self._once = once
@@ -147,8 +148,10 @@ class Arbitration:
             stage = stage_due(CaseState.FILED, filing.facts, entered=now, calendar=calendar)
             case = machine.file(filing, now=now, due=due, stage_due=stage)
             self._cases.create(uow, case)
-            watch(uow, case)
-            self.casebook.consider(uow, case, now=now)
+            known = await forgotten.remember(uow, self._cases, case, now=now)
+            watch(uow, known)
+            if known is case:  # else it was ruled before, and a restore forgot it
+                self.casebook.consider(uow, case, now=now)
             self._record_filing(uow, filing, "case.filed", now)
         elif (joined := machine.join(known, filing)) is not known:
             await self._cases.save(uow, joined)
@@ -164,12 +167,19 @@ class Arbitration:
         number: int,
         now: Instant,
     ) -> None:
-        """Note that the target of ruling `number` holds the ticket; a HOME ruling has no case."""
+        """Note that the target of ruling `number` holds the ticket.
+
+        A HOME ruling has no case, nor has one that was forgotten with it, or by it, in a restore.
+        """
         case = await self._cases.find_by_ruling(
             uow, scope=scope, ticket=ticket, chain=chain, number=number
         )
         if case is not None:
             await self._take(uow, case, number=number, now=now)
+        else:
+            await forgotten.catch_up(
+                uow, self._cases, scope=scope, ticket=ticket, chain=chain, now=now
+            )
 
     async def declined(
         self,
@@ -244,7 +254,8 @@ class Arbitration:
             copy = await self._copies.find(uow, principal.authority, case_id)
             case = copy or await self._cases.visible(uow, principal.authority, case_id)
             reader.require(case)
-            self._record(uow, principal, "case.read", case.name, now=self._clock.now())
+            entry = act_of(principal, "case.read", case.name, now=self._clock.now())
+            self._audit.append(uow, entry)
             return copy or await self._cases.with_reasons(uow, case)
 
     async def comparable(self, principal: Principal, case: Case) -> list[Comparable]:
@@ -287,7 +298,7 @@ class Arbitration:
                 )
             found.sort(key=_position, reverse=True)
             found = found[: size + 1]
-            self._record(uow, principal, "case.list", "cases/-", now=now)
+            self._audit.append(uow, act_of(principal, "case.list", "cases/-", now=now))
         if len(found) <= size:
             return found, ""
         last = found[size - 1]
@@ -339,7 +350,7 @@ class Arbitration:
         if known is not case:
             watch(uow, known)
             return
-        order = await self._default_order(uow, case, now=now)
+        order = await self._defaults.order_of(uow, case, now=now)
         system = Principal.system(case.key.scope, "arbitration")
         await self._rule(uow, system, case, order, now=now, by_default=True)
 
@@ -389,7 +400,8 @@ class Arbitration:
             await self.casebook.set(uow, case, ruling, now=now, named=order.precedent_facts)
         elif case.ruling_proper is not None:
             await self.casebook.drop(uow, case, now=now)
-        self._record(uow, principal, "case.rule", case.name, now=now, basis=order.legal_basis)
+        entry = act_of(principal, "case.rule", case.name, now=now, basis=order.legal_basis)
+        self._audit.append(uow, entry)
         log.info("case.ruled", case=case.key.case, ruling=number, kind=order.kind.name)
         return changed
 
@@ -402,38 +414,6 @@ class Arbitration:
                 changed = machine.void(case, now=now)
                 await self._cases.save(uow, changed)
                 watch(uow, changed)
-
-    async def _default_order(self, uow: UnitOfWork, case: Case, *, now: Instant) -> Order:
-        """Return what holds when nobody ruled, for whom the guards and the roster allow it."""
-        ruler = self._rulers[case.level]
-        holder = await ruler.holder(uow, case)
-        if (ruled := await self._ruled_before(uow, case)) is not None:
-            case = replace(case, path=(ruled, *case.path))
-        barred: set[Party] = set()
-        while True:
-            order = procedure.default_order(
-                case, custodian=holder, may_take=lambda party: party not in barred
-            )
-            if order.target in barred:
-                return order  # nobody is left: a person must look
-            try:
-                await ruler.check(uow, case, order, now=now)
-            except CANNOT_RULE:
-                barred.add(order.target)
-            else:
-                return order
-
-    async def _ruled_before(self, uow: UnitOfWork, case: Case) -> Party | None:
-        """Return whom a panel gave the ticket in an earlier case of units: no clock undoes that."""
-        if case.level is not CaseLevel.UNITS:
-            return None
-        known = await self._cases.all_on(
-            uow, scope=case.key.scope, ticket=case.ticket, chain=case.chain
-        )
-        earlier = [item for each in known if each.key != case.key for item in each.rulings]
-        taken = [item for item in earlier if item.kind in PANEL_PROPER and item.taken is not None]
-        newest = max(taken, key=lambda item: item.number, default=None)
-        return newest.target if newest is not None else None
 
     async def _holder(self, uow: UnitOfWork, case: Case) -> Party:
         return await self._rulers[case.level].holder(uow, case)
@@ -456,26 +436,6 @@ class Arbitration:
             subject=filing.key.name,
             basis=f"tickets/{filing.ticket}",
             outcome=outcome,
-        )
-        self._audit.append(uow, entry)
-
-    def _record(
-        self,
-        uow: UnitOfWork,
-        principal: Principal,
-        act: str,
-        subject: str,
-        *,
-        now: Instant,
-        basis: str = "access-matrix",
-    ) -> None:
-        entry = AuditEntry(
-            time=now,
-            principal=principal.name,
-            role=principal.acting_role,
-            act=act,
-            subject=subject,
-            basis=basis[:NAME_LENGTH_MAX],
         )
         self._audit.append(uow, entry)
 

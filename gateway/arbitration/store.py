@@ -18,7 +18,10 @@ Given = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A `Case`, flat, without its rulings; `wrapped_key` seals their reasons."""
+    """A `Case`, flat, without its rulings; `wrapped_key` seals their reasons.
+
+    `told` is the time whose end raised the alarm last.
+    """
 
     scope: str
     case_id: str
@@ -47,6 +50,7 @@ class CaseRow:
     stage_due_provisional: bool
     level: int
     involved: Json
+    told: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

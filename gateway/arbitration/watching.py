@@ -147,21 +147,22 @@ class DueHandler(Clocked):
     rule inside, and nobody asks for the case a second time.
     """
 
-    def __init__(
-        self, *, cases: Cases, audit: AuditLog, rule: RuleByDefault, is_told: bool = False
-    ) -> None:
-        """Read `cases`, tell `audit` and the log unless it is told, and let `rule` rule."""
+    def __init__(self, *, cases: Cases, audit: AuditLog, rule: RuleByDefault) -> None:
+        """Read `cases`, tell `audit` and the log, and let `rule` rule."""
         super().__init__(cases=cases)
         self._audit = audit
         self._rule = rule
-        self._is_told = is_told
 
     async def handle(self, uow: UnitOfWork, *, key: str, now: Instant) -> None:
-        """Tell it once and rule; until that can be the case shows as overdue."""
+        """Tell it once and rule; until that can be the case shows as overdue.
+
+        Once for each time that a case is given: whatever else happens to the case meanwhile sets
+        its clock again, to a time that is over and was told.
+        """
         case = await self.case_at(uow, key)
         if case is None or case.due is None or case.due.instant > now:
             return  # ruled meanwhile
-        if not self._is_told:
+        if await self._cases.tell_once(uow, case.key, case.due.instant):
             self._tell(uow, case, now)
         try:
             async with uow.attempt():  # what was done before it could not be is undone

@@ -119,7 +119,7 @@ def describe(file: Path, media_type: str = "") -> ticket_pb2.Attachment:
         raise ResourceNotFound(kind="file", name=str(file))
     size = file.stat().st_size
     if not 0 < size <= FILE_BYTES_MAX:
-        expected = f"1 to {FILE_BYTES_MAX} bytes"
+        expected = pick(f"1 至 {FILE_BYTES_MAX} 字节", f"1 to {FILE_BYTES_MAX} bytes")
         raise FieldInvalid(field=str(file), got=f"{size} bytes", expected=expected)
     return ticket_pb2.Attachment(
         digest=type_pb.Digest(

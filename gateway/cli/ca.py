@@ -167,5 +167,9 @@ def _root_of(ca: CertificateAuthority, root: Path | None) -> Certificate:
 
 def _given(value: Value | None, option: str) -> Value:
     if not value:
-        raise FieldInvalid(field=option, got="nothing", expected="a value for this kind")
+        raise FieldInvalid(
+            field=option,
+            got=pick("未给出", "nothing"),
+            expected=pick("该种类所需的值", "a value for this kind"),
+        )
     return value

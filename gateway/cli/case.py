@@ -194,7 +194,11 @@ def rule(
     """裁定争议，立即签署生效 / decide a case; the ruling is signed and binds at once."""
     target = Target.of(node, cert, host)
     if reasons == STDIN and not yes:
-        raise FieldInvalid(field="--reasons", got=STDIN, expected="a text, or --yes with it")
+        raise FieldInvalid(
+            field="--reasons",
+            got=STDIN,
+            expected=pick("正文，或同时给出 --yes", "a text, or --yes with it"),
+        )
     text = words_given(reasons, option="--reasons")
     parts = parts_given(part)
     if not yes:
@@ -237,7 +241,9 @@ def words_given(given: str, *, option: str) -> str:
     text = (sys.stdin.read(REASONS_MAX + 1) if given == STDIN else given).strip()
     if not 0 < len(text) <= REASONS_MAX:
         raise FieldInvalid(
-            field=option, got=f"{len(text)} characters", expected=f"1 to {REASONS_MAX}"
+            field=option,
+            got=pick(f"{len(text)} 字", f"{len(text)} characters"),
+            expected=pick(f"1 至 {REASONS_MAX} 字", f"1 to {REASONS_MAX}"),
         )
     return text
 

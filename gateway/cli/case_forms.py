@@ -54,7 +54,10 @@ def parts_given(given: list[str] | None) -> list[pb.RulingPart]:
     for text in given or ():
         found = _PART.fullmatch(text)
         if found is None:
-            expected = "130600, units/130100-JT-1, or with a split 130600=041200"
+            expected = pick(
+                "130600、units/130100-JT-1，拆分时如 130600=041200",
+                "130600, units/130100-JT-1, or with a split 130600=041200",
+            )
             raise FieldInvalid(field="--part", got=text, expected=expected)
         party = party_given(found["party"], option="--part")
         parts.append(pb.RulingPart(party=party, matter=found["matter"] or ""))

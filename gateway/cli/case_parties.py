@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from gateway.cli.output import pick
 from gateway.kernel.errors import FieldInvalid
 
 PARTY_HELP = "以哪个单位的名义，如 130100-GA-1；本机构或平台唯一单位可省 / unit that speaks"
@@ -21,6 +22,9 @@ def party_given(given: str, *, option: str) -> str:
     if unit is not None:
         return f"units/{unit['unit']}"
     if given and _AUTHORITY.fullmatch(given) is None:
-        expected = "130100, 130100-GA-1 or units/130100-GA-1"
+        expected = pick(
+            "130100、130100-GA-1 或 units/130100-GA-1",
+            "130100, 130100-GA-1 or units/130100-GA-1",
+        )
         raise FieldInvalid(field=option, got=given, expected=expected)
     return given

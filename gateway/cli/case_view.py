@@ -14,6 +14,7 @@ import typer
 
 from gateway.cli.case import CaseNumber, case_name, print_case
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
+from gateway.cli.files import check_new, receive_file
 from gateway.cli.output import (
     AsJson,
     beijing,
@@ -33,7 +34,6 @@ from gateway.kernel.codes import (
     RouteDecisionAction,
     TicketState,
 )
-from gateway.kernel.errors import FieldInvalid
 from hotline.arbitration.v1 import arbitration_service_pb2_grpc as pb_grpc
 from hotline.arbitration.v1 import insight_pb2 as pb
 
@@ -158,7 +158,7 @@ def watch(
 def export(
     *,
     number: CaseNumber,
-    out: Annotated[Path, typer.Option("--to", "-o", help="输出文件 / file to write")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="输出文件 / file to write")],
     with_words: Annotated[
         bool, typer.Option(help="包含内容，须有角色与目的 / also words: needs role and purpose")
     ] = False,
@@ -168,23 +168,15 @@ def export(
     host: ServerName = "",
 ) -> None:
     """导出签名案卷，可离线核对；会留痕 / export a case as one signed file; it is recorded."""
-    if out.exists():
-        raise FieldInvalid(field="--to", got=f"{out} exists", expected="a new file")
+    check_new(out, option="--out")
     request = pb.ExportCaseRequest(name=case_name(number), with_words=with_words, purpose=purpose)
-    part = out.with_name(f"{out.name}.part")
-
-    async def receive(channel: grpc.aio.Channel) -> None:
-        stub = pb_grpc.ArbitrationServiceStub(channel)
-        with part.open("wb") as file:
-            async for response in stub.ExportCase(request, timeout=EXPORT_SECONDS):
-                file.write(response.chunk)
-
-    try:
-        Target.of(node, cert, host).ask(receive)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    print_line(str(out))
+    receive_file(
+        Target.of(node, cert, host),
+        out,
+        lambda channel: pb_grpc.ArbitrationServiceStub(channel).ExportCase(
+            request, timeout=EXPORT_SECONDS
+        ),
+    )
 
 
 # --- the panel's view ---------------------------------------------------------------------------

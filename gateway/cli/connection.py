@@ -58,9 +58,17 @@ class Target:
             FieldInvalid: an option is missing.
         """
         if not endpoint:
-            raise FieldInvalid(field="--node", got="nothing", expected="host:port, or LUBIAO_NODE")
+            raise FieldInvalid(
+                field="--node",
+                got=pick("未给出", "nothing"),
+                expected=pick("host:port，或 LUBIAO_NODE", "host:port, or LUBIAO_NODE"),
+            )
         if certificates is None:
-            raise FieldInvalid(field="--cert", got="nothing", expected="a folder, or LUBIAO_CERT")
+            raise FieldInvalid(
+                field="--cert",
+                got=pick("未给出", "nothing"),
+                expected=pick("证书目录，或 LUBIAO_CERT", "a folder, or LUBIAO_CERT"),
+            )
         return cls(endpoint, certificates, host)
 
     def ask(self, work: Callable[[grpc.aio.Channel], Awaitable[Answer]]) -> Answer:

@@ -6,35 +6,20 @@ something does not, and the first such thing is named, 2 usage.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import grpc
 import typer
 
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
-from gateway.cli.output import (
-    AsJson,
-    Exit,
-    harmless,
-    pick,
-    print_json,
-    print_line,
-    print_table,
-    say,
-)
-from gateway.directory.store import RosterFile
-from gateway.evidence.dossier import EVIDENCE_BYTES_MAX, Check, Flaw, Passed, Term, Text, Verdict
-from gateway.evidence.verify import FILES_MAX, NamedFile, verify_files
-from gateway.kernel.errors import FieldInvalid, ResourceNotFound
+from gateway.cli.files import check_new, receive_file, require_file
+from gateway.cli.offline import Anchor, RosterKey, TrustedRoster, print_verdict, read_files
+from gateway.cli.output import AsJson, beijing, pick, print_table
+from gateway.evidence.dossier import EVIDENCE_BYTES_MAX, Check, Term
+from gateway.evidence.verdict import Text
+from gateway.evidence.verify import FILES_MAX, verify_files
+from gateway.kernel.errors import FieldInvalid
 from gateway.kernel.ids import is_ticket_number
-from gateway.kernel.time import SHANGHAI
-from gateway.trust.codec import roster_from_bytes, signed_roster_from_bytes
-from gateway.trust.key_files import load_public_key
-from gateway.trust.keys import PublicKey, Purpose
-from gateway.trust.roster import Roster
-from gateway.trust.roster_file import verify_roster
 from gateway.trust.timestamps import load_roots, stamp_judge
 from hotline.custody.v1 import custody_service_pb2 as pb
 from hotline.custody.v1 import custody_service_pb2_grpc as pb_grpc
@@ -82,11 +67,14 @@ def export(
 ) -> None:
     """导出工单或一段时期的保管证据 / export the evidence of a ticket's or a period's custody."""
     if bool(number) == bool(first or last):
-        raise FieldInvalid(field="NUMBER", got=number or "-", expected="NUMBER, or --from and --to")
+        raise FieldInvalid(
+            field="NUMBER",
+            got=number or "-",
+            expected=pick("工单编号，或 --from 与 --to", "NUMBER, or --from and --to"),
+        )
     if number and not is_ticket_number(number):
-        raise FieldInvalid(field="NUMBER", got=number, expected="a ticket number")
-    if out.exists():
-        raise FieldInvalid(field="--out", got=f"{out} exists", expected="a new file")
+        raise FieldInvalid(field="NUMBER", got=number, expected=pick("工单编号", "a ticket number"))
+    check_new(out, option="--out")
     request = pb.ExportCustodyRequest(
         parent=f"tickets/{number or '-'}",
         first_day=first or last,
@@ -97,20 +85,13 @@ def export(
     if number:
         request.ClearField("first_day")
         request.ClearField("last_day")
-    part = out.with_name(f"{out.name}.part")
-
-    async def receive(channel: grpc.aio.Channel) -> None:
-        stub = pb_grpc.CustodyServiceStub(channel)
-        with part.open("wb") as file:
-            async for response in stub.ExportCustody(request, timeout=EXPORT_SECONDS):
-                file.write(response.chunk)
-
-    try:
-        Target.of(node, cert, host).ask(receive)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    print_line(str(out))
+    receive_file(
+        Target.of(node, cert, host),
+        out,
+        lambda channel: pb_grpc.CustodyServiceStub(channel).ExportCustody(
+            request, timeout=EXPORT_SECONDS
+        ),
+    )
 
 
 @app.command()
@@ -123,12 +104,8 @@ def verify(
             help="证据文件，可为多个机构所导出 / evidence, of one side or several",
         ),
     ],
-    roster: Annotated[
-        Path | None, typer.Option(help="所信任的名册 / signed roster that you trust")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="名册公钥 / public key that signs rosters")
-    ] = None,
+    roster: TrustedRoster = None,
+    key: RosterKey = None,
     tsa: Annotated[
         Path | None,
         typer.Option(help="所信任的时间戳根证书（PEM）/ roots that you trust for time stamps"),
@@ -136,85 +113,26 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """离线核对保管证据，指出第一处不成立 / check evidence offline and name the first flaw."""
-    if len(files) > FILES_MAX:
-        raise FieldInvalid(field="FILE", got=len(files), expected=f"at most {FILES_MAX} files")
-    read = [NamedFile(str(path), read_bounded(path, EVIDENCE_BYTES_MAX)) for path in files]
-    roster_key = load_public_key(key, Purpose.STATEMENT) if key is not None else None
-    rosters = (trusted_roster(roster, roster_key),) if roster is not None else ()
+    read = read_files(files, files_max=FILES_MAX, bytes_max=EVIDENCE_BYTES_MAX)
+    anchor = Anchor.of(roster, key)
+    if tsa is not None:
+        require_file(tsa, field="--tsa")
     verdict = verify_files(
         read,
-        rosters,
-        roster_key=roster_key,
+        anchor.rosters,
+        roster_key=anchor.key,
         judge=stamp_judge(load_roots(tsa) if tsa is not None else ()),
     )
-    if as_json:
-        print_json(_as_dict(verdict))
-    else:
-        _print(verdict)
-    if not verdict.holds:
-        raise typer.Exit(Exit.NO)
+    print_verdict(
+        verdict,
+        STEPS,
+        found={"terms": [_as_dict(term) for term in verdict.terms]},
+        show_found=lambda: _print_terms(verdict.terms),
+        as_json=as_json,
+    )
 
 
-def read_bounded(path: Path, bytes_max: int) -> bytes:
-    """Return a file, or one byte more than it may have: the verifier says that it is too large.
-
-    Raises:
-        ResourceNotFound: there is no such file.
-    """
-    if not path.is_file():
-        raise ResourceNotFound(kind="file", name=str(path))
-    with path.open("rb") as file:
-        return file.read(bytes_max + 1)
-
-
-def trusted_roster(path: Path, key: PublicKey | None) -> Roster:
-    """Return the roster in a file, once its key has signed it if one is given.
-
-    Raises:
-        ResourceNotFound: there is no such file.
-        SignatureInvalid: the key did not sign it.
-    """
-    signed = RosterFile(path).read()
-    if signed is None:
-        raise ResourceNotFound(kind="file", name=str(path))
-    if key is not None:
-        return verify_roster(signed, key, minimum_version=0, allow_demo=True)
-    return roster_from_bytes(signed_roster_from_bytes(signed)[0])
-
-
-# --- showing a verdict --------------------------------------------------------------------------
-
-
-def _print(verdict: Verdict) -> None:
-    for passed in verdict.passed:
-        title = pick(STEPS[passed.check].chinese, STEPS[passed.check].english)
-        print_line(f"{passed.check.value:>2}  ✓  {title}（{passed.examined}）")
-        for remark in passed.remarks:
-            print_line(harmless(f"       · {pick(remark.chinese, remark.english)}"))
-    if verdict.flaw is not None:
-        _print_flaw(verdict.flaw)
-        return
-    _print_terms(verdict.terms)
-    if verdict.is_anchored:
-        say("全部成立。", "Everything holds.")
-    else:
-        say(
-            "若文件自带的名册属实，则全部成立；请以 --roster 或 --key 核对。",
-            "Everything holds if the rosters in the files are true: check them with --roster or"
-            " --key.",
-        )
-
-
-def _print_flaw(flaw: Flaw) -> None:
-    title = pick(STEPS[flaw.check].chinese, STEPS[flaw.check].english)
-    print_line(f"{flaw.check.value:>2}  ✗  {title}")
-    what = pick(flaw.what.chinese, flaw.what.english)
-    print_line(harmless(f"       {flaw.where}: {what}"))
-    if flaw.got:
-        print_line(harmless(f"       {pick('实为', 'got')}: {flaw.got}"))
-    if flaw.expected:
-        print_line(harmless(f"       {pick('应为', 'expected')}: {flaw.expected}"))
-    say("不成立：以上为第一处。", "It does not hold: this is the first flaw.")
+# --- showing the terms --------------------------------------------------------------------------
 
 
 def _print_terms(terms: tuple[Term, ...]) -> None:
@@ -236,7 +154,7 @@ def _print_terms(terms: tuple[Term, ...]) -> None:
                 term.chain.number,
                 str(term.epoch),
                 term.holder,
-                term.since.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S"),
+                beijing(term.since),
                 _by(term),
                 term.record.hex()[:12],
             )
@@ -255,44 +173,15 @@ def _by(term: Term) -> str:
             return pick("起始", "genesis")
 
 
-def _as_dict(verdict: Verdict) -> dict[str, object]:
+def _as_dict(term: Term) -> dict[str, object]:
     return {
-        "holds": verdict.holds,
-        "anchored": verdict.is_anchored,
-        "steps": [_passed(passed) for passed in verdict.passed],
-        "flaw": _flaw(verdict.flaw) if verdict.flaw is not None else None,
-        "terms": [
-            {
-                "ticket": term.chain.ticket,
-                "scope": term.chain.scope,
-                "chain": term.chain.number,
-                "epoch": str(term.epoch),
-                "custodian": term.holder,
-                "since": term.since.isoformat(),
-                "how": term.how,
-                "source": term.source,
-                "record": term.record.hex(),
-            }
-            for term in verdict.terms
-        ],
-    }
-
-
-def _passed(passed: Passed) -> dict[str, object]:
-    return {
-        "step": passed.check.value,
-        "name": passed.check.name,
-        "examined": passed.examined,
-        "remarks": [asdict(remark) for remark in passed.remarks],
-    }
-
-
-def _flaw(flaw: Flaw) -> dict[str, object]:
-    return {
-        "step": flaw.check.value,
-        "name": flaw.check.name,
-        "where": flaw.where,
-        "what": asdict(flaw.what),
-        "got": flaw.got,
-        "expected": flaw.expected,
+        "ticket": term.chain.ticket,
+        "scope": term.chain.scope,
+        "chain": term.chain.number,
+        "epoch": str(term.epoch),
+        "custodian": term.holder,
+        "since": term.since.isoformat(),
+        "how": term.how,
+        "source": term.source,
+        "record": term.record.hex(),
     }

@@ -220,7 +220,9 @@ def code_named(table: type[Code], name: str, *, option: str = "--reason") -> int
         if code and code.name == name.strip().upper().replace("-", "_"):
             return int(code)
     names = ", ".join(code.name for code in table if code)
-    raise FieldInvalid(field=option, got=name[:40], expected=f"one of {names}")
+    raise FieldInvalid(
+        field=option, got=name[:40], expected=pick(f"以下之一：{names}", f"one of {names}")
+    )
 
 
 def moment_of(text: str, *, option: str) -> datetime:
@@ -233,7 +235,9 @@ def moment_of(text: str, *, option: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise FieldInvalid(
-            field=option, got=text[:40], expected="a time such as 2026-04-01T17:30"
+            field=option,
+            got=text[:40],
+            expected=pick("时间，如 2026-04-01T17:30", "a time such as 2026-04-01T17:30"),
         ) from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=SHANGHAI)
 

@@ -1,8 +1,8 @@
 """`lubiao`: the one command. Each group lives in a module of its own; this one puts them together.
 
 Messages are Chinese first; `--lang en` or LUBIAO_LANG=en speaks English. Every error ends here and
-becomes one line and an exit code (`output`), never a traceback: a traceback may hold what a citizen
-wrote.
+becomes a few lines and an exit code (`output`, `usage`), never a traceback: a traceback may hold
+what a citizen wrote.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from gateway.cli import (
     unit_work,
 )
 from gateway.cli.output import Exit, Language, errors_in, explain, say, use_language
+from gateway.cli.usage import explain_abort, explain_usage, is_usage_error
 from gateway.telemetry.logs import places_of
 
 app = typer.Typer(
@@ -87,27 +88,37 @@ app.add_typer(adapter.app, name="adapter")
 app.command()(bench.bench)
 
 
+def _speak(lang: Language | None) -> Language | None:
+    """Speak the chosen language from here on, also about what is wrong with the rest."""
+    use_language(lang)
+    return lang
+
+
 @app.callback()
 def choose_language(
     *,
     lang: Annotated[
-        Language | None, typer.Option(help="语言；默认 LUBIAO_LANG 或 zh / language")
+        Language | None,
+        typer.Option(
+            help="语言；默认 LUBIAO_LANG 或 zh / language", callback=_speak, is_eager=True
+        ),
     ] = None,
 ) -> None:
-    """Speak the chosen language from here on."""
-    use_language(lang)
+    """Take the options that stand before every command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     use_language(None)
     try:
-        app(args=arguments, prog_name="lubiao")
-    except SystemExit as end:  # of every command, with 2 for wrong usage
+        ended = app(args=arguments, prog_name="lubiao", standalone_mode=False)
+    except SystemExit as end:  # of a pipe whose reader went away
         return end.code if isinstance(end.code, int) else int(Exit.DONE)
+    except typer.Abort:
+        return int(explain_abort())
     except Exception as error:  # the last place before the person
-        return int(_explain(error))
-    return int(Exit.DONE)
+        return int(explain_usage(error) if is_usage_error(error) else _explain(error))
+    return ended if isinstance(ended, int) else int(Exit.DONE)
 
 
 def _explain(error: Exception) -> Exit:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
-from gateway.cli.output import AsJson, say
+from gateway.cli.output import AsJson, pick, say
 from gateway.cli.publishing import PACK_SECONDS, instant_of, print_version
 from gateway.cli.rule_calls import ask_rules, request_id
 from gateway.delivery.model import SignedBytes
@@ -58,7 +58,9 @@ def sign_pack(
     if out.exists():
         raise ResourceExists(kind="file", name=out)
     if editor == approver:
-        raise FieldInvalid(field="--approver", got=approver, expected="another person")
+        raise FieldInvalid(
+            field="--approver", got=approver, expected=pick("另一人", "another person")
+        )
     source, pack, now = _bytes(file), file.stem, SystemClock().now()
     owner = owner_of(pack)
 
@@ -103,7 +105,11 @@ def import_pack(
         statement, signature = (base64.b64decode(row[name]) for name in ("statement", "signature"))
         key_id = str(row["key_id"])
     except (ValueError, KeyError, TypeError) as error:
-        raise FieldInvalid(field=file, got="another file", expected="one of `sign`") from error
+        raise FieldInvalid(
+            field=file,
+            got=pick("其他文件", "another file"),
+            expected=pick("`sign` 写出的文件", "one of `sign`"),
+        ) from error
     request = pb.ImportRulePackRequest(
         source=source,
         publication=type_pb.SignedStatement(

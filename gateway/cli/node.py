@@ -73,8 +73,7 @@ def init(
         load_public_key(roster_key, Purpose.STATEMENT)  # refuse a file that is no such key
     root = CertificateAuthority.load(ca) if ca is not None else None
     trusted = [_trusted(folder) for folder in trust or ()]
-    if rules is not None and not (rules / "packs").is_dir():
-        raise FieldInvalid(field="--rules", got=rules, expected="a folder of `lubiao rules copy`")
+    _check_rules(rules)
     # Everything that is given has been read: from here on the folder is written.
     text = _settings_text(
         name,
@@ -128,11 +127,19 @@ def serve(
         uvloop.run(app.serve(settings))
 
 
+def _check_rules(folder: Path | None) -> None:
+    if folder is not None and not (folder / "packs").is_dir():
+        expected = pick("`lubiao rules copy` 写出的目录", "a folder of `lubiao rules copy`")
+        raise FieldInvalid(field="--rules", got=folder, expected=expected)
+
+
 def _codes(text: str) -> list[str]:
     codes = [code.strip() for code in text.split(",") if code.strip()]
     wrong = [code for code in codes if not AUTHORITY_CODE.fullmatch(code)]
     if wrong:
-        raise FieldInvalid(field="--hosts", got=", ".join(wrong), expected="six-digit codes")
+        raise FieldInvalid(
+            field="--hosts", got=", ".join(wrong), expected=pick("六位机构代码", "six-digit codes")
+        )
     return codes
 
 

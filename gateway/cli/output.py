@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.kernel.errors import GrpcCode, LubiaoError, ResourceExists, ResourceNotFound
-from gateway.kernel.time import SHANGHAI
+from gateway.kernel.time import SHANGHAI, Instant
 
 LANGUAGE_VARIABLE = "LUBIAO_LANG"
 PLAIN_WIDTH = 160  # of a table that goes into a file or a pipe
@@ -119,11 +119,13 @@ def print_fields(fields: Mapping[str, object]) -> None:
             typer.echo(f"{name}: {value}")
 
 
-def beijing(stamp: Timestamp) -> str:
+def beijing(moment: Timestamp | Instant) -> str:
     """Return an instant as people read it, in Beijing time, or nothing; `--json` has UTC."""
-    if stamp == Timestamp():
-        return ""
-    return stamp.ToDatetime(UTC).astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(moment, Timestamp):
+        if moment == Timestamp():
+            return ""
+        moment = moment.ToDatetime(UTC)
+    return moment.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def exit_code_of(error: LubiaoError) -> Exit:

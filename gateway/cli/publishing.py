@@ -87,7 +87,9 @@ def draft(
     try:
         source = form.source.decode()
     except UnicodeDecodeError as error:
-        raise FieldInvalid(field=file, got="bytes", expected="UTF-8 text") from error
+        raise FieldInvalid(
+            field=file, got=pick("其他编码", "bytes"), expected=pick("UTF-8 文本", "UTF-8 text")
+        ) from error
     name = f"rulePacks/{pack or form.name}"
     create = pb.CreateRulePackRequest(name=name, source=source, request_id=request_id())
 
@@ -329,7 +331,11 @@ def version_name(text: str) -> str:
     pack, at, version = text.partition("@")
     if not at or not re.fullmatch(r"[0-9a-f]{12,64}", version):
         raise FieldInvalid(
-            field="version", got=text, expected="PACK@VERSION, at least 12 characters of it"
+            field="version",
+            got=text,
+            expected=pick(
+                "规则包@版本，版本至少 12 位", "PACK@VERSION, at least 12 characters of it"
+            ),
         )
     return f"rulePacks/{pack}/versions/{version}"
 
@@ -343,7 +349,10 @@ def instant_of(text: str) -> Instant:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        expected = "2026-12-01 or 2026-12-01T08:00, Beijing time"
+        expected = pick(
+            "北京时间，如 2026-12-01 或 2026-12-01T08:00",
+            "2026-12-01 or 2026-12-01T08:00, Beijing time",
+        )
         raise FieldInvalid(field="--from", got=text, expected=expected) from error
     return (found if found.tzinfo else found.replace(tzinfo=SHANGHAI)).astimezone(UTC)
 

@@ -145,7 +145,9 @@ def describe_roster(path: Path, *, now: Instant) -> Roster:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FieldInvalid(field=path, got=type(error).__name__, expected="YAML") from error
     if not isinstance(top, dict):
-        raise FieldInvalid(field=path, got=type(top).__name__, expected="a mapping")
+        raise FieldInvalid(
+            field=path, got=type(top).__name__, expected=pick("键值映射", "a mapping")
+        )
     reader = _Reader(base=path.parent, now=now)
     nodes = tuple(reader.node(row) for row in reader.rows(top, "nodes"))
     reader.roles = {node.id: node.roles for node in nodes if node is not None}
@@ -157,7 +159,7 @@ def describe_roster(path: Path, *, now: Instant) -> Roster:
         raise FieldInvalid(
             field=path,
             got=f"{len(reader.problems)} problem(s)",
-            expected="no problem",
+            expected=pick("没有问题", "no problem"),
             hint="; ".join(reader.problems),
         )
     assert isinstance(version, int)

@@ -61,7 +61,11 @@ def explain(
         _explain_ticket(target, ticket, as_json=as_json)
         return
     if not authority:
-        raise FieldInvalid(field="--authority", got="nothing", expected="an authority, or --ticket")
+        raise FieldInvalid(
+            field="--authority",
+            got=pick("未给出", "nothing"),
+            expected=pick("机构代码，或 --ticket", "an authority, or --ticket"),
+        )
     facts = read_facts(file, fact or [])
     request = routing_pb.ExplainRouteRequest(authority=authority, facts=facts)
 
@@ -159,7 +163,11 @@ def read_facts(file: Path | None, options: Sequence[str]) -> routing_pb.RoutingF
         field = routing_pb.RoutingFacts.DESCRIPTOR.fields_by_name.get(name)
         if not equals or field is None:
             known = ", ".join(routing_pb.RoutingFacts.DESCRIPTOR.fields_by_name)
-            raise FieldInvalid(field="--fact", got=option, expected=f"name=value, of {known}")
+            raise FieldInvalid(
+                field="--fact",
+                got=option,
+                expected=pick(f"名称=值，名称为 {known}", f"name=value, of {known}"),
+            )
         values[name] = _plain(field, value)
     try:
         return ParseDict(
@@ -170,7 +178,7 @@ def read_facts(file: Path | None, options: Sequence[str]) -> routing_pb.RoutingF
         raise FieldInvalid(
             field=file or "--fact",
             got=str(error).partition("\n")[0],
-            expected="RoutingFacts of the standard",
+            expected=pick("标准的 RoutingFacts", "RoutingFacts of the standard"),
         ) from error
 
 
@@ -180,7 +188,9 @@ def _facts_of_file(file: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         values = str(error).partition("\n")[0]
     if not isinstance(values, dict):
-        raise FieldInvalid(field=file, got=str(values)[:80], expected="a mapping of facts")
+        raise FieldInvalid(
+            field=file, got=str(values)[:80], expected=pick("要素的映射", "a mapping of facts")
+        )
     return {str(name): value for name, value in values.items()}
 
 

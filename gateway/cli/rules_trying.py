@@ -186,7 +186,9 @@ def _day(text: str, *, option: str) -> str:
     try:
         return date.fromisoformat(text).isoformat() if text else ""
     except ValueError as error:
-        raise FieldInvalid(field=option, got=text, expected="a day as 2026-12-01") from error
+        raise FieldInvalid(
+            field=option, got=text, expected=pick("日期，如 2026-12-01", "a day as 2026-12-01")
+        ) from error
 
 
 def _ask(target: Target, request: pb.SimulateRulePackRequest) -> pb.RulePackSimulation:
@@ -344,7 +346,9 @@ def _parsed(files: Sequence[PackFile], base: Path, data: ReferenceData) -> list[
         found.append(result.pack)
     if found[0].owner != found[1].owner:
         raise FieldInvalid(
-            field=files[1].path, got=found[1].pack, expected=f"a version of {found[0].pack}"
+            field=files[1].path,
+            got=found[1].pack,
+            expected=pick(f"{found[0].pack} 的版本", f"a version of {found[0].pack}"),
         )
     return found
 

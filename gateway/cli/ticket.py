@@ -242,11 +242,15 @@ def read_tickets(file: str, form: Format | None) -> list[ticket_pb2.Ticket]:
     except FileNotFoundError as error:
         raise ResourceNotFound(kind="file", name=file) from error
     except UnicodeDecodeError as error:
-        raise FieldInvalid(field=file, got="other bytes", expected="UTF-8") from error
+        raise FieldInvalid(
+            field=file, got=pick("其他编码", "other bytes"), expected="UTF-8"
+        ) from error
     is_csv = form is Format.CSV if form is not None else file.lower().endswith(".csv")
     rows = list(_csv_rows(text) if is_csv else _json_rows(file, text))
     if not rows:
-        raise FieldInvalid(field=file, got="no ticket", expected="at least one")
+        raise FieldInvalid(
+            field=file, got=pick("没有工单", "no ticket"), expected=pick("至少一张", "at least one")
+        )
     return [_ticket_of(index, row) for index, row in enumerate(rows, start=1)]
 
 
@@ -261,7 +265,9 @@ def _ticket_of(index: int, row: Any) -> ticket_pb2.Ticket:
     except (ParseError, TypeError, AttributeError) as error:
         # The parser's text may quote the value; the path before it is enough to find the place.
         place = str(error).partition(":")[0].partition("\n")[0][:120]
-        raise FieldInvalid(field=f"ticket {index}", got=place, expected="a Ticket") from error
+        raise FieldInvalid(
+            field=f"ticket {index}", got=place, expected=pick("一张工单（Ticket）", "a Ticket")
+        ) from error
 
 
 def _json_rows(file: str, text: str) -> list[Any]:

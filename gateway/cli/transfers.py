@@ -1,4 +1,4 @@
-"""`lubiao custody offer|waiting|accept|decline|recall|assume`: what people decide about custody.
+"""`lubiao custody offer|waiting|accept|decline|stand-by|ask|recall|assume`: what people decide.
 
 Rules hand over by themselves; these are for the desk. Each call has a fresh request id, as those of
 `handling` have; `--request-id` repeats one.
@@ -14,7 +14,7 @@ import typer
 
 from gateway.cli.citizen import RequestId
 from gateway.cli.connection import Certificates, Endpoint, ServerName, Target
-from gateway.cli.handling import code_named
+from gateway.cli.handling import code_named, moment_of
 from gateway.cli.output import AsJson, beijing, pick, print_fields, print_json, print_table, say
 from gateway.cli.ticket import CALL_SECONDS, PAGE_MAX, Number, as_dict
 from gateway.kernel.codes import ReturnReason, TransferState
@@ -97,7 +97,7 @@ def waiting(
             pick("答复时限", "answer by"),
         ),
         [
-            (each.name, each.source, each.target, _state(each), beijing(each.window_end))
+            (each.name, each.source, each.target, _waiting(each), beijing(each.window_end))
             for each in found
         ],
     )
@@ -150,6 +150,115 @@ def decline(
         return (await stub.DeclineTransfer(request, timeout=CALL_SECONDS)).transfer
 
     _show(Target.of(node, cert, host).ask(send), as_json=as_json)
+
+
+@app.command("stand-by")
+def stand_by(
+    *,
+    transfer: TransferName,
+    until: Annotated[
+        str,
+        typer.Option(
+            help="待定至，如 2026-03-02T17:30；最多再一个答复时限 / until when it will be decided"
+        ),
+    ] = "",
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """告知正在人工研判（每次移交一次，时限照走）/ say that a person is deciding, once an offer."""
+    request = pb.StandByRequest(name=transfer, request_id=request_id or str(uuid.uuid4()))
+    if until:
+        request.until_time.FromDatetime(moment_of(until, option="--until"))
+
+    async def send(channel: grpc.aio.Channel) -> pb.Transfer:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return (await stub.StandBy(request, timeout=CALL_SECONDS)).transfer
+
+    told = Target.of(node, cert, host).ask(send)
+    _show(told, as_json=as_json)
+    if as_json:
+        return
+    end = beijing(told.window_end)
+    say(
+        f"已告知对方正在人工研判，请于 {end} 前接收或拒收；工单仍由移交方负责，办理时限照走。",
+        f"They are told that a person is deciding. Accept or decline until {end}; the ticket stays"
+        " with who offers it, and its clock runs.",
+    )
+
+
+@app.command()
+def ask(
+    *,
+    transfer: TransferName,
+    text: Annotated[str, typer.Option(help="问题 / what is asked")],
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """接收前向移交方询问（不是答复，时限照走）/ ask who offers, before the offer is answered."""
+    request = pb.AskAboutTransferRequest(
+        name=transfer, question=text, request_id=request_id or str(uuid.uuid4())
+    )
+
+    async def send(channel: grpc.aio.Channel) -> pb.Transfer:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return (await stub.AskAboutTransfer(request, timeout=CALL_SECONDS)).transfer
+
+    _show(Target.of(node, cert, host).ask(send), as_json=as_json)
+
+
+@app.command()
+def inform(
+    *,
+    transfer: TransferName,
+    text: Annotated[str, typer.Option(help="答复 / what is answered")],
+    request_id: RequestId = "",
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """答复接收方的询问 / answer the question of whom the ticket is offered to."""
+    request = pb.AnswerInquiryRequest(
+        name=transfer, answer=text, request_id=request_id or str(uuid.uuid4())
+    )
+
+    async def send(channel: grpc.aio.Channel) -> pb.Transfer:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return (await stub.AnswerInquiry(request, timeout=CALL_SECONDS)).transfer
+
+    _show(Target.of(node, cert, host).ask(send), as_json=as_json)
+
+
+@app.command()
+def question(
+    *,
+    transfer: TransferName,
+    purpose: Annotated[str, typer.Option(help="查阅目的代码，如 dispute / why it is read")],
+    node: Endpoint = "",
+    cert: Certificates = None,
+    host: ServerName = "",
+    as_json: AsJson = False,
+) -> None:
+    """查看移交询问及答复（留痕）/ read the newest question about an offer, and its answer."""
+    request = pb.GetInquiryRequest(name=transfer, purpose=purpose)
+
+    async def fetch(channel: grpc.aio.Channel) -> pb.GetInquiryResponse:
+        stub = pb_grpc.CustodyServiceStub(channel)
+        return await stub.GetInquiry(request, timeout=CALL_SECONDS)
+
+    found = Target.of(node, cert, host).ask(fetch)
+    if as_json:
+        print_json(as_dict(found))
+        return
+    print_fields(
+        {pick("询问", "question"): found.question, pick("答复", "answer"): found.answer or "-"}
+    )
 
 
 @app.command()
@@ -248,7 +357,37 @@ def _print(transfer: pb.Transfer) -> None:
             pick("状态", "state"): _state(transfer),
             pick("答复时限", "answer by"): beijing(transfer.window_end),
         }
+        | _standing_by(transfer)
+        | _asked(transfer)
     )
+
+
+def _asked(transfer: pb.Transfer) -> dict[str, str]:
+    """Return the line that says where the newest question stands, if there is one."""
+    if not transfer.inquiries:
+        return {}
+    at = beijing(transfer.inquiry_time)
+    if transfer.HasField("inquiry_answer_time"):
+        told = beijing(transfer.inquiry_answer_time)
+        state = pick(f"{at} 询问，{told} 已答复", f"asked {at}, answered {told}")
+    else:
+        state = pick(f"{at} 询问，待答复", f"asked {at}, not answered yet")
+    return {pick(f"询问 {transfer.inquiries}", f"question {transfer.inquiries}"): state}
+
+
+def _standing_by(transfer: pb.Transfer) -> dict[str, str]:
+    """Return the line that says who decides and until when, if that was said."""
+    if not transfer.HasField("stand_by_until_time"):
+        return {}
+    until = beijing(transfer.stand_by_until_time)
+    told = pick(f"{transfer.decider} 正在研判，至 {until}", f"{transfer.decider}, until {until}")
+    return {pick("待定", "stand-by"): told}
+
+
+def _waiting(transfer: pb.Transfer) -> str:
+    if transfer.HasField("stand_by_until_time"):
+        return f"{_state(transfer)} · {pick('待定', 'stand-by')}"
+    return _state(transfer)
 
 
 def _state(transfer: pb.Transfer) -> str:

@@ -228,7 +228,9 @@ def answer_return(
     """以待定、另提建议或提问回应退单 / answer a return neither by yes nor by no."""
     if sum((stand_by, bool(propose), bool(question))) != 1:
         raise FieldInvalid(
-            field="--stand-by, --propose, --ask", got="none or several", expected="one of them"
+            field="--stand-by, --propose, --ask",
+            got=pick("未给出或多于一项", "none or several"),
+            expected=pick("其中一项", "one of them"),
         )
     request = pb.AnswerReturnRequest(
         name=f"tickets/{number}",
@@ -267,7 +269,11 @@ def respond_return(
 ) -> None:
     """同意另提建议，或答复提问 / agree to the desk's proposal, or answer its question."""
     if bool(agree) == bool(text):
-        raise FieldInvalid(field="--agree, --text", got="none or both", expected="one of them")
+        raise FieldInvalid(
+            field="--agree, --text",
+            got=pick("未给出或两项", "none or both"),
+            expected=pick("其中一项", "one of them"),
+        )
     request = pb.RespondToReturnRequest(
         name=f"tickets/{number}",
         return_number=which,

@@ -9,10 +9,12 @@ from gateway.custody.blocks import BlockOpener
 from gateway.custody.closing import Closing
 from gateway.custody.consent import Consent
 from gateway.custody.coupling import Coupling
+from gateway.custody.deciding import Deciding
 from gateway.custody.desk import ArbiterDesk
 from gateway.custody.filings import Filings
 from gateway.custody.forks import Forks
 from gateway.custody.incarnation import Recovery
+from gateway.custody.inquiring import Inquiring
 from gateway.custody.letters import Letters
 from gateway.custody.openings import Openings
 from gateway.custody.ports import ContentSource
@@ -80,6 +82,8 @@ def build(
         reports=Reports(writer=writer, coupling=coupling, opener=opener),
         consent=consent,
         closing=closing,
+        deciding=Deciding(writer=writer),
+        inquiring=Inquiring(writer=writer, opener=opener),
         roster=roster,
     )
     service = CustodyService(

@@ -87,6 +87,22 @@ class BlockOpener:
         check_commitment(kind=context.kind, block=content, salt=salt, commitment=commitment)
         return content
 
+    def open_kept(
+        self,
+        stored: bytes,
+        *,
+        key: ChainKey,
+        epoch: Epoch,
+        source: AuthorityCode,
+        kind: str,
+        commitments: tuple[bodies.Commitment, ...],
+    ) -> bytes:
+        """Return the plaintext of a block in its stored form, as `open`."""
+        block = block_from_pb(type_pb.Block.FromString(stored))
+        return self.open(
+            block, key=key, epoch=epoch, source=source, kind=kind, commitments=commitments
+        )
+
     def open_stored(self, row: InvitationRow, body: bodies.Offer) -> bytes:
         """Return the plaintext of the case block that was kept sealed with an invitation."""
         block = block_from_pb(type_pb.Block.FromString(row.case_block))

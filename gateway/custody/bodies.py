@@ -82,6 +82,35 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class StandBy:
+    """Say "a person is deciding": nothing of custody changes, the window may move once."""
+
+    offer_digest: bytes
+    until: Instant
+    decider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question about an offer, from whom it was made to."""
+
+    number: int
+    offer_digest: bytes
+    ask_time: Instant
+    commitments: tuple[Commitment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InquiryAnswer:
+    """What who offers answers to it."""
+
+    number: int
+    offer_digest: bytes
+    answer_time: Instant
+    commitments: tuple[Commitment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Revoke:
     """Say "give it back"; the reply is the Answer of that epoch."""
 
@@ -263,4 +292,7 @@ Body = (
     | CitizenAct
     | InformationRequest
     | InformationAnswer
+    | StandBy
+    | Inquiry
+    | InquiryAnswer
 )

@@ -210,6 +210,22 @@ def _decode_answer(message: pb.Answer) -> bodies.Answer:
     )
 
 
+def _encode_stand_by(body: bodies.StandBy) -> pb.StandBy:
+    return pb.StandBy(
+        offer_digest=digest_to_pb(body.offer_digest),
+        until_time=instant_to_pb(body.until),
+        decider=body.decider,
+    )
+
+
+def _decode_stand_by(message: pb.StandBy) -> bodies.StandBy:
+    return bodies.StandBy(
+        offer_digest=message.offer_digest.value,
+        until=instant_from_pb(message.until_time),
+        decider=message.decider,
+    )
+
+
 def _encode_revoke(body: bodies.Revoke) -> pb.Revoke:
     message = pb.Revoke(reason=body.reason)
     set_digest(message.offer_digest, body.offer_digest)
@@ -331,12 +347,16 @@ _ENCODE: dict[type[Any], Callable[[Any], Message]] = {
     bodies.CitizenAct: letter_codec.encode_act,
     bodies.InformationRequest: letter_codec.encode_question,
     bodies.InformationAnswer: letter_codec.encode_answer,
+    bodies.StandBy: _encode_stand_by,
+    bodies.Inquiry: letter_codec.encode_inquiry,
+    bodies.InquiryAnswer: letter_codec.encode_inquiry_answer,
 }
 _BLOCKS: dict[str, type[Message]] = {
     "case_block": pb.CaseBlock,
     "identity_block": pb.IdentityBlock,
     "state_block": pb.StateBlock,
     "letter_block": pb.LetterBlock,
+    "inquiry_block": pb.InquiryBlock,
 }
 _DECODE: dict[str, tuple[type[Any], Callable[[Any], bodies.Body]]] = {
     "Genesis": (pb.Genesis, _decode_genesis),
@@ -355,4 +375,7 @@ _DECODE: dict[str, tuple[type[Any], Callable[[Any], bodies.Body]]] = {
     "CitizenAct": (pb.CitizenAct, letter_codec.decode_act),
     "InformationRequest": (pb.InformationRequest, letter_codec.decode_question),
     "InformationAnswer": (pb.InformationAnswer, letter_codec.decode_answer),
+    "StandBy": (pb.StandBy, _decode_stand_by),
+    "Inquiry": (pb.Inquiry, letter_codec.decode_inquiry),
+    "InquiryAnswer": (pb.InquiryAnswer, letter_codec.decode_inquiry_answer),
 }

@@ -135,6 +135,22 @@ class Coupling:
         ]
         return proofs.folded(tuple(records))
 
+    async def newest_consent(self, uow: UnitOfWork, chain: Chain) -> Epoch | None:
+        """Return at which epoch of its era the ticket last moved by consent, as its records tell.
+
+        All of them: folded, they show the last hand-over only.
+        """
+        found = None
+        for item in chain.records:
+            signed = await self._writer.signed(uow, chain.key.authority, bytes.fromhex(item))
+            statement = statement_from_bytes(signed.statement)
+            if statement.kind != "Offer":
+                continue
+            body = codec.body_from_bytes(statement.kind, statement.body)
+            if isinstance(body, bodies.Offer) and is_consented(body):
+                found = statement.epoch
+        return found
+
     async def acts_of_term(self, uow: UnitOfWork, chain: Chain) -> tuple[bodies.Act, ...]:
         """Return the newest exclusive acts of this authority's present term in a chain.
 
@@ -186,6 +202,8 @@ class Coupling:
         ).with_party(
             *_earlier_custodians(body), *self._writer.joined(chains.followers_of(chain.key))
         )
+        if proven.case and await self._is_over(uow, proven):
+            proven = replace(proven, case="", filing_due=False)
         step = machine.accept(
             proven,
             invitation,
@@ -195,7 +213,7 @@ class Coupling:
         )
         accepted = await self._writer.write(uow, step, now=now)
         if is_consented(body):
-            await self._end_case(uow, accepted, body, now=now)
+            await self.end_case(uow, accepted, body, now=now)
         arrived = ContentArrived(
             accepted.key,
             invitation.source,
@@ -216,7 +234,15 @@ class Coupling:
             await self.record_acts(uow, held, chain, body.acts, actor=invitation.source, now=now)
         return (arrived, *step.events)
 
-    async def _end_case(
+    async def _is_over(self, uow: UnitOfWork, chain: Chain) -> bool:
+        """Tell whether a case that was filed here in an earlier term ended by consent elsewhere.
+
+        Who takes the ticket again later may file what comes then, and must, if its term is forked.
+        """
+        consent = await self.newest_consent(uow, chain)
+        return consent is not None and not chain.case.endswith(f"-{consent.era}.{consent.count}")
+
+    async def end_case(
         self, uow: UnitOfWork, chain: Chain, body: bodies.Offer, *, now: Instant
     ) -> None:
         """Tell the arbiter that the ticket moved by consent: its case has no object any more."""

@@ -19,7 +19,7 @@ from gateway.trust.commitments import commit
 from gateway.trust.roster import Roster
 from gateway.trust.sealing import SealingContext, seal_block
 
-STORED = frozenset({"case_block"})  # kept with an invitation, sealed as it came
+STORED = frozenset({"case_block", "inquiry_block"})  # kept with an offer, sealed as it came
 
 
 @dataclass(frozen=True, slots=True)

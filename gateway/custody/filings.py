@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.custody import bodies, chains, codec, guards, machine, store
+from gateway.custody import bodies, chains, codec, machine, store
 from gateway.custody.coupling import Coupling
 from gateway.custody.model import CaseOpened, Chain, ChainKey, Verdict
 from gateway.custody.ports import ContentSource
@@ -64,19 +64,8 @@ class Filings:
 
     async def _after_consent(self, uow: UnitOfWork, chain: Chain) -> str:
         """Return what tells a case from the one of its era that ended by consent, or nothing."""
-        said = [
-            statement_from_bytes(signed.statement)
-            for signed in await self._coupling.records(uow, chain)
-        ]
-        consented = [
-            statement.epoch.count
-            for statement in said
-            if isinstance(
-                body := codec.body_from_bytes(statement.kind, statement.body), bodies.Offer
-            )
-            and guards.is_consented(body)
-        ]
-        return f".{consented[-1]}" if consented else ""
+        consent = await self._coupling.newest_consent(uow, chain)
+        return f".{consent.count}" if consent is not None else ""
 
     async def post_waiting_filings(self, uow: UnitOfWork, *, now: Instant) -> int:
         """File the cases that waited for an arbiter; call after a roster change."""

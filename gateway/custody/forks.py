@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from gateway.custody import chains, machine, store
 from gateway.custody.filings import Filings
-from gateway.custody.model import Chain, ChainKey, CustodyEvent, Holding
+from gateway.custody.model import BY_FORK, Chain, ChainKey, CustodyEvent, Holding
 from gateway.custody.recall import React, nobody_routes
 from gateway.custody.ruled import GoHome
 from gateway.custody.states import Local
@@ -21,8 +21,6 @@ from gateway.kernel.errors import ChainForked
 from gateway.kernel.ids import Epoch
 from gateway.kernel.time import Instant
 from gateway.kernel.values import replace
-
-CAUSE = "fork"
 
 
 class Forks:
@@ -53,7 +51,7 @@ class Forks:
         events: list[CustodyEvent] = []
         if not chain.case:
             chain, opened = await self._filings.file_case(
-                uow, chain, cause=CAUSE, target="", now=now
+                uow, chain, cause=BY_FORK, target="", now=now
             )
             events.append(opened)
         self._writer.save(uow, replace(chain, holding=machine.require(chain, Local.FORKED)))

@@ -95,6 +95,65 @@ def question_from_bytes(block: bytes) -> str:
     return pb.LetterBlock.FromString(block).question
 
 
+def encode_inquiry(body: bodies.Inquiry) -> pb.Inquiry:
+    """Render a question about an offer."""
+    return pb.Inquiry(
+        number=body.number,
+        offer_digest=digest_to_pb(body.offer_digest),
+        ask_time=instant_to_pb(body.ask_time),
+        commitments=_to_pb(body.commitments),
+    )
+
+
+def decode_inquiry(message: pb.Inquiry) -> bodies.Inquiry:
+    """Read a question about an offer."""
+    return bodies.Inquiry(
+        number=message.number,
+        offer_digest=message.offer_digest.value,
+        ask_time=instant_from_pb(message.ask_time),
+        commitments=_from_pb(message.commitments),
+    )
+
+
+def encode_inquiry_answer(body: bodies.InquiryAnswer) -> pb.InquiryAnswer:
+    """Render the answer to a question about an offer."""
+    return pb.InquiryAnswer(
+        number=body.number,
+        offer_digest=digest_to_pb(body.offer_digest),
+        answer_time=instant_to_pb(body.answer_time),
+        commitments=_to_pb(body.commitments),
+    )
+
+
+def decode_inquiry_answer(message: pb.InquiryAnswer) -> bodies.InquiryAnswer:
+    """Read the answer to a question about an offer."""
+    return bodies.InquiryAnswer(
+        number=message.number,
+        offer_digest=message.offer_digest.value,
+        answer_time=instant_from_pb(message.answer_time),
+        commitments=_from_pb(message.commitments),
+    )
+
+
+def inquiry_of(kind: str, raw: bytes) -> bodies.Inquiry | bodies.InquiryAnswer:
+    """Read the body of a kept statement of either kind."""
+    if kind == "Inquiry":
+        return decode_inquiry(pb.Inquiry.FromString(raw))
+    return decode_inquiry_answer(pb.InquiryAnswer.FromString(raw))
+
+
+def inquiry_to_bytes(question: str, answer: str = "") -> bytes:
+    """Serialise the plaintext of an `inquiry_block`."""
+    message = pb.InquiryBlock(question=question, answer=answer)
+    return message.SerializeToString(deterministic=True)
+
+
+def inquiry_from_bytes(block: bytes) -> tuple[str, str]:
+    """Return question and answer of an `inquiry_block`."""
+    message = pb.InquiryBlock.FromString(block)
+    return message.question, message.answer
+
+
 def _to_pb(values: tuple[bodies.Commitment, ...]) -> list[type_pb.Commitment]:
     return [type_pb.Commitment(kind=item.kind, digest=digest_to_pb(item.digest)) for item in values]
 

@@ -354,6 +354,7 @@ def receive_answer(
         reason=body.reason,
         clause=body.clause,
         proposed_owner=body.proposed_owner,
+        sealed=b"",  # a question about it has no reader any more
     )
     if epoch != chain.pending_epoch:  # an older term, upheld by a ruling since: record it only
         return steps.recorded(chain, answered)

@@ -19,6 +19,8 @@ HOPS_CONSENTED_MAX = 6  # with case and Assumption; keeps attached records small
 REFUSALS_FREE_MAX = 2  # the second substantive refusal opens a case
 HOMEWARD_MAX = 2  # homeward offers per inner era, then a case
 COUNTS_PER_ERA_MAX = 32  # bounds chain and tables
+STAND_BYS_PER_OFFER_MAX = 1  # silence must surface: an offer has two windows at most
+INQUIRIES_PER_OFFER_MAX = 3  # one at a time; who needs more declines, or rings up
 RULINGS_PER_TICKET_MAX = 16  # beyond: a person, and a final ruling only; HOME rulings do not count
 ACTS_PER_STATEMENT_MAX = 32  # the standard's bound; each act is told when it happens
 OUTER_CHAIN_NUMBER = 1  # a ticket has one chain among provinces, for ever
@@ -61,6 +63,7 @@ class OfferReason(Enum):
 
 
 BY_CONSENT = "consent"  # cause of a filing that ends a case: its ticket moved by Assumption
+BY_FORK = "fork"  # cause of the filing of a custodian that stops acting: its own term is forked
 HOMEWARD_REASONS = frozenset({OfferReason.OUTBOUND, OfferReason.ESCALATE})
 AUTOMATIC_DECLINES = frozenset({15, 16})  # LOOP and HOPS are not substantive refusals
 
@@ -186,6 +189,12 @@ class OfferMade:
     reason: int = 0
     clause: str = ""
     proposed_owner: str = ""
+    stand_by_until: Instant | None = None  # a person there decides until then, said in time
+    decider: str = ""  # in which role
+    asked: int = 0  # number of the newest question about it
+    asked_at: Instant | None = None
+    told: Instant | None = None  # when that was answered
+    sealed: bytes = field(default=b"", repr=False)  # that question, as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +219,12 @@ class Invitation:
     offer_digest: bytes
     received: Instant
     window_end: Instant
+    stand_by_until: Instant | None = None  # a person here decides until then, as we said
+    decider: str = ""
+    asked: int = 0  # number of our newest question about it
+    asked_at: Instant | None = None
+    told: Instant | None = None  # when that was answered
+    sealed: bytes = field(default=b"", repr=False)  # the answer, as it came
 
 
 # --- what a step tells the rest of the house --------------------------------------------------
@@ -251,6 +266,27 @@ class OfferSent:
     epoch: Epoch
     target: AuthorityCode
     actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoodBy:
+    """A person decides our offer, in that role; the window of the offer ends at `end` now."""
+
+    key: ChainKey
+    epoch: Epoch
+    target: AuthorityCode
+    end: Instant
+    decider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inquired:
+    """Whom our offer was made to asks something about it; the desk answers."""
+
+    key: ChainKey
+    epoch: Epoch
+    target: AuthorityCode
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +464,8 @@ CustodyEvent = (
     | BecameCustodian
     | Released
     | OfferSent
+    | StoodBy
+    | Inquired
     | OfferReturned
     | CaseOpened
     | IdentityArrived

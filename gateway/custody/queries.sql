@@ -11,7 +11,7 @@ LIMIT :limit;
 
 -- name: invitations_of_authority
 SELECT authority, ticket, scope, number, epoch, source, offer_digest, received, window_end,
-       case_block
+       case_block, stand_by_until, decider, asked, asked_at, told, inquiry
 FROM invitations
 WHERE authority = :authority AND (:ticket = '' OR ticket = :ticket) AND ticket > :after
 ORDER BY ticket, scope, number

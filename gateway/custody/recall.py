@@ -7,13 +7,13 @@ moves the ticket.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Protocol
 
 from gateway.custody import bodies, chains, machine, store
 from gateway.custody.filings import Filings
 from gateway.custody.model import Chain, ChainKey, CustodyEvent, Holding, OfferMade, Verdict
 from gateway.custody.rows import made_of
+from gateway.custody.stand_by import SILENCE_MIN
 from gateway.custody.writer import StepWriter
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
@@ -24,7 +24,6 @@ from gateway.kernel.time import Instant
 from gateway.kernel.values import replace
 
 WINDOW_TIMER = "custody.window"
-SILENCE_MIN = timedelta(minutes=1)  # an offer made at the end of its window leaves time to answer
 
 
 class React(Protocol):

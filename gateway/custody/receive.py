@@ -19,7 +19,9 @@ from gateway.custody.blocks import IDENTITY, BlockOpener, stored_form
 from gateway.custody.closing import Closing
 from gateway.custody.consent import Consent
 from gateway.custody.coupling import Coupling
+from gateway.custody.deciding import Deciding
 from gateway.custody.filings import Filings
+from gateway.custody.inquiring import Inquiring
 from gateway.custody.letters import Letters
 from gateway.custody.model import (
     Chain,
@@ -67,6 +69,8 @@ class Receiver:
         reports: Reports,
         consent: Consent,
         closing: Closing,
+        deciding: Deciding,
+        inquiring: Inquiring,
         roster: Callable[[], Roster],
     ) -> None:
         """Make the receiver."""
@@ -74,6 +78,8 @@ class Receiver:
         self._ruled = ruled
         self._arbiter = arbiter
         self._consent = consent
+        self.deciding = deciding
+        self.inquiring = inquiring
         self._writer = writer
         self._coupling = coupling
         self._progress = progress
@@ -96,6 +102,9 @@ class Receiver:
             bodies.CitizenAct: letters.taken,
             bodies.InformationRequest: letters.taken,
             bodies.InformationAnswer: letters.taken,
+            bodies.StandBy: deciding.taken,
+            bodies.Inquiry: inquiring.taken,
+            bodies.InquiryAnswer: inquiring.taken,
         }
 
     @property

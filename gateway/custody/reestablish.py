@@ -18,6 +18,7 @@ from dataclasses import field
 
 from gateway.custody import bodies, guards, machine, rulings
 from gateway.custody.model import (
+    BY_FORK,
     Chain,
     Holding,
     Invitation,
@@ -25,6 +26,7 @@ from gateway.custody.model import (
     OfferMade,
     Verdict,
 )
+from gateway.custody.states import Local
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.time import Instant
@@ -275,7 +277,9 @@ def _conclude(state: Reestablished, said: Sequence[Fact]) -> None:
         chain = state.chain
         match fact.body:
             case bodies.CaseFiling() as body if _is_open(chain, fact):
-                state.chain = replace(chain, case=body.case)
+                is_forked = body.cause == BY_FORK and chain.is_caring  # it has said that it stops
+                after = machine.require(chain, Local.FORKED) if is_forked else chain.holding
+                state.chain = replace(chain, case=body.case, holding=after)
             case bodies.StandDown() as body if chain.term_epoch == body.last_epoch:
                 if chain.holding is Holding.YIELDING:
                     state.chain = replace(chain, holding=Holding.RELEASED, desk=None)

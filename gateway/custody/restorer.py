@@ -21,14 +21,17 @@ from gateway.custody.arbiter import Arbiter
 from gateway.custody.blocks import BlockOpener
 from gateway.custody.bodies import (
     Answer,
+    CaseFiling,
     Genesis,
     Offer,
     Revoke,
     Ruling,
 )
 from gateway.custody.coupling import Coupling, desk_of
+from gateway.custody.guards import is_consented
 from gateway.custody.knowledge import Knowledge
 from gateway.custody.model import (
+    BY_CONSENT,
     BecameCustodian,
     Chain,
     ChainKey,
@@ -74,6 +77,8 @@ REPLAYED = (
 )
 # Own words that another's later statement may wait for, and that say enough without a text.
 SAID_AGAIN = frozenset({"Genesis", "Answer", "RulingAck", "StandDown", "ChainClosed"})
+
+RECORDS_OF_HAND_OVER = 2  # the last two records of a term that was handed over: Offer and Answer
 
 _log = structlog.get_logger()
 
@@ -128,6 +133,7 @@ class Restorer:
             await self._known_at_home(uow, ticket, now)
         for ticket in every:  # a neighbour that a province takes the ticket from must know its own
             await self._levels(uow, ticket, number, now)
+            await self._consents(uow, ticket.authority, number, now)
             await self._end_older(uow, ticket.authority, number, now)
         return items, tuple(events)
 
@@ -198,8 +204,8 @@ class Restorer:
         """
         rows = await uow.rows(store.OFFERS_MADE_OF_TICKET, authority, number)
         made = [made_of(row) for row in rows]
-        for chain in (await chains.load(uow, authority, number)).chains:
-            term = chain.term_epoch
+        for found in (await chains.load(uow, authority, number)).chains:
+            chain, term = found, found.term_epoch
             own = [offer for offer in made if offer.key == chain.key]
             newest = max((offer.epoch for offer in own), default=None)
             for old in own:
@@ -207,13 +213,40 @@ class Restorer:
                     continue
                 is_older = term < old.epoch < newest and term.era == old.epoch.era == newest.era
                 if is_older and old.epoch != chain.pending_epoch:
-                    await self._ask_back(uow, chain, old, now)
+                    chain = await self._ask_back(uow, chain, old, now)
 
-    async def _ask_back(self, uow: UnitOfWork, chain: Chain, old: OfferMade, now: Instant) -> None:
+    async def _ask_back(self, uow: UnitOfWork, chain: Chain, old: OfferMade, now: Instant) -> Chain:
         offer = await self._writer.signed(uow, chain.key.authority, old.statement_digest)
         body = Revoke(offer_digest=old.statement_digest, reason="restored", offer=offer)
         say = Say("Revoke", old.epoch, (old.target,), body)
-        await self._writer.write(uow, Step(chain=chain, says=(say,)), now=now)
+        return await self._writer.write(uow, Step(chain=chain, says=(say,)), now=now)
+
+    async def _consents(
+        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber, now: Instant
+    ) -> None:
+        """Tell the arbiter that a ticket is held by consent, where that word is lost.
+
+        Else the case that the consent ended is ruled: its arbiter lived here, or never heard it.
+        """
+        if self._coupling is None:
+            return
+        for chain in (await chains.load(uow, authority, number)).chains:
+            key, term = chain.key, chain.term_epoch
+            if not chain.is_caring or term is None or len(chain.records) < RECORDS_OF_HAND_OVER:
+                continue
+            signed = await self._writer.signed(uow, authority, bytes.fromhex(chain.records[-2]))
+            statement = statement_from_bytes(signed.statement)
+            body = codec.body_from_bytes(statement.kind, statement.body)
+            if not isinstance(body, Offer) or not is_consented(body):
+                continue
+            filed = await chains.said(uow, key, issuer=authority, kind="CaseFiling", epoch=term)
+            told = [
+                codec.body_from_bytes(row.kind, statement_from_bytes(row.statement).body)
+                for row in filed
+            ]
+            is_told = any(isinstance(it, CaseFiling) and it.cause == BY_CONSENT for it in told)
+            if not is_told:
+                await self._coupling.end_case(uow, chain, body, now=now)
 
     # --- one chain ----------------------------------------------------------------------------
 

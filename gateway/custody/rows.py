@@ -137,6 +137,12 @@ def made_of(row: OfferMadeRow) -> OfferMade:
         reason=row.reason,
         clause=row.clause,
         proposed_owner=row.proposed_owner,
+        stand_by_until=row.stand_by_until,
+        decider=row.decider,
+        asked=row.asked,
+        asked_at=row.asked_at,
+        told=row.told,
+        sealed=row.inquiry,
     )
 
 
@@ -157,6 +163,12 @@ def made_row(made: OfferMade) -> OfferMadeRow:
         reason=made.reason,
         clause=made.clause,
         proposed_owner=made.proposed_owner,
+        stand_by_until=made.stand_by_until,
+        decider=made.decider,
+        asked=made.asked,
+        asked_at=made.asked_at,
+        told=made.told,
+        inquiry=made.sealed,
     )
 
 
@@ -196,6 +208,12 @@ def invitation_of(row: InvitationRow) -> Invitation:
         offer_digest=row.offer_digest,
         received=row.received,
         window_end=row.window_end,
+        stand_by_until=row.stand_by_until,
+        decider=row.decider,
+        asked=row.asked,
+        asked_at=row.asked_at,
+        told=row.told,
+        sealed=row.inquiry,
     )
 
 
@@ -212,6 +230,12 @@ def invitation_row(invitation: Invitation, *, case_block: bytes) -> InvitationRo
         received=invitation.received,
         window_end=invitation.window_end,
         case_block=case_block,
+        stand_by_until=invitation.stand_by_until,
+        decider=invitation.decider,
+        asked=invitation.asked,
+        asked_at=invitation.asked_at,
+        told=invitation.told,
+        inquiry=invitation.sealed,
     )
 
 

@@ -111,6 +111,8 @@ class CustodyService:
         self.assume = consent.assume
         self.publish = progress.publish
         self.letters = letters
+        self.stand_by = receiver.deciding.stand_by
+        self.inquiring = receiver.inquiring
         self.overtaken = coupling.reconciling
         self.forks = forks
         self.receive: Receive = receiver.receive

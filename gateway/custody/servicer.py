@@ -17,7 +17,13 @@ from gateway.custody.service import CaseFiled
 from gateway.custody.transfers import Transfer, Transfers
 from gateway.database.once import Once
 from gateway.database.uow import UnitOfWork
-from gateway.delivery.codec import digest_to_pb, epoch_to_pb, instant_to_pb, signed_to_pb
+from gateway.delivery.codec import (
+    digest_to_pb,
+    epoch_to_pb,
+    instant_from_pb,
+    instant_to_pb,
+    signed_to_pb,
+)
 from gateway.delivery.model import SignedBytes
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
@@ -131,6 +137,56 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
             principal, "DeclineTransfer", request, act, pb.DeclineTransferResponse
         )
 
+    async def StandBy(self, request: pb.StandByRequest, context: Context) -> pb.StandByResponse:
+        """Tell who offers that a person is deciding."""
+        principal = self._principal_of(context)
+        until = instant_from_pb(request.until_time) if request.HasField("until_time") else None
+
+        async def act(uow: UnitOfWork) -> pb.StandByResponse:
+            transfer = await self._transfers.stand_by(uow, principal, request.name, until=until)
+            return pb.StandByResponse(transfer=_transfer_to_pb(transfer))
+
+        return await self._run(principal, "StandBy", request, act, pb.StandByResponse)
+
+    async def AskAboutTransfer(
+        self, request: pb.AskAboutTransferRequest, context: Context
+    ) -> pb.AskAboutTransferResponse:
+        """Ask who offers a ticket."""
+        principal = self._principal_of(context)
+
+        async def act(uow: UnitOfWork) -> pb.AskAboutTransferResponse:
+            asked = await self._transfers.ask(
+                uow, principal, request.name, question=request.question
+            )
+            return pb.AskAboutTransferResponse(transfer=_transfer_to_pb(asked))
+
+        return await self._run(
+            principal, "AskAboutTransfer", request, act, pb.AskAboutTransferResponse
+        )
+
+    async def AnswerInquiry(
+        self, request: pb.AnswerInquiryRequest, context: Context
+    ) -> pb.AnswerInquiryResponse:
+        """Answer the question that waits about an own offer."""
+        principal = self._principal_of(context)
+
+        async def act(uow: UnitOfWork) -> pb.AnswerInquiryResponse:
+            told = await self._transfers.inform(uow, principal, request.name, answer=request.answer)
+            return pb.AnswerInquiryResponse(transfer=_transfer_to_pb(told))
+
+        return await self._run(principal, "AnswerInquiry", request, act, pb.AnswerInquiryResponse)
+
+    async def GetInquiry(
+        self, request: pb.GetInquiryRequest, context: Context
+    ) -> pb.GetInquiryResponse:
+        """Return the newest question about an offer, and its answer."""
+        principal = self._principal_of(context)
+        async with self._transfers.database.unit() as uow:
+            words = await self._transfers.inquiry(
+                uow, principal, request.name, purpose=request.purpose
+            )
+        return pb.GetInquiryResponse(question=words.question, answer=words.answer)
+
     async def RevokeTransfer(
         self, request: pb.RevokeTransferRequest, context: Context
     ) -> pb.RevokeTransferResponse:
@@ -239,7 +295,15 @@ def _transfer_to_pb(transfer: Transfer) -> pb.Transfer:
         reason=cast("codes_pb.ReturnReason.ValueType", transfer.reason),
         clause=transfer.clause,
         proposed_owner=transfer.proposed_owner,
+        decider=transfer.decider,
+        inquiries=transfer.asked,
     )
+    if transfer.asked_at is not None:
+        message.inquiry_time.CopyFrom(instant_to_pb(transfer.asked_at))
+    if transfer.told is not None:
+        message.inquiry_answer_time.CopyFrom(instant_to_pb(transfer.told))
+    if transfer.stand_by_until is not None:
+        message.stand_by_until_time.CopyFrom(instant_to_pb(transfer.stand_by_until))
     if transfer.window_end is not None:
         message.window_end.CopyFrom(instant_to_pb(transfer.window_end))
     if transfer.offer_digest:

@@ -23,6 +23,9 @@ class Local(Enum):
     FILE_CASE = "file a case"
     ACCEPT = "accept"
     DECLINE = "decline"
+    STAND_BY = "stand by"
+    ASK = "ask who offers"
+    INFORM = "answer a question"
     FORKED = "learn that its term is forked"
 
 
@@ -43,6 +46,11 @@ LOCAL: dict[tuple[Holding, Local], Holding] = {
     (_H.RELEASED, Local.ACCEPT): _H.HELD,
     (_H.ABSENT, Local.DECLINE): _H.ABSENT,
     (_H.RELEASED, Local.DECLINE): _H.RELEASED,
+    (_H.ABSENT, Local.STAND_BY): _H.ABSENT,  # a person is deciding; the answer comes later
+    (_H.RELEASED, Local.STAND_BY): _H.RELEASED,
+    (_H.ABSENT, Local.ASK): _H.ABSENT,
+    (_H.RELEASED, Local.ASK): _H.RELEASED,
+    (_H.OFFERED, Local.INFORM): _H.OFFERED,
     (_H.HELD, Local.FORKED): _H.YIELDING,
     (_H.OFFERED, Local.FORKED): _H.YIELDING,
     (_H.REVOKING, Local.FORKED): _H.YIELDING,

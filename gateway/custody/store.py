@@ -72,6 +72,12 @@ class OfferMadeRow:
     reason: int
     clause: str
     proposed_owner: str
+    stand_by_until: Instant | None
+    decider: str
+    asked: int
+    asked_at: Instant | None
+    told: Instant | None
+    inquiry: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,12 @@ class InvitationRow:
     received: Instant
     window_end: Instant
     case_block: bytes
+    stand_by_until: Instant | None
+    decider: str
+    asked: int
+    asked_at: Instant | None
+    told: Instant | None
+    inquiry: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody import chains, consent, store
+from gateway.custody.inquiring import Words
 from gateway.custody.model import (
     CaseOpened,
     ChainKey,
@@ -25,6 +26,7 @@ from gateway.custody.model import (
 )
 from gateway.custody.rows import answered_of, invitation_of, made_of
 from gateway.custody.service import CaseFiled, CustodyService
+from gateway.custody.stand_by import moved_end
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
@@ -68,6 +70,11 @@ class Transfer:
     reason: int = 0
     clause: str = ""
     proposed_owner: str = ""
+    stand_by_until: Instant | None = None
+    decider: str = ""
+    asked: int = 0
+    asked_at: Instant | None = None
+    told: Instant | None = None
 
     @property
     def name(self) -> str:
@@ -249,6 +256,52 @@ class Transfers:
         await self._react(uow, events, now=now)
         return await self._one(uow, key.authority, key, epoch)
 
+    async def stand_by(
+        self, uow: UnitOfWork, principal: Principal, name: str, *, until: Instant | None
+    ) -> Transfer:
+        """Tell who offers that a person is deciding; only the caller's role is told, no name."""
+        now = self.clock.now()
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        await self._require_open(uow, key, epoch, name)
+        await self._custody.stand_by(uow, key, decider=principal.acting_role, until=until, now=now)
+        self._record(uow, principal, "transfer.stand-by", name, now)
+        return await self._one(uow, key.authority, key, epoch)
+
+    async def ask(
+        self, uow: UnitOfWork, principal: Principal, name: str, *, question: str
+    ) -> Transfer:
+        """Ask who offers about an invitation; it still waits for its answer."""
+        now = self.clock.now()
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        await self._require_open(uow, key, epoch, name)
+        await self._custody.inquiring.ask(uow, key, question=question, now=now)
+        self._record(uow, principal, "transfer.ask", name, now)
+        return await self._one(uow, key.authority, key, epoch)
+
+    async def inform(
+        self, uow: UnitOfWork, principal: Principal, name: str, *, answer: str
+    ) -> Transfer:
+        """Answer the question that waits about an own offer."""
+        now = self.clock.now()
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        await self._custody.inquiring.answer(uow, key, epoch, answer=answer, now=now)
+        self._record(uow, principal, "transfer.inform", name, now)
+        return await self._one(uow, key.authority, key, epoch)
+
+    async def inquiry(
+        self, uow: UnitOfWork, principal: Principal, name: str, *, purpose: str
+    ) -> Words:
+        """Return the newest question about an offer and its answer; the reading is audited."""
+        key, epoch = parse_name(principal.authority, name)
+        await self._begin(uow, key.authority, key.ticket)
+        words = await self._custody.inquiring.read(uow, key, epoch)
+        now = self.clock.now()
+        self._record(uow, principal, "transfer.read_inquiry", name, now, purpose=purpose)
+        return words
+
     async def revoke(self, uow: UnitOfWork, principal: Principal, name: str) -> Transfer:
         """Ask for an offer back by a person's decision."""
         now = self.clock.now()
@@ -326,7 +379,14 @@ class Transfers:
         return next(item for item in transfers if item.key == key and item.epoch == epoch)
 
     def _record(
-        self, uow: UnitOfWork, principal: Principal, act: str, subject: str, now: Instant
+        self,
+        uow: UnitOfWork,
+        principal: Principal,
+        act: str,
+        subject: str,
+        now: Instant,
+        *,
+        purpose: str | None = None,
     ) -> None:
         entry = AuditEntry(
             time=now,
@@ -335,6 +395,7 @@ class Transfers:
             act=act,
             subject=subject,
             basis="access-matrix",
+            purpose=purpose,
         )
         self._audit.append(uow, entry)
 
@@ -372,11 +433,16 @@ def _made(row: store.OfferMadeRow, revoking: set[tuple[ChainKey, Epoch | None]])
         source=made.key.authority,
         target=made.target,
         state=state,
-        window_end=made.window_end,
+        window_end=moved_end(made),
         offer_digest=made.statement_digest,
         reason=made.reason,
         clause=made.clause,
         proposed_owner=made.proposed_owner,
+        stand_by_until=made.stand_by_until,
+        decider=made.decider,
+        asked=made.asked,
+        asked_at=made.asked_at,
+        told=made.told,
     )
 
 
@@ -401,6 +467,11 @@ def _invited(row: store.InvitationRow) -> Transfer:
         source=invitation.source,
         target=invitation.key.authority,
         state="OFFERED",
-        window_end=invitation.window_end,
+        window_end=moved_end(invitation),
         offer_digest=invitation.offer_digest,
+        stand_by_until=invitation.stand_by_until,
+        decider=invitation.decider,
+        asked=invitation.asked,
+        asked_at=invitation.asked_at,
+        told=invitation.told,
     )

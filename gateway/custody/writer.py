@@ -36,6 +36,7 @@ from gateway.trust.statements import digest, record, sign
 
 UNRECORDED_KINDS = frozenset(
     {"TicketUpdate", "UpdateAnswer", "CitizenAct", "InformationRequest", "InformationAnswer"}
+    | {"Inquiry", "InquiryAnswer"}
 )
 
 # They tell the whole public state: of several in one step, only the last one is sent.

@@ -203,6 +203,7 @@ class _Deciding:
     reactions: Reactions
     fallbacks: Fallbacks
     disputes: Disputes
+    guarding: Guarding
     ordered: Ordered
 
 
@@ -221,12 +222,13 @@ def _deciding(
         tickets=tickets, custody=custody, acting=acting, splitting=splitting
     )
     fallbacks = Fallbacks(tickets=tickets, custody=custody, acting=acting, router=router)
+    guarding = Guarding(tickets=tickets, router=router)
     ordered = Ordered(
         tickets=tickets,
         custody=custody,
         acting=acting,
         splitting=splitting,
-        guarding=Guarding(tickets=tickets, router=router),
+        guarding=guarding,
         router=router,
     )
     reactions = Reactions(
@@ -243,7 +245,7 @@ def _deciding(
     )
     disputes = Disputes(tickets=tickets, custody=custody, acting=acting)
     return _Deciding(
-        mint, splitting, acting, correspondence, reactions, fallbacks, disputes, ordered
+        mint, splitting, acting, correspondence, reactions, fallbacks, disputes, guarding, ordered
     )
 
 
@@ -343,7 +345,7 @@ def _handling(deciding: _Deciding, handed: _Handed) -> Handling:
         acting=deciding.acting,
         splitting=deciding.splitting,
         ordered=deciding.ordered,
-        router=handed.router,
+        guarding=deciding.guarding,
         audit=handed.audit,
         once=handed.once,
         render=handed.render,
@@ -356,7 +358,7 @@ def _unit_rulings(deciding: _Deciding, handed: _Handed, *, requests: Requests) -
         custody=handed.custody,
         acting=deciding.acting,
         disputes=deciding.disputes,
-        check_unit=Guarding(tickets=handed.tickets, router=handed.router).check_unit,
+        check_unit=deciding.guarding.check_unit,
         asking=requests,
     )
 
@@ -370,6 +372,7 @@ def _units(
         custody=handed.custody,
         acting=acting,
         handling=handling,
+        guarding=deciding.guarding,
         router=router,
         disputes=deciding.disputes,
         audit=handed.audit,
@@ -377,7 +380,7 @@ def _units(
     )
     succession = Succession(
         tickets=tickets,
-        handling=handling,
+        guarding=deciding.guarding,
         acting=acting,
         router=router,
         requests=requests,

@@ -11,11 +11,11 @@ the one they were announced with. If it lies, all of them are removed and an aud
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.acts import reading_of
+from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody.chains import load
 from gateway.custody.service import CustodyService
@@ -47,14 +47,13 @@ from gateway.tickets.attachments import (
     Place,
 )
 from gateway.tickets.model import Act, Ticket
-from gateway.tickets.reader import OTHER_PURPOSE, exposure_of
+from gateway.tickets.reader import exposure_of
 from gateway.tickets.service import Scope, Tickets
 from gateway.trust.call import Call
 from gateway.trust.chunks import CHUNK_BYTES
 from gateway.trust.principal import Principal, PrincipalKind
 
 STAFF_UPLOADER = "staff"
-_PURPOSE_CODE = re.compile(r"^[A-Za-z][A-Za-z0-9_.:/-]{0,99}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,16 +354,13 @@ class Attaching:
         purpose: str = "",
         outcome: str = "DONE",
     ) -> AuditEntry:
-        is_code = bool(_PURPOSE_CODE.match(purpose))
-        stated = purpose if is_code else OTHER_PURPOSE
-        return AuditEntry(
-            time=self._clock.now(),
-            principal=principal.name,
-            role=principal.acting_role,
-            act=act,
-            subject=place.name,
-            basis=purpose[:NAME_LENGTH_MAX] or f"tickets/{place.ticket}",
-            purpose=stated if purpose else None,
+        return reading_of(
+            principal,
+            act,
+            place.name,
+            now=self._clock.now(),
+            purpose=purpose,
+            basis=f"tickets/{place.ticket}",
             outcome=outcome,
         )
 

@@ -20,7 +20,6 @@ from gateway.dispatch.codec import Result, answered_referral, result_to_bytes
 from gateway.dispatch.guarding import Guarding
 from gateway.dispatch.ordered import Ordered
 from gateway.dispatch.rendering import Render
-from gateway.dispatch.router import Router
 from gateway.dispatch.splitting import Splitting
 from gateway.kernel.codes import ContactMethod, DispatchMode, TicketPurpose
 from gateway.kernel.errors import (
@@ -66,7 +65,7 @@ class Handling:
         acting: Acting,
         splitting: Splitting,
         ordered: Ordered,
-        router: Router,
+        guarding: Guarding,
         audit: AuditLog,
         once: Once,
         render: Render,
@@ -76,7 +75,7 @@ class Handling:
         self._custody = custody
         self._acting = acting
         self._splitting = splitting
-        self._guarding = Guarding(tickets=tickets, router=router)
+        self._guarding = guarding
         self._ordered = ordered
         self._audit = audit
         self._once = once
@@ -122,7 +121,7 @@ class Handling:
                     event="assign",
                     allowed="only a ticket that waits at the desk is assigned by a person",
                 )
-            await self.check_unit(uow, ticket, unit, act.now)
+            await self._guarding.check_unit(uow, ticket, unit, act.now)
             return await self._acting.commission(
                 uow, ticket, act, lead=unit, assisting=(), mode=DispatchMode.MANUAL
             )
@@ -290,23 +289,6 @@ class Handling:
         subject = CLOSED_BASIS.encode()
         await self._acting.exclusive(uow, ticket, "ticket.closed", subject=subject, now=act.now)
         return self._tickets.save(uow, change)
-
-    async def check_unit(
-        self,
-        uow: UnitOfWork,
-        ticket: Ticket,
-        name: str,
-        now: Instant,
-        *,
-        is_request: bool = False,
-    ) -> None:
-        """Return if a person may assign the ticket to a unit, or ask it (商请).
-
-        Raises:
-            FieldInvalid: it is no unit of this authority.
-            GuardViolated: a guard forbids it.
-        """
-        await self._guarding.check_unit(uow, ticket, name, now, is_request=is_request)
 
 
 def assignment_of(

@@ -27,6 +27,7 @@ from gateway.custody.model import (
     ContentArrived,
     CustodyEvent,
     IdentityArrived,
+    Inquired,
     Invited,
     LetterArrived,
     LettersSaid,
@@ -37,6 +38,7 @@ from gateway.custody.model import (
     ProgressArrived,
     Released,
     RulingTaken,
+    StoodBy,
 )
 from gateway.custody.service import CustodyService
 from gateway.custody.transfers import React
@@ -161,7 +163,7 @@ class Reactions:
                     await self._progress_arrived(uow, event, now)
                 case LetterArrived() | LettersSaid():
                     await self._correspondence.told(uow, event, now)
-                case OfferSent() | OfferReturned() | CaseOpened():
+                case OfferSent() | StoodBy() | Inquired() | OfferReturned() | CaseOpened():
                     await self._about_offer(uow, event, now)
                 case _:
                     await self._about_ruling(uow, event, now)
@@ -182,11 +184,18 @@ class Reactions:
                 assert_never(event)
 
     async def _about_offer(
-        self, uow: UnitOfWork, event: OfferSent | OfferReturned | CaseOpened, now: Instant
+        self,
+        uow: UnitOfWork,
+        event: OfferSent | StoodBy | Inquired | OfferReturned | CaseOpened,
+        now: Instant,
     ) -> None:
         match event:
             case OfferSent():
                 await self._offer_sent(uow, event, now)
+            case StoodBy():
+                await self._stood_by(uow, event, now)
+            case Inquired():
+                await self._inquired(uow, event, now)
             case OfferReturned():
                 await self._offer_returned(uow, event, now)
             case CaseOpened():
@@ -304,6 +313,24 @@ class Reactions:
     async def _offer_sent(self, uow: UnitOfWork, event: OfferSent, now: Instant) -> None:
         ticket = await self._tickets.get(uow, event.key.authority, event.key.ticket)
         self._acting.note_offer(uow, ticket, event, now=now)
+
+    async def _stood_by(self, uow: UnitOfWork, event: StoodBy, now: Instant) -> None:
+        """Note that a person decides there, for whoever wonders; nothing else changes."""
+        ticket = await self._tickets.get(uow, event.key.authority, event.key.ticket)
+        act = self._acting.act_of(event.key.authority, f"answer of {event.target}", now)
+        facts = (
+            ("target", str(event.target)),
+            ("decider", event.decider),
+            ("window_end", event.end.isoformat()),
+        )
+        self._tickets.save(uow, machine.note(ticket, act, "transfer.stood_by", *facts))
+
+    async def _inquired(self, uow: UnitOfWork, event: Inquired, now: Instant) -> None:
+        """Note that the desk is asked something about an offer (`lubiao custody question`)."""
+        ticket = await self._tickets.get(uow, event.key.authority, event.key.ticket)
+        act = self._acting.act_of(event.key.authority, f"question of {event.target}", now)
+        facts = (("target", str(event.target)), ("number", str(event.number)))
+        self._tickets.save(uow, machine.note(ticket, act, "transfer.asked", *facts))
 
     async def _offer_returned(self, uow: UnitOfWork, event: OfferReturned, now: Instant) -> None:
         key = event.key

@@ -4,7 +4,8 @@ No arbiter of the local government binds such a body (国家/省垂直管理). A
 ruling for it and a dispatcher's wish become a request: the bound unit keeps the lead and the duty
 of care, and the clocks run. Each time the window of the profile is over the request climbs, by the
 durable timer `dispatch.request_due`: the body, the units of its kind above its region, the desk of
-its province, where a person asks. An acceptance moves the lead to the body, whoever of its line
+its province, where a person asks; never the desk of the authority that asks, whose other dispatcher
+would say yes to its own wish. An acceptance moves the lead to the body, whoever of its line
 gives it; a refusal names reason and clause, and goes back to who decides: the panel of the case, or
 a case of units that nobody wants it; where the desk was bound, the desk. So does silence.
 """
@@ -24,6 +25,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
 from gateway.dispatch.codec import to_bytes
 from gateway.dispatch.disputes import Disputes
+from gateway.dispatch.guarding import Guarding
 from gateway.dispatch.handling import Handling, Target, role_missing
 from gateway.dispatch.router import Router
 from gateway.kernel.codes import AssignmentRole, DispatchMode, ReturnReason
@@ -65,6 +67,7 @@ class Requests:
         custody: CustodyService,
         acting: Acting,
         handling: Handling,
+        guarding: Guarding,
         router: Router,
         disputes: Disputes,
         audit: AuditLog,
@@ -75,6 +78,7 @@ class Requests:
         self._custody = custody
         self._acting = acting
         self._handling = handling
+        self._guarding = guarding
         self._router = router
         self._disputes = disputes
         self._audit = audit
@@ -109,7 +113,7 @@ class Requests:
             raise FieldInvalid(
                 field="unit", got=unit, expected="a vertically managed body (垂直管理)"
             )
-        await self._handling.check_unit(uow, ticket, unit, act.now, is_request=True)
+        await self._guarding.check_unit(uow, ticket, unit, act.now, is_request=True)
         wish = requests.Wish(
             place=self._acting.place_of(unit),
             due=self._due(ticket, act.now),
@@ -208,7 +212,11 @@ class Requests:
         await self._custody.publish(uow, authority=code, ticket=ticket.number, now=now)
 
     def line_of(self, unit: str) -> tuple[str, ...]:
-        """Return who is asked, in order: the body, those above of its kind, its province's desk."""
+        """Return who is asked, in order: the body, those above of its kind, its province's desk.
+
+        The authority that asks is the body's own, so its desk is none of the line: where it is the
+        province's there is none, and silence ends the request one step sooner.
+        """
         reference = self._router.reference
         found = self._unit(unit)
         if found is None:
@@ -219,9 +227,10 @@ class Requests:
             units = reference.units.of_kind(region=region, kind=found.kind)
             if region != found.region and units:
                 line.append(f"units/{units[0].unit_id}")
-        hosted = self._router.hosted
-        desk = above[-1] if above and above[-1] in hosted else found.authority
-        return (*line, f"units/{desk_id(desk)}")
+        province = above[-1] if above else found.authority
+        if province != found.authority and province in self._router.hosted:
+            line.append(f"units/{desk_id(province)}")
+        return tuple(line)
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -232,7 +241,7 @@ class Requests:
         taken = requests.accept(ticket, act, number=found.number, clause=clause)
         if ticket.case and ticket.case != found.case:
             raise CasePending(ticket=ticket.number, case=ticket.case, event="accept")
-        await self._handling.check_unit(uow, ticket, found.unit, act.now, is_request=True)
+        await self._guarding.check_unit(uow, ticket, found.unit, act.now, is_request=True)
         mode = DispatchMode.RULING if found.ruling else DispatchMode.MANUAL
         to = self._acting.commission_of(
             ticket, found.unit, role=AssignmentRole.LEAD, mode=mode, now=act.now
@@ -291,9 +300,11 @@ class Requests:
         """Return if the caller speaks for whom the request asks; the body may always accept.
 
         Nobody says yes for a body to his own wish: who asked, returned the ticket or judged that,
-        and where a ruling asks, who sits on panels.
+        and where a ruling asks, who sits on panels. Nor does the desk of the authority that asks,
+        to which requests climbed in earlier versions.
         """
         names = {request.asked, request.unit} if is_accepted else {request.asked}
+        names.discard(f"units/{desk_id(ticket.authority)}")
         units = (unit for unit in map(self._unit, sorted(names)) if unit is not None)
         is_asked = any(_speaks_for(call.principal, unit) for unit in units)
         principal = call.principal

@@ -12,7 +12,7 @@ from __future__ import annotations
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.acting import Acting
 from gateway.dispatch.disputes import Disputes
-from gateway.dispatch.handling import Handling
+from gateway.dispatch.guarding import Guarding
 from gateway.dispatch.requests import Requests
 from gateway.dispatch.router import Router
 from gateway.kernel.codes import DispatchMode
@@ -30,7 +30,7 @@ class Succession:
         self,
         *,
         tickets: Tickets,
-        handling: Handling,
+        guarding: Guarding,
         acting: Acting,
         router: Router,
         requests: Requests,
@@ -38,7 +38,7 @@ class Succession:
     ) -> None:
         """Act with these."""
         self._tickets = tickets
-        self._handling = handling
+        self._guarding = guarding
         self._acting = acting
         self._router = router
         self._requests = requests
@@ -59,7 +59,7 @@ class Succession:
             GuardViolated: a guard forbids it.
         """
         is_request = is_asked and self._requests.is_vertical(unit)
-        await self._handling.check_unit(uow, ticket, unit, now, is_request=is_request)
+        await self._guarding.check_unit(uow, ticket, unit, now, is_request=is_request)
 
     async def grant(
         self,

@@ -13,6 +13,7 @@ from enum import Enum
 
 from gateway.custody.model import Opened
 from gateway.delivery.model import SignedBytes
+from gateway.evidence.verdict import FlawOf, PassedOf, VerdictOf
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
 from gateway.kernel.time import Instant
 
@@ -146,32 +147,16 @@ class Check(Enum):
     SIDES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A sentence in both languages."""
+class Flaw(FlawOf[Check]):
+    """The first thing in an evidence file that does not hold."""
 
-    chinese: str
-    english: str
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """The first thing that does not hold."""
+class Passed(PassedOf[Check]):
+    """A step of the verification of evidence that holds."""
 
-    check: Check
-    where: str
-    what: Text
-    got: str = ""
-    expected: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """A step that holds, with how much it looked at and what a reader should know."""
-
-    check: Check
-    examined: int
-    remarks: tuple[Text, ...] = ()
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +176,10 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a verification found: the steps that hold, and the flaw that ended it, if any."""
+class Verdict(VerdictOf[Check]):
+    """What a verification of evidence found, with the terms that it established."""
 
-    passed: tuple[Passed, ...]
-    flaw: Flaw | None
     terms: tuple[Term, ...] = ()
-    is_anchored: bool = True  # the reader's own roster or key counted, not what came with the file
-
-    @property
-    def holds(self) -> bool:
-        """Tell whether everything that was claimed holds."""
-        return self.flaw is None
 
 
 class Broken(Exception):

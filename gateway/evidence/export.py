@@ -13,12 +13,12 @@ calls is in no file. Every export leaves an audit row (docs/evidence.md#export).
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.acts import reading_of
+from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.custody import store
 from gateway.custody.model import Opened
@@ -63,7 +63,6 @@ DAYS_MAX = 366
 CHUNK_BYTES = 256 * 1024
 ENTRIES_PER_PAGE = 500
 CONTENT_ROLES = frozenset({Role.DISPATCHER, Role.SUPERVISOR})
-_PURPOSE_CODE = re.compile(r"^[A-Za-z][A-Za-z0-9_.:/-]{0,99}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,16 +374,13 @@ def _check_wanted(principal: Principal, wanted: Wanted) -> None:
 
 
 def _reading(principal: Principal, wanted: Wanted, now: Instant) -> AuditEntry:
-    is_code = bool(_PURPOSE_CODE.match(wanted.purpose))
-    purpose = (wanted.purpose if is_code else "stated") if wanted.with_content else None
-    return AuditEntry(
-        time=now,
-        principal=principal.name,
-        role=principal.acting_role,
-        act="custody.export_content" if wanted.with_content else "custody.export",
-        subject=wanted.subject,
-        basis=wanted.purpose[:NAME_LENGTH_MAX] or "access-matrix",
-        purpose=purpose,
+    return reading_of(
+        principal,
+        "custody.export_content" if wanted.with_content else "custody.export",
+        wanted.subject,
+        now=now,
+        purpose=wanted.purpose,
+        is_of_words=wanted.with_content,
     )
 
 

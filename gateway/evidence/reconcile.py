@@ -21,18 +21,19 @@ from gateway.evidence.dossier import (
     Passed,
     Row,
     Term,
-    Text,
     TicketEvidence,
     parts_digest,
 )
 from gateway.evidence.spoken import Heard, Spoken
 from gateway.evidence.terms import Story, is_passing
+from gateway.evidence.verdict import Text
 from gateway.kernel.time import to_microseconds
 
 CLOCKS = timedelta(minutes=5)  # clocks of two offices differ by less
 # Said and kept, but no rows: they move no custody (docs/custody.md#ledger).
 _NO_ROWS = frozenset(
     {"TicketUpdate", "UpdateAnswer", "CitizenAct", "InformationRequest", "InformationAnswer"}
+    | {"Inquiry", "InquiryAnswer"}
 )
 
 

@@ -23,11 +23,11 @@ from gateway.evidence.dossier import (
     Passed,
     Row,
     Stamp,
-    Text,
     parts_digest,
 )
 from gateway.evidence.merkle import root_of
 from gateway.evidence.spoken import Heard, Keys, Spoken
+from gateway.evidence.verdict import Text
 from gateway.kernel.errors import LubiaoError, SignatureInvalid, StatementMalformed
 from gateway.kernel.time import Instant, from_microseconds, to_microseconds
 from gateway.trust.commitments import is_committed

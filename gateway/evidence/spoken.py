@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError
 from gateway.custody import bodies, codec
 from gateway.delivery.codec import receipt_from_bytes, statement_from_pb
 from gateway.delivery.model import Outcome, SignedBytes, Statement
-from gateway.evidence.dossier import Broken, ChainName, Check, Evidence, Flaw, Passed, Text
+from gateway.evidence.dossier import Broken, ChainName, Check, Evidence, Flaw, Passed
+from gateway.evidence.verdict import Text
 from gateway.kernel.errors import FieldInvalid, LubiaoError, SignatureInvalid, StatementMalformed
 from gateway.kernel.time import Instant, from_microseconds
 from gateway.kernel.validation import validate

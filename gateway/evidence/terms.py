@@ -14,17 +14,9 @@ from dataclasses import dataclass, field
 from gateway.custody import bodies
 from gateway.custody.chains import is_in_scope, may_begin
 from gateway.custody.model import ChainKey, Verdict
-from gateway.evidence.dossier import (
-    Broken,
-    ChainName,
-    Check,
-    Evidence,
-    Flaw,
-    Passed,
-    Term,
-    Text,
-)
+from gateway.evidence.dossier import Broken, ChainName, Check, Evidence, Flaw, Passed, Term
 from gateway.evidence.spoken import Heard, Spoken
+from gateway.evidence.verdict import Text
 from gateway.kernel.ids import GENESIS, NATION, AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 from gateway.trust.statements import record

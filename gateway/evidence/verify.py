@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.evidence.dossier import Broken, Check, Evidence, Flaw, Passed, Term, Text, Verdict
+from gateway.evidence.dossier import Broken, Check, Evidence, Flaw, Passed, Term, Verdict
 from gateway.evidence.dossier_codec import read_evidence
 from gateway.evidence.reconcile import check_rows, check_sides
 from gateway.evidence.sealed import (
@@ -30,6 +30,7 @@ from gateway.evidence.sealed import (
 )
 from gateway.evidence.spoken import Keys, check_keys, check_signatures
 from gateway.evidence.terms import check_epochs, check_rulings, check_tails, check_taken, stories
+from gateway.evidence.verdict import Text
 from gateway.kernel.errors import LubiaoError
 from gateway.trust.codec import roster_from_bytes, signed_roster_from_bytes
 from gateway.trust.keys import PublicKey

@@ -32,6 +32,7 @@ from gateway.publishing.store import (
     version_of,
     version_row,
 )
+from gateway.routing.model import Pack
 from gateway.trust.call import Call
 from gateway.trust.principal import Principal
 
@@ -69,41 +70,59 @@ class Drafts:
             RulePackInvalid: it does not parse; all findings are in the hint.
             ResourceExists: this version was withdrawn or retired before.
         """
-        principal, owner = call.principal, owner_of(pack)
-        machine.check_owner(owner, authority=principal.authority, principal=principal.name)
-        parsed = await self._library.parsed(source, pack=pack)
+        parsed = await self.parsed(call.principal, pack=pack, source=source)
 
         async def step(uow: UnitOfWork, now: Instant) -> bytes:
-            known = await uow.get(VERSIONS, pack, parsed.version)
-            if known is not None:
-                version = version_of(known)
-                if machine.is_over(version.state):
-                    raise ResourceExists(
-                        kind="version",
-                        name=version.subject,
-                        hint="it was retired: roll back to it, or change the text",
-                    )
-                return answer(version)
-            version = Version(
-                pack=pack,
-                version=parsed.version,
-                owner=owner,
-                title=parsed.title,
-                rule_count=len(parsed.rules),
-                state=RulePackState.DRAFT,
-                revision=1,
-                editor=principal.name,
-                approver="",
-                created=now,
-                changed=now,
-            )
-            if await uow.get(SOURCES, parsed.version) is None:
-                uow.insert(SOURCES, SourceRow(parsed.version, source))
-            uow.insert(VERSIONS, version_row(version))
-            record(self._audit, uow, call.principal, "draft", version, now=now)
-            return answer(version)
+            return answer(await self.keep(uow, call.principal, parsed, now=now))
 
         return await self._once.run(call, step, locks=(lock_of(pack),))
+
+    async def parsed(self, principal: Principal, *, pack: str, source: bytes) -> Pack:
+        """Return a text as a pack of the caller's authority, which `keep` makes a draft of.
+
+        Raises:
+            PeerNotAllowed: the pack is another authority's.
+            RulePackInvalid: it does not parse; all findings are in the hint.
+        """
+        machine.check_owner(owner_of(pack), authority=principal.authority, principal=principal.name)
+        return await self._library.parsed(source, pack=pack)
+
+    async def keep(
+        self, uow: UnitOfWork, principal: Principal, parsed: Pack, *, now: Instant
+    ) -> Version:
+        """Keep a draft in the caller's unit, which holds `lock_of` the pack; the same is itself.
+
+        Raises:
+            ResourceExists: this version was withdrawn or retired before.
+        """
+        known = await uow.get(VERSIONS, parsed.pack, parsed.version)
+        if known is not None:
+            version = version_of(known)
+            if machine.is_over(version.state):
+                raise ResourceExists(
+                    kind="version",
+                    name=version.subject,
+                    hint="it was retired: roll back to it, or change the text",
+                )
+            return version
+        version = Version(
+            pack=parsed.pack,
+            version=parsed.version,
+            owner=owner_of(parsed.pack),
+            title=parsed.title,
+            rule_count=len(parsed.rules),
+            state=RulePackState.DRAFT,
+            revision=1,
+            editor=principal.name,
+            approver="",
+            created=now,
+            changed=now,
+        )
+        if await uow.get(SOURCES, parsed.version) is None:
+            uow.insert(SOURCES, SourceRow(parsed.version, parsed.source.encode()))
+        uow.insert(VERSIONS, version_row(version))
+        record(self._audit, uow, principal, "draft", version, now=now)
+        return version
 
     async def check(
         self, call: Call, *, name: str, answer: Callable[[Version, Findings], bytes]

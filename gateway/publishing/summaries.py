@@ -25,9 +25,10 @@ from gateway.delivery.codec import instant_to_pb, statement_from_bytes
 from gateway.delivery.model import Delivered
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.ports import StatementHandler
-from gateway.kernel.errors import LubiaoError, StatementMalformed
+from gateway.kernel.errors import StatementMalformed
 from gateway.kernel.ids import AuthorityCode, NodeId
 from gateway.kernel.time import Clock, Instant
+from gateway.kernel.waking import Waking
 from gateway.publishing import codec
 from gateway.publishing.library import find_source, no_templates
 from gateway.publishing.model import Activation, owner_of
@@ -92,7 +93,7 @@ class Summaries:
         self._audit = audit
         self._clock = clock
         self._hosted = hosted
-        self._woken = asyncio.Event()
+        self._waking = Waking(look=LOOK)
         self._read: dict[tuple[str, str], Pack | None] = {}
         # The templates of the nation's packs in force.
         self.templates: Callable[[], Awaitable[Mapping[str, Template]]] = no_templates
@@ -105,22 +106,13 @@ class Summaries:
 
     def wake(self) -> None:
         """Tell soon: something was published."""
-        self._woken.set()
+        self._waking.wake()
 
     async def run(self) -> None:
         """Tell what nobody was told, until cancelled; one process of the node does."""
-        while True:
-            try:
-                await self.tell()
-            except LubiaoError as error:
-                log.warning("summaries.failed", reason=error.reason)
-            try:
-                async with asyncio.timeout(LOOK.total_seconds()):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._woken.clear()
+        await self._waking.run(
+            self.tell, failed=lambda error: log.warning("summaries.failed", reason=error.reason)
+        )
 
     async def tell(self) -> int:
         """Post the summaries that peers were not told yet; return how many packs that were."""

@@ -9,12 +9,12 @@ skips a change: the cursor is (transaction, position) below the horizon of runni
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from datetime import timedelta
 
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.acts import reading_of
+from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.codes import AssignmentRole
@@ -37,8 +37,6 @@ PAGE_SIZE_MAX = 500
 WATCH_ROWS_MAX = 100  # one read of a watch; a client that is far behind gets many
 POLL_INTERVAL = timedelta(seconds=1)  # other processes of the node change tickets too
 HEARTBEAT_INTERVAL = timedelta(seconds=15)  # well below the minute after which clients reconnect
-OTHER_PURPOSE = "stated"  # the audit log takes codes; a purpose in words is its basis
-_PURPOSE_CODE = re.compile(r"^[A-Za-z][A-Za-z0-9_.:/-]{0,99}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +214,8 @@ class TicketReader:
         return {"before_time": from_microseconds(int(opened[0])), "before_number": str(opened[1])}
 
     def _reading(self, principal: Principal, ticket: Ticket, purpose: str) -> AuditEntry:
-        is_code = bool(_PURPOSE_CODE.match(purpose))
-        return AuditEntry(
-            time=self._clock.now(),
-            principal=principal.name,
-            role=principal.acting_role,
-            act="ticket.read_citizen",
-            subject=ticket.name,
-            basis=purpose[:NAME_LENGTH_MAX],
-            purpose=purpose if is_code else OTHER_PURPOSE,
-        )
+        now = self._clock.now()
+        return reading_of(principal, "ticket.read_citizen", ticket.name, now=now, purpose=purpose)
 
 
 def exposure_of(ticket: Ticket) -> Exposure:

@@ -38,6 +38,8 @@ CUSTODIAN_KINDS = frozenset(
         "Answer",
         "Revoke",
         "StandBy",
+        "Inquiry",
+        "InquiryAnswer",
         "InformationRequest",
         "InformationAnswer",
         "Assumption",

@@ -15,6 +15,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,9 +26,10 @@ from tests.chaos.federation import PROVINCE_NODES, Chaos, running
 
 HOURS, QUEUED = 72.0, 100_000
 RATE = 432.0  # business seconds a second: 72 hours in ten minutes
-WAVE = 200
+WAVE = 1_000
 PROBES = 20
 PROBE_SECONDS_MAX = 300.0
+TOLD_SECONDS = 30.0  # between two lines about how far the draining is
 DRAINED_SECONDS_MAX = 7200.0
 BEGIN = datetime.fromisoformat("2026-03-02T09:00:00+08:00")
 
@@ -54,8 +57,11 @@ async def run(*, hours: float, queued: int, folder: Path) -> dict[str, object]:
         await chaos.until_up("jiangsu")
         began = time.monotonic()
         first = await chaos.until_oldest_leaves("tianjin", "jiangsu", within=DRAINED_SECONDS_MAX)
+        sys.stderr.write(f"the first was taken after {first:.2f} s\n")
         draining = await _probe(chaos)
-        await chaos.until_nothing_waits("tianjin", "jiangsu", within=DRAINED_SECONDS_MAX)
+        sys.stderr.write(f"meanwhile tickets of others took {draining:.2f} s\n")
+        async with _told(chaos):
+            await chaos.until_nothing_waits("tianjin", "jiangsu", within=DRAINED_SECONDS_MAX)
         drained = time.monotonic() - began
         await chaos.settled_within(DRAINED_SECONDS_MAX)
         await chaos.check()
@@ -74,6 +80,22 @@ async def run(*, hours: float, queued: int, folder: Path) -> dict[str, object]:
                 "while_drained": round(draining, 2),
             },
         }
+
+
+@asynccontextmanager
+async def _told(chaos: Chaos) -> AsyncIterator[None]:
+    """Tell now and then how many statements wait, so that nobody takes slow for stuck."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(TOLD_SECONDS)
+            sys.stderr.write(f"{await chaos.waiting('tianjin', 'jiangsu')} wait still\n")
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 async def _probe(chaos: Chaos) -> float:

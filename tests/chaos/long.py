@@ -1,10 +1,12 @@
 """The long run of chaos: `python -m tests.chaos.long --transfers 1000000 --seed 20261121`.
 
-Waves of load. At the beginning of a wave the torment goes on too; then everything is mended, the
-rest of the load comes as fast as it is taken, the queues run empty, and what changed since the wave
-before is reconciled: healing is tested again and again, and a wave costs what the wave did. When
-enough hand-overs were accepted everything is reconciled once from the beginning, and one JSON
-object is printed: the result for docs.
+Waves of load, as fast as it is taken, and at the beginning of each the torment; then everything is
+mended and the queues run empty. How long that takes is a matter of how many tickets wait. So a few
+more rounds of torment follow while tickets trickle, no more than a node can carry on at once:
+mended again, everything must converge, and that is timed. At last what changed since the wave
+before is reconciled, so that a wave costs what it did. When enough hand-overs were accepted
+everything is reconciled once from the beginning, and one JSON object is printed: the result for
+docs.
 
 With `--folder DIR` the federation lives there and the run keeps its state beside it, after each
 wave: stopped, or killed, it goes on from there when it is started again. The totals so far are
@@ -32,6 +34,8 @@ from tests.chaos.torment import Torment
 TRANSFERS = 1_000_000
 TICKETS_A_WAVE = 3_000
 ROUNDS_A_WAVE = 12
+ROUNDS_BEFORE_HEALING = 3
+TRICKLE_SECONDS = 0.1  # between two tickets of one way
 STALLED_SECONDS_MAX = 600.0  # without anything getting less: then it does not converge
 CONVERGED_SECONDS_MAX = 30.0
 WAYS = (("120000", "131000", 3), ("320000", "131000", 2), ("120000", "320000", 1))
@@ -145,13 +149,34 @@ async def _wave(chaos: Chaos, totals: Totals, reckoning: Reckoning, tickets: int
     await torment.end()
     await load
     numbers = list(chaos.acknowledged)[totals.tickets :]
-    taken = await chaos.settled(numbers, stalled_seconds_max=STALLED_SECONDS_MAX)
+    await chaos.settled(numbers, stalled_seconds_max=STALLED_SECONDS_MAX)
+    taken = await _healed(chaos, torment)
     totals.transfers += await reckoning.wave(chaos.acknowledged)
     totals.marks = reckoning.marks
     totals.converged.append(round(taken, 1))
     totals.faults += torment.counts
     totals.tickets = len(chaos.acknowledged)
     totals.waves += 1
+
+
+async def _healed(chaos: Chaos, torment: Torment) -> float:
+    """Torment while tickets trickle, mend; return after how many seconds all had converged."""
+    before, over = len(chaos.acknowledged), asyncio.Event()
+    trickle = asyncio.gather(*(_trickle(chaos, way[0], way[1], over) for way in WAYS))
+    await torment.rounds(ROUNDS_BEFORE_HEALING)
+    over.set()
+    await torment.end()
+    mended = time.monotonic()
+    await trickle
+    numbers = list(chaos.acknowledged)[before:]
+    await chaos.settled(numbers, stalled_seconds_max=STALLED_SECONDS_MAX)
+    return time.monotonic() - mended
+
+
+async def _trickle(chaos: Chaos, source: str, target: str, over: asyncio.Event) -> None:
+    while not over.is_set():
+        await chaos.submit(source, target, count=1)
+        await asyncio.sleep(TRICKLE_SECONDS)
 
 
 def _places(chaos: Chaos) -> dict[str, Place]:

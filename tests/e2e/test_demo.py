@@ -26,6 +26,7 @@ DISPUTES = {  # how those that a panel ruled on are told, beside what their rows
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_demo_ends_every_case_as_its_row_says(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gateway", "demo", "--once", "--json"]
@@ -52,6 +53,7 @@ def test_demo_ends_every_case_as_its_row_says(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_demo_starts_a_killed_node_again_and_ends_all_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "demo"

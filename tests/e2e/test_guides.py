@@ -1,10 +1,11 @@
 """The guides for newcomers, word for word: every shell block runs, every shown output is compared.
 
-`docs/first-day.md` builds a federation in an empty folder, `docs/first-hour.md` goes on in it. All
-blocks of both run in their order in one shell, as a person would type them; only ports are replaced
-by free ones. An output block (```text) belongs to the shell block before it. Where a guide says
-that something takes a moment, the source says `<!-- until -->` before the output, and the commands
-of the block are repeated until the output fits. `…` in a shown output stands for anything.
+`docs/first-day.md` builds a federation in an empty folder, `docs/dispute.md` and then
+`docs/first-hour.md` go on in it. All their blocks run in order in one shell, as a person would
+type them; only ports are replaced by free ones. An output block (```text) belongs to the shell
+block before it. Where a guide says that something takes a moment, the source says `<!-- until -->`
+before the output, and the commands of the block are repeated until the output fits. `…` in a shown
+output stands for anything.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import pytest
 from gateway.cli.demo.processes import free_ports, stop_postmaster
 
 ROOT = Path(__file__).parents[2]
-GUIDES = (ROOT / "docs" / "first-day.md", ROOT / "docs" / "first-hour.md")
+GUIDES = tuple(ROOT / "docs" / f"{name}.md" for name in ("first-day", "dispute", "first-hour"))
 BLOCK_SECONDS_MAX = 150.0
 UNTIL_SECONDS_MAX = 60.0
 TERM_SECONDS_MAX = 30.0
@@ -206,7 +207,8 @@ def follow(shell: Shell, blocks: Sequence[Block]) -> None:
             )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_guides_work_word_for_word(tmp_path: Path) -> None:
     blocks = [block for guide in GUIDES for block in blocks_of(guide)]
 

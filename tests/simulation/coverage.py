@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from gateway.custody import bodies, machine, rulings
+from gateway.custody import bodies, inquiries, machine, rulings, stand_by
 from gateway.custody.model import Holding, Verdict
 from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL
 from gateway.custody.steps import Step
@@ -34,6 +34,17 @@ REVOKE_LINES = (
     "Revoke: offer never seen, REVOKED",
 )
 ANSWER_LINES = ("Answer: recorded before", "Answer: of an older term, recorded only")
+STAND_BY_LINES = (
+    "StandBy: moves the window",
+    "StandBy: kept, changes nothing",
+    "StandBy: taken before",
+)
+INQUIRY_LINES = (
+    "Inquiry: for the desk",
+    "Inquiry: too late, or known",
+    "InquiryAnswer: kept with the invitation",
+    "InquiryAnswer: too late, or known",
+)
 RULING_LINES = (
     *(f"Ruling: target, TAKEN from {holding.name}" for holding in Holding),
     *(f"Ruling: YIELDING from {holding.name}" for holding in CARING),
@@ -49,6 +60,7 @@ UNREACHABLE = {
     "REVOKING: revoke": "asked again, the same bytes go out, without a step (recall.py)",
     "YIELDING: learn that its term is forked": "who yields has given up acting already (forks.py)",
     "Offer: invited already, the receipt again": "the inbox answers the same bytes (check 6)",
+    "StandBy: taken before": "the inbox answers the same bytes (check 6)",
     "Offer: DECLINED, LOOP": "an honest sender's own guard files a case instead (guards.py)",
     "Offer: DECLINED, HOPS": "an honest sender's own guard files a case instead (guards.py)",
     **case_coverage.unreachable(),
@@ -65,6 +77,8 @@ def cells() -> tuple[str, ...]:
         *OFFER_LINES,
         *REVOKE_LINES,
         *ANSWER_LINES,
+        *STAND_BY_LINES,
+        *INQUIRY_LINES,
         *RULING_LINES,
         *case_coverage.cells(),
     )
@@ -148,6 +162,11 @@ def _install() -> None:
     _watch(machine, "receive_offer", _offer)
     _watch(machine, "receive_revoke", _revoke)
     _watch(machine, "receive_answer", _answer)
+    _watch(stand_by, "receive_stand_by", _stand_by)
+    _watch(inquiries, "receive_inquiry", lambda step, _g, _n: INQUIRY_LINES[not step.made])
+    _watch(
+        inquiries, "receive_answer", lambda step, _g, _n: INQUIRY_LINES[2 + (not step.invitation)]
+    )
     _watch(rulings, "receive_ruling", _ruling)
     _watch(rulings, "outdated", lambda step, given, named: "Ruling: OUTDATED")
     _watch(rulings, "receive_taken", _taken)
@@ -196,6 +215,12 @@ def _answer(step: Step, given: Any, named: Any) -> str | None:
     if not step.records:
         return ANSWER_LINES[0]
     return ANSWER_LINES[1] if named["epoch"] != chain.pending_epoch else None
+
+
+def _stand_by(step: Step, given: Any, named: Any) -> str:
+    if not step.records:
+        return STAND_BY_LINES[2]
+    return STAND_BY_LINES[0] if step.made else STAND_BY_LINES[1]
 
 
 def _ruling(step: Step, given: Any, named: Any) -> str:

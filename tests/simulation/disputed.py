@@ -1,12 +1,14 @@
 """The safety of disputes, D1–D10: judged from the rows that a commit changed, outside the product.
 
-D1   a case waits for a clock, always: its deadline and its stage have a timer; a ruling has a name
+D1   a case waits for a clock, always: its deadline and its stage have a timer, a ruling that could
+     not be given in time is tried again; a ruling has a name
 D2   deadlines are those of practice, counted here by hand; when an arbiter's clocks have rung,
      nothing at it is late
 D3   while a dispute lasts somebody of its scope is responsible, and cares for the ticket
 D4   a copy is what the arbiter signed, and of one revision there is one set of bytes
 D5   a case moves along its table only, from FILED on; one that ended by consent before its filing
-     came is withdrawn in the same commit (docs/custody.md#rulings); no words come out of turn,
+     came, or whose chain was closed, is withdrawn in the same commit (docs/custody.md#rulings), one
+     that a restore forgot has the rulings that custody kept of it; no words come out of turn,
      twice, late, or in the name of somebody else; nothing that somebody hostile said changes a case
 D6   a chain has one open case
 D7   only the arbiter of the scope rules, and what it ruled custody numbered
@@ -158,10 +160,14 @@ class CaseChecks:
         node, key = change.node, (row.scope, row.case_id)
         before = self._before.get(key)
         now = node.clock.now()
+        if before is not None and replace(row, told=before.told) == before:
+            self._before[key] = row  # the alarm rang, and nothing of the case changed
+            return
         if before is None:
             if not now - MOMENT <= row.filed <= now:
                 raise Violation("D9", f"{row.case_id}: filed at {row.filed}, it is {now}")
-            if not (_S(row.state) is _S.FILED or _ended_before_it_came(node, row)):
+            found = (_ended_before_it_came, _ruled_before_it_came, _closed_before_it_came)
+            if not (_S(row.state) is _S.FILED or any(is_over(node, row) for is_over in found)):
                 raise Violation("D5", f"{row.case_id}: begins {_S(row.state).name}")
         else:
             self._moved(before, row, is_ruled=is_ruled)
@@ -213,6 +219,10 @@ class CaseChecks:
         key = f"{row.ticket}/{row.scope}/{row.case_id}"
         for kind, due in (("due", row.due), ("stage", row.stage_due)):
             timer = timers.get((f"arbitration.{kind}", key))
+            # A ruling that was due and could not be given has a clock that tries again.
+            is_tried = kind == "due" and due is not None and due <= now
+            if is_tried and ("arbitration.again", key) in timers:
+                continue
             if due is not None and (timer is None or timer.due != due):
                 raise Violation("D1", f"{row.case_id}: no clock rings at {due} ({kind})")
 
@@ -350,6 +360,34 @@ class CaseChecks:
         content, _ = case_file_of(statement.body)
         if self._files.setdefault((row.scope, row.case_id, row.revision), content) != content:
             raise Violation("D4", f"{row.case_id}: two files of revision {row.revision}")
+
+
+def _ruled_before_it_came(node: Node, row: store.CaseRow) -> bool:
+    """Tell whether a case has the rulings that custody has of it: a restore forgot the case."""
+    place = (row.scope, row.chain, row.case_id)
+    signed = [
+        (ruling.number, ruling.target)
+        for ruling in node.database.of_ticket(custody.RULINGS, row.ticket).values()
+        if (ruling.scope, ruling.chain, ruling.case_id) == place
+    ]
+    known = [
+        (ruling.number, ruling.target)
+        for ruling in node.database.rows(store.RULINGS)
+        if (ruling.scope, ruling.case_id) == (row.scope, row.case_id)
+    ]
+    is_decided = _S(row.state) in (_S.RULED, _S.CLOSED)
+    return is_decided and bool(signed) and sorted(signed) == sorted(known)
+
+
+def _closed_before_it_came(node: Node, row: store.CaseRow) -> bool:
+    """Tell whether a case was withdrawn as it was filed: its chain was closed before."""
+    place = (row.scope, row.scope, row.chain)
+    is_closed = any(
+        chain.closed
+        for chain in node.database.of_ticket(custody.CHAINS, row.ticket).values()
+        if (chain.authority, chain.scope, chain.number) == place
+    )
+    return _S(row.state) is _S.WITHDRAWN and is_closed
 
 
 def _ended_before_it_came(node: Node, row: store.CaseRow) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from benchmarks.watched import WatchedDatabase
 from gateway.arbitration.assembly import ArbitrationRoom
 from gateway.custody import assembly
 from gateway.custody.arbiter import Arbiter
@@ -56,7 +57,6 @@ from tests.simulation.copies import CITIZEN, COPIES, Copy, SimulatedCopies
 from tests.simulation.network import Crashed
 from tests.simulation.rooms import build_room
 from tests.simulation.seeded import SkewedClock
-from tests.simulation.storage import WatchedDatabase
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -67,6 +67,7 @@ SLOW_COMMIT = timedelta(seconds=20)  # longer than any time-out between two node
 
 # What a node of an earlier version does not know: the rest of the protocol works without it.
 LATER_KINDS = frozenset({"Assumption", "StandBy", "InformationRequest", "InformationAnswer"})
+LATER_KINDS |= {"Inquiry", "InquiryAnswer"}
 LATER_KINDS |= {"CaseFile", "Position", "Objection"}
 
 

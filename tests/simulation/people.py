@@ -7,14 +7,16 @@ run the others still choose the same ticket, as long as it exists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
 from gateway.custody import chains, model, store
 from gateway.custody.model import Chain, Holding, OfferReason
-from gateway.custody.rows import chain_of, invitation_of
+from gateway.custody.rows import chain_of, invitation_of, made_of
 from gateway.kernel.codes import RulingKind
+from gateway.kernel.errors import FieldInvalid, TransitionNotAllowed
 from gateway.kernel.ids import NATION, AuthorityCode, TicketNumber
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 RULINGS = (RulingKind.UPHOLD, RulingKind.REASSIGN, RulingKind.INTERIM, RulingKind.DEFAULT)
 RULINGS_ENOUGH = 12  # a fork must still be ruled when all heals, below the bound of 16
 WINDOW = timedelta(hours=2)
+# In one seed of so many people stand by, ask and answer before they decide; the others stay the
+# stories that they were.
+TALK_EVERY = 5
 FOCUS = 4  # tickets at which most decisions are aimed: the newest ones
 STEPS_PER_TICKET = 110  # a new ticket comes when the ones before have lived that long
 CHILDREN_MAX = 3
@@ -117,11 +122,78 @@ class People:
 
     async def decide(self) -> None:
         """Decide an invitation that is open somewhere."""
+        if (self._world.seed + 1) % TALK_EVERY == 0:
+            await self._talk()
+            if self._world.rng.random() < 0.5:
+                return  # people who talk take longer
         rows = self._invited()
         if rows:
             node, row = self._pick(rows, lambda pair: _named(pair[1]))
             accepts = self._world.rng.random() < 0.65
             await self._decide(node, row, accepts=accepts)
+
+    async def _talk(self) -> None:
+        """Let people stand by, ask, and answer questions; what is refused is no reason to stop."""
+        for verb in (self.inform, self.ask, self.stand_by):
+            if self._world.rng.random() < 0.7:
+                with suppress(FieldInvalid, TransitionNotAllowed):
+                    await verb()
+
+    async def ask(self) -> None:
+        """Let somebody who is offered a ticket ask about it."""
+        rows = [pair for pair in self._invited() if not pair[0].is_earlier_version]
+        if not rows:
+            return
+        node, row = self._pick(rows, lambda pair: _named(pair[1]))
+        key = invitation_of(row).key
+        self._world.note(f"ask {row.ticket[-6:]} {key.authority}")
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{key.ticket}")
+            await node.custody.inquiring.ask(
+                uow, key, question="simulated question", now=node.clock.now()
+            )
+        self._world.step("local")
+
+    async def inform(self) -> None:
+        """Let somebody who offers answer a question that waits."""
+        asked = [
+            (node, row)
+            for node in self._world.nodes.values()
+            for row in node.database.rows(store.OFFERS_MADE)
+            if row.inquiry and row.told is None and not node.is_earlier_version
+        ]
+        if not asked:
+            return
+        node, row = self._pick(asked, lambda pair: _named(pair[1]))
+        made = made_of(row)
+        self._world.note(f"inform {row.ticket[-6:]} {row.authority}")
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{row.ticket}")
+            await node.custody.inquiring.answer(
+                uow, made.key, made.epoch, answer="simulated answer", now=node.clock.now()
+            )
+        self._world.step("local")
+
+    async def stand_by(self) -> None:
+        """Let somebody say that a person is deciding, some also twice, or for far too long."""
+        rows = [pair for pair in self._invited() if not pair[0].is_earlier_version]
+        if not rows:
+            return
+        node, row = self._pick(rows, lambda pair: _named(pair[1]))
+        key = invitation_of(row).key
+        for _ in range(self._world.rng.choice([1, 2])):
+            windows, now = self._world.rng.choice([None, 0.5, 1.5, 20.0]), node.clock.now()
+            self._world.note(f"stand by {row.ticket[-6:]} {key.authority}")
+            async with node.database.unit() as uow:
+                await uow.lock(f"ticket/{key.ticket}")
+                await node.custody.stand_by(
+                    uow,
+                    key,
+                    decider="dispatcher",
+                    until=None if windows is None else now + windows * WINDOW,
+                    now=now,
+                )
+            self._world.step("local")
 
     async def decide_all(self) -> bool:
         """Accept every open invitation; tell whether there was one."""
@@ -379,7 +451,7 @@ class People:
         return target, OfferReason.OUTBOUND if homeward else OfferReason.PLACE
 
 
-def _named(row: store.ChainRow | store.InvitationRow) -> str:
+def _named(row: store.ChainRow | store.InvitationRow | store.OfferMadeRow) -> str:
     return f"{row.authority}/{row.ticket}/{row.scope}/{row.number}"
 
 

@@ -6,12 +6,14 @@ Each takes the ticket's `Records` and raises a Violation that names it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from itertools import pairwise
 
 from gateway.custody import bodies, store
 from gateway.custody.model import CARING, REFUSALS_FREE_MAX, Chain, ChainKey, Holding, Verdict
 from gateway.custody.overtaken import ADOPTED, REVERSED
 from gateway.database.timers import TIMERS
+from gateway.delivery.codec import statement_from_bytes
 from gateway.kernel.ids import Epoch
 from hotline.custody.v1 import custody_pb2
 from tests.simulation.records import Place, Records, Term, Violation, body_of
@@ -19,6 +21,8 @@ from tests.simulation.world import World
 
 FREE = frozenset({Holding.HELD, Holding.OFFERED, Holding.REVOKING})
 """States that no ruling ends silently: below a known ruling only YIELDING cares."""
+SHORT = timedelta(minutes=1)
+SKEWED = timedelta(minutes=10)  # two clocks, each five minutes off
 LEAVING = frozenset({Holding.OFFERED, Holding.REVOKING, Holding.YIELDING})
 RECONCILED = frozenset({f"act.{ADOPTED}", f"act.{REVERSED}"})
 
@@ -51,7 +55,7 @@ class ChainChecks:
             self._s2(place, rows, established)
             for row in rows:
                 self._one(row)
-                self._i6(row)
+                self._i6(row, records)
         if {store.OFFERS_ANSWERED.name, store.OFFERS_MADE.name} & set(tables):
             self._s5_s6_s7(records)
         if store.ACTS.name in tables:
@@ -255,15 +259,29 @@ class ChainChecks:
 
     # --- timers -------------------------------------------------------------------------------
 
-    def _i6(self, row: Chain) -> None:
-        """I6: while an offer is out, a window is open; its end asks the offer back, or files."""
+    def _i6(self, row: Chain, records: Records) -> None:
+        """I6: while an offer is out, a window is open; its end asks the offer back, or files.
+
+        Standing by moves it once, by one more of its length; a restore may find it over already.
+        """
         key, epoch = row.key, row.pending_epoch
         if row.holding not in (Holding.OFFERED, Holding.REVOKING) or row.case or epoch is None:
             return
         timers = self._world.node_of(key.authority).database.tables.get(TIMERS.name, {})
         parts = (key.authority, key.ticket, key.scope, key.number, epoch.era, epoch.count)
-        if ("custody.window", "/".join(map(str, parts))) not in timers:
+        timer = timers.get(("custody.window", "/".join(map(str, parts))))
+        if timer is None:
             raise Violation("I6", f"{key}: {row.holding} at {epoch}, and nothing ends its window")
+        if row.holding is not Holding.OFFERED:
+            return
+        for given in records.offers.get((_place(key), epoch), {}).values():
+            offer = body_of(given)
+            if given.issuer != key.authority or not isinstance(offer, bodies.Offer):
+                continue
+            length = offer.window_end - statement_from_bytes(given.statement).issued
+            latest = offer.window_end + max(length, SHORT)
+            if timer.due > max(latest, self._world.clock.now() + SKEWED):
+                raise Violation("I6", f"{key}: the window of {epoch} was moved to {timer.due}")
 
     # --- times --------------------------------------------------------------------------------
 
@@ -280,6 +298,10 @@ class ChainChecks:
         times = (read.received_time.SerializeToString(), read.due_time.SerializeToString())
         if self._times.setdefault(row.ticket, times) != times:
             raise Violation("I9", f"{row.ticket}: {row.kind} of {row.issuer} moves the clock")
+
+
+def _place(key: ChainKey) -> Place:
+    return key.ticket, key.scope, key.number
 
 
 def term_of(row: Chain) -> Epoch:

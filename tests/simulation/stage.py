@@ -13,8 +13,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gateway.custody import bodies, codec, store
-from gateway.custody.model import Chain, ChainKey, OfferReason
-from gateway.custody.rows import chain_of, invitation_of
+from gateway.custody.inquiring import Words
+from gateway.custody.model import Chain, ChainKey, OfferMade, OfferReason
+from gateway.custody.rows import chain_of, invitation_of, made_of
 from gateway.custody.service import OfferOutcome
 from gateway.delivery.codec import (
     block_to_pb,
@@ -110,6 +111,47 @@ class Stage(World):
                 proposed_owner=AuthorityCode(owner),
                 now=node.clock.now(),
             )
+
+    async def stand_by(
+        self, authority: str, ticket: TicketNumber, *, windows: float | None = None
+    ) -> None:
+        """Say that a person is deciding, so many windows from now."""
+        node = self.node_of(authority)
+        now = node.clock.now()
+        [key] = [key for key in self.invitations(authority) if key.ticket == ticket]
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            await node.custody.stand_by(
+                uow,
+                key,
+                decider="dispatcher",
+                until=None if windows is None else now + windows * WINDOW,
+                now=now,
+            )
+
+    async def ask(self, authority: str, ticket: TicketNumber, question: str = "在哪里？") -> None:
+        """Ask who offers something about an open invitation."""
+        node = self.node_of(authority)
+        [key] = [key for key in self.invitations(authority) if key.ticket == ticket]
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            await node.custody.inquiring.ask(uow, key, question=question, now=node.clock.now())
+
+    async def inform(self, authority: str, ticket: TicketNumber, answer: str = "在桥头。") -> None:
+        """Answer the question about the own offer."""
+        node, made = self.node_of(authority), self.offer_made(authority, ticket)
+        async with node.database.unit() as uow:
+            await uow.lock(f"ticket/{ticket}")
+            await node.custody.inquiring.answer(
+                uow, made.key, made.epoch, answer=answer, now=node.clock.now()
+            )
+
+    async def words(self, authority: str, made: OfferMade) -> Words:
+        """Return what an authority can read of the newest question about an offer."""
+        node = self.node_of(authority)
+        key = replace(made.key, authority=AuthorityCode(authority))
+        async with node.database.unit() as uow:
+            return await node.custody.inquiring.read(uow, key, made.epoch)
 
     async def revoke(self, authority: str, ticket: TicketNumber) -> None:
         """Ask the pending offer back."""
@@ -273,6 +315,12 @@ class Stage(World):
         """Return where an authority is invited."""
         rows = self.node_of(authority).database.rows(store.INVITATIONS)
         return [invitation_of(row).key for row in rows if row.authority == authority]
+
+    def offer_made(self, authority: str, ticket: str) -> OfferMade:
+        """Return the newest offer that an authority made of a ticket."""
+        rows = self.node_of(authority).database.rows(store.OFFERS_MADE)
+        mine = [row for row in rows if (row.authority, row.ticket) == (authority, ticket)]
+        return made_of(max(mine, key=lambda row: row.epoch))
 
     def said(self, issuer: str, kind: str) -> list[store.StatementRow]:
         """Return what an authority said, as it keeps it itself, oldest first."""

@@ -29,6 +29,7 @@ FOUND = {
     0: "a default ruling that could not be given was never tried again",
     1: "the filing of a fork joined a case of which only an objection was open",
     2: "a case file was told to an authority outside the scope of its arbiter",
+    4: "the checker did not know the clock that tries a late ruling again",
     8: "a hosted authority passed on the records of one that was struck from our roster",
     11: "a Release waited for a text that came when the ticket had been ruled away again",
     14: "a restored province did not know its city's report, and then the city lost the ticket",
@@ -40,6 +41,7 @@ FOUND = {
     38: "a city still knew who calls after its chain was closed over it",
     40: "a restored province proved a term of its city to its city",
     41: "who calls was told to a neighbour on the same node before it had the text",
+    59: "a restored node asked two older offers back out of one state of its ledger",
     60: "a later dispute joined a case whose ruling a restored arbiter had forgotten",
     71: "a restored province closed a chain in an era whose ruling it did not know",
     77: "a consent that was heard late ended the dispute that came after it",
@@ -52,7 +54,9 @@ FOUND = {
     305: "a report was lost with an outbox, and what followed it waited for ever",
     382: "an acceptance that ChainClosed had overtaken became no record",
     383: "the checker took a way home for a hop",
+    385: "a case after a consent had the number of the one that ended: proofs are folded",
     386: "words waited for ever for a case that a restored arbiter had forgotten",
+    415: "a restored arbiter did not know the ruling of its case that was taken",
     492: "an answer was hours on its way before it came, and was not returned after a restore",
 }
 """Seeds that once failed, and why; the random streams may have moved since."""

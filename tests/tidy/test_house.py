@@ -63,5 +63,21 @@ def test_the_index_lists_every_decision() -> None:
     assert not [name for name in decisions if f"({name})" not in index]
 
 
+def test_what_ships_and_the_benchmarks_know_no_tests() -> None:
+    """Tests may build on the benchmarks, never the other way: those run without test tools."""
+    knowing = [
+        f"{name}: {line.strip()}"
+        for folder, known in (
+            ("adapters", "tests|benchmarks"),
+            ("gateway", "tests|benchmarks"),
+            ("benchmarks", "tests"),
+        )
+        for name, text in sources(folder).items()
+        for line in text.splitlines()
+        if re.match(rf"\s*(from|import) ({known})\b", line)
+    ]
+    assert not knowing
+
+
 def _pattern(expression: str) -> str:
     return re.escape(expression).replace(r"\*\*", r"[\w.]+").replace(r"\*", r"\w+")

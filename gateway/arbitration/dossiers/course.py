@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.arbitration.dossiers.model import CaseBroken, CaseCheck, CaseFlaw, CasePassed
 from gateway.arbitration.model import Case, CaseRuling, Entry, is_unit
-from gateway.evidence.dossier import Text
+from gateway.evidence.verdict import Text
 from gateway.kernel.codes import CaseEntryKind, CaseLevel, CaseState
 from gateway.kernel.errors import PeerNotAllowed
 from gateway.trust.principal import Principal

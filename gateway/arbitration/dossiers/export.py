@@ -10,7 +10,6 @@ file has the commitment to them. Every export is an audit row.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -28,7 +27,8 @@ from gateway.arbitration.dossiers.model import (
     OwnCase,
 )
 from gateway.arbitration.model import Case, CaseKey
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.acts import reading_of
+from gateway.audit.model import AuditEntry
 from gateway.audit.service import AuditLog
 from gateway.database.uow import Database, UnitOfWork
 from gateway.delivery.model import SignedBytes
@@ -50,7 +50,6 @@ from gateway.trust.statements import sign
 
 CHUNK_BYTES = 256 * 1024
 WORDS_ROLES = frozenset({Role.PANEL_MEMBER, Role.SUPERVISOR, Role.DISPATCHER})
-_PURPOSE_CODE = re.compile(r"^[A-Za-z][A-Za-z0-9_.:/-]{0,99}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +191,11 @@ def _check_words(principal: Principal, case_id: str, purpose: str) -> None:
 def _reading(
     principal: Principal, case: Case, purpose: str, now: Instant, with_words: bool
 ) -> AuditEntry:
-    is_code = bool(_PURPOSE_CODE.match(purpose))
-    return AuditEntry(
-        time=now,
-        principal=principal.name,
-        role=principal.acting_role,
-        act="case.export_words" if with_words else "case.export",
-        subject=case.name,
-        basis=purpose[:NAME_LENGTH_MAX] or "access-matrix",
-        purpose=(purpose if is_code else "stated") if with_words else None,
+    return reading_of(
+        principal,
+        "case.export_words" if with_words else "case.export",
+        case.name,
+        now=now,
+        purpose=purpose,
+        is_of_words=with_words,
     )

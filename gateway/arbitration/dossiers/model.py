@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gateway.delivery.model import SignedBytes
-from gateway.evidence.dossier import Text
+from gateway.evidence.verdict import FlawOf, PassedOf, VerdictOf
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant
 
@@ -94,24 +94,16 @@ class CaseCheck(Enum):
     SIDES = 13
 
 
-@dataclass(frozen=True, slots=True)
-class CaseFlaw:
-    """The first thing that does not hold."""
+class CaseFlaw(FlawOf[CaseCheck]):
+    """The first thing in a dossier that does not hold."""
 
-    check: CaseCheck
-    where: str
-    what: Text
-    got: str = ""
-    expected: str = ""
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CasePassed:
-    """A step that holds, with how much it looked at and what a reader should know."""
+class CasePassed(PassedOf[CaseCheck]):
+    """A step of the verification of a dossier that holds."""
 
-    check: CaseCheck
-    examined: int
-    remarks: tuple[Text, ...] = ()
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +119,10 @@ class Ruled:
 
 
 @dataclass(frozen=True, slots=True)
-class CaseVerdict:
-    """What a verification found: the steps that hold, and the flaw that ended it, if any."""
+class CaseVerdict(VerdictOf[CaseCheck]):
+    """What a verification of dossiers found, with the rulings that it established."""
 
-    passed: tuple[CasePassed, ...]
-    flaw: CaseFlaw | None
     rulings: tuple[Ruled, ...] = ()
-    is_anchored: bool = True  # the reader's own roster or key counted, not what came with the file
-
-    @property
-    def holds(self) -> bool:
-        """Tell whether everything that was claimed holds."""
-        return self.flaw is None
 
 
 class CaseBroken(Exception):

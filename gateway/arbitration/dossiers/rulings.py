@@ -13,8 +13,8 @@ from gateway.arbitration.dossiers.model import CaseCheck, CasePassed
 from gateway.arbitration.dossiers.told import Listed, Told, broken_at
 from gateway.arbitration.model import CaseRuling, Part
 from gateway.custody import bodies
-from gateway.evidence.dossier import Text
 from gateway.evidence.spoken import Spoken
+from gateway.evidence.verdict import Text
 from gateway.kernel.codes import CaseRulingForm, RulingKind
 from gateway.kernel.ids import AuthorityCode
 

@@ -22,8 +22,9 @@ from gateway.arbitration.dossiers.model import (
 from gateway.arbitration.model import Case, is_unit
 from gateway.delivery.codec import checked_statement
 from gateway.delivery.model import SignedBytes, Statement
-from gateway.evidence.dossier import Broken, Check, Text
+from gateway.evidence.dossier import Broken, Check
 from gateway.evidence.spoken import Keys, Spoken
+from gateway.evidence.verdict import Text
 from gateway.kernel.codes import CaseLevel
 from gateway.kernel.errors import FieldInvalid, LubiaoError, SignatureInvalid
 from gateway.kernel.ids import NATION

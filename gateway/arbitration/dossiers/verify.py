@@ -44,9 +44,9 @@ from gateway.arbitration.dossiers.told import (
 )
 from gateway.arbitration.model import Case, CaseKey, Entry, is_unit
 from gateway.delivery.model import SignedBytes
-from gateway.evidence.dossier import Text
 from gateway.evidence.dossier_codec import read_evidence
 from gateway.evidence.spoken import check_signatures
+from gateway.evidence.verdict import Text
 from gateway.evidence.verify import NamedFile, verify
 from gateway.kernel.codes import CaseEntryKind
 from gateway.kernel.errors import LubiaoError

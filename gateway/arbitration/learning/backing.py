@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gateway.arbitration.model import UNIT_PREFIX, Case, Party
 from gateway.database.uow import UnitOfWork
 from gateway.dispatch.codec import facts_of
-from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.publishing.drafts import Drafts
 from gateway.publishing.force import RulesInForce
 from gateway.publishing.ports import Check
@@ -47,11 +47,16 @@ class Backing:
         Another authority's copy does not count, also when it lies on this node: what a ruling rests
         on must not depend on where a city is hosted.
         """
-        scope = AuthorityCode(case.key.scope)
-        ticket = await self.tickets.find(uow, scope, case.ticket)
+        return await self.facts_of(uow, AuthorityCode(case.key.scope), case.ticket)
+
+    async def facts_of(
+        self, uow: UnitOfWork, authority: AuthorityCode, number: TicketNumber
+    ) -> RoutingFacts | None:
+        """Return the facts of an authority's own copy of a ticket, or None without one."""
+        ticket = await self.tickets.find(uow, authority, number)
         if ticket is None:
             return None
-        texts = await self.tickets.texts(uow, scope, case.ticket)
+        texts = await self.tickets.texts(uow, authority, number)
         return facts_of(ticket, texts.content)
 
     def unit_of(self, authority: str, kind: str, region: str) -> Party | None:

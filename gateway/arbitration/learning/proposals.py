@@ -13,8 +13,6 @@ is tried again before anybody can accept. A proposal whose precedent ended is wi
 
 from __future__ import annotations
 
-import asyncio
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,7 +20,8 @@ from datetime import timedelta
 import structlog
 
 from gateway.arbitration.learning.backing import Backing
-from gateway.arbitration.learning.proposing import OWN_PACK, Obstacle, Proposed, Ruled, propose
+from gateway.arbitration.learning.placing import Place, facts_of_key, own_packs, place_for
+from gateway.arbitration.learning.proposing import Obstacle, Proposed, Ruled, propose
 from gateway.arbitration.learning.store import (
     PAST,
     PROPOSALS,
@@ -36,7 +35,7 @@ from gateway.arbitration.learning.store import (
 from gateway.arbitration.model import Case, CaseRuling
 from gateway.arbitration.precedents.model import Precedent
 from gateway.arbitration.precedents.store import PRECEDENTS, precedent_of
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.acts import act_of
 from gateway.audit.service import AuditLog
 from gateway.checking.model import Finding
 from gateway.database.once import Once
@@ -51,9 +50,10 @@ from gateway.kernel.errors import (
     RulePackInvalid,
     TransitionNotAllowed,
 )
-from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.kernel.time import Clock, Instant, day_of, from_microseconds, to_microseconds
-from gateway.publishing.model import Version
+from gateway.kernel.waking import Waking
+from gateway.publishing.drafts import lock_of
 from gateway.rehearsal.model import Report
 from gateway.rehearsal.service import Trial
 from gateway.routing.model import Pack
@@ -106,7 +106,7 @@ class Proposals:
         self._tokens = tokens
         self._clock = clock
         self._encode = encode
-        self._woken = asyncio.Event()
+        self._waking = Waking(look=LOOK)
 
     # --- made and ended with precedents -------------------------------------------------------
 
@@ -126,10 +126,11 @@ class Proposals:
                 "level": int(case.level),
                 "region": case.facts.region,
                 "target": ruling.target,
+                "ticket": case.ticket,
             },
         )
         uow.put(PROPOSALS, row)
-        uow.after_commit(self._woken.set)
+        uow.after_commit(self._waking.wake)
 
     async def over(self, uow: UnitOfWork, ended: Precedent, now: Instant) -> None:
         """Withdraw what nobody decided when its precedent ends."""
@@ -141,18 +142,9 @@ class Proposals:
 
     async def run(self) -> None:
         """Prepare what waits, until cancelled; one process of the node does."""
-        while True:
-            try:
-                await self.prepare()
-            except LubiaoError as error:
-                log.warning("proposals.failed", reason=error.reason)
-            try:
-                async with asyncio.timeout(LOOK.total_seconds()):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._woken.clear()
+        await self._waking.run(
+            self.prepare, failed=lambda error: log.warning("proposals.failed", reason=error.reason)
+        )
 
     async def prepare(self) -> int:
         """Prepare the oldest proposals that wait; return how many there were."""
@@ -174,11 +166,11 @@ class Proposals:
         if known is None:
             return
         await self._backing.rules.ready()
-        base = self._base(scope)
         ruled = self._ruled(row, precedent_of(known))
-        pack = base.pack if base is not None else f"{scope}.{OWN_PACK}"
-        found = propose(ruled, pack=pack, source=base.source.encode() if base else None)
-        row = replace(row, pack=pack, base=base.version if base is not None else "")
+        place = await self._place(row, ruled)
+        found = propose(ruled, pack=place.pack, source=place.source, before=place.before)
+        key = {**row.key, "before": place.before}
+        row = replace(row, pack=place.pack, base=place.version, key=key)
         if isinstance(found, Obstacle):
             await self._prepared(row, Evidence(), obstacle=found.reason)
             return
@@ -223,8 +215,8 @@ class Proposals:
             report = await self._report(scope, trial)
             if report is not None:
                 reports.append(report)
-        # What is about the rule first: the pack may have had its own findings before.
-        about = sorted(findings, key=lambda each: (each.rule != found.rule, not each.is_error))
+        # What is about the rule, or about one that it hides, first: the pack had findings before.
+        about = sorted(findings, key=lambda each: (not _names(each, found.rule), not each.is_error))
         return Evidence(tuple(reports), tuple(about[:FINDINGS_MAX]))
 
     async def _report(self, scope: str, trial: Trial) -> Report | None:
@@ -249,10 +241,26 @@ class Proposals:
         share = min(1.0, TRIED_MAX / count) if count else 1.0
         return end - PAST * share, end
 
-    def _base(self, scope: str) -> Pack | None:
-        """Return the pack that the authority's rules are asked in first, or None without one."""
-        own = [pack for pack in self._backing.rules().packs if pack.owner == scope]
-        return min(own, key=lambda pack: pack.pack) if own else None
+    async def _place(self, row: ProposalRow, ruled: Ruled) -> Place:
+        """Return where the rule stands: before the one that decides the disputed ticket now."""
+        facts = facts_of_key(ruled.precedent.key, region=ruled.region)
+        if "ticket" in row.key:
+            scope, ticket = AuthorityCode(row.scope), TicketNumber(row.key["ticket"])
+            async with self._database.unit() as uow:
+                facts = await self._backing.facts_of(uow, scope, ticket) or facts
+        return place_for(self._backing, row.scope, facts, now=self._clock.now())
+
+    def _place_tried(self, row: ProposalRow) -> Place | None:
+        """Return where the rule stood when it was tried; None: it must be tried again.
+
+        The pack has changed since, or an earlier version put the rule elsewhere.
+        """
+        if "before" not in row.key:
+            return None
+        own = own_packs(self._backing, row.scope)
+        base = next((pack for pack in own if pack.pack == row.pack), None)
+        place = Place(row.scope, base, row.key["before"])
+        return None if place.version != row.base or (base is None and own) else place
 
     def _ruled(self, row: ProposalRow, precedent: Precedent) -> Ruled:
         return Ruled(
@@ -319,18 +327,22 @@ class Proposals:
                 got="the panel member who ruled",
                 expected="another person of the rule staff",
             )
-        version = ""
+        draft: Pack | None = None
         if row.state == ProposalState.OPEN.value:
             _check_etag(row, etag)
-            version = (await self._draft(call, row)).name
+            draft = await self._draft(call, row)
 
         async def step(uow: UnitOfWork, now: Instant) -> bytes:
             kept = await self._visible(uow, call.principal, proposal)
             _check_open(kept, "accept")
-            accepted = _changed(replace(kept, version=version), ProposalState.ACCEPTED, now)
+            if draft is None or kept.revision != row.revision:  # tried again meanwhile
+                raise EtagMismatch(name=row.name, got=row.etag, expected=kept.etag)
+            version = await self._backing.drafts.keep(uow, call.principal, draft, now=now)
+            accepted = _changed(replace(kept, version=version.name), ProposalState.ACCEPTED, now)
             return answer(self._decided(uow, call, accepted))
 
-        return await self._once.run(call, step, locks=(_lock(row.scope),))
+        locks = (_lock(row.scope), *((lock_of(draft.pack),) if draft is not None else ()))
+        return await self._once.run(call, step, locks=locks)
 
     async def decline(self, call: Call, proposal: str, *, reason: str, answer: Answer) -> bytes:
         """Say why a proposal shall be no rule.
@@ -351,17 +363,15 @@ class Proposals:
 
         return await self._once.run(call, step, locks=(_lock(scope),))
 
-    async def _draft(self, call: Call, row: ProposalRow) -> Version:
-        """Return the draft of a proposal, made of the pack that it was tried with.
+    async def _draft(self, call: Call, row: ProposalRow) -> Pack:
+        """Return what becomes the draft of a proposal: the pack that it was tried with, parsed.
 
         Raises:
             EtagMismatch: another version of the pack is in force meanwhile.
         """
         await self._backing.rules.ready()
-        base = self._base(row.scope)
-        current = base.version if base is not None else ""
-        found: Proposed | Obstacle = Obstacle("")
-        if current == row.base:
+        place, found = self._place_tried(row), None
+        if place is not None:
             async with self._database.unit() as uow:
                 known = await uow.get(PRECEDENTS, row.scope, row.case_id)
             if known is not None:
@@ -374,27 +384,11 @@ class Proposals:
                         allowed="none",
                     )
                 ruled = self._ruled(row, precedent)
-                source = base.source.encode() if base is not None else None
-                found = propose(ruled, pack=row.pack, source=source)
-        if isinstance(found, Obstacle):
+                found = propose(ruled, pack=row.pack, source=place.source, before=place.before)
+        if not isinstance(found, Proposed):
             await self._again(row)
             raise EtagMismatch(name=row.name, got=row.etag, expected=str(row.revision + 1))
-        made: list[Version] = []
-
-        def keep(version: Version) -> bytes:
-            made.append(version)
-            return version.version.encode()
-
-        # A draft of its own request: the same bytes are the same draft, however often it is asked.
-        drafting = replace_call(call, source=found.source)
-        version = await self._backing.drafts.create(
-            drafting, pack=row.pack, source=found.source, answer=keep
-        )
-        if made:
-            return made[-1]
-        async with self._database.unit() as uow:
-            name = f"rulePacks/{row.pack}/versions/{version.decode()}"
-            return await self._backing.drafts.resolve(uow, name)
+        return await self._backing.drafts.parsed(call.principal, pack=row.pack, source=found.source)
 
     async def _again(self, row: ProposalRow) -> None:
         """Let a proposal be tried anew: the rules are others than those it was tried with."""
@@ -404,7 +398,7 @@ class Proposals:
             if kept is not None and kept.state == ProposalState.OPEN.value:
                 now = self._clock.now()
                 uow.put(PROPOSALS, _changed(kept, ProposalState.PREPARING, now))
-                uow.after_commit(self._woken.set)
+                uow.after_commit(self._waking.wake)
 
     # --- parts --------------------------------------------------------------------------------
 
@@ -424,27 +418,11 @@ class Proposals:
         self, uow: UnitOfWork, principal: Principal, act: str, row: ProposalRow, *, now: Instant
     ) -> None:
         basis = row.version or f"ruling {row.ruling}"  # reasons stand with the proposal
-        self._audit.append(
-            uow,
-            AuditEntry(
-                time=now,
-                principal=principal.name,
-                role=principal.acting_role,
-                act=act,
-                subject=row.name,
-                basis=basis[:NAME_LENGTH_MAX],
-            ),
-        )
+        self._audit.append(uow, act_of(principal, act, row.name, now=now, basis=basis))
 
 
-def replace_call(call: Call, *, source: bytes) -> Call:
-    """Return the request for the draft that belongs to an acceptance."""
-    return Call(
-        principal=call.principal,
-        method=f"{call.method}/CreateRulePack",
-        request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{call.request_id}/draft")),
-        body=source,
-    )
+def _names(finding: Finding, rule: str) -> bool:
+    return finding.rule == rule or any(place.rule == rule for place in finding.related)
 
 
 def _changed(row: ProposalRow, state: ProposalState, now: Instant) -> ProposalRow:

@@ -2,9 +2,11 @@
 
 Such a rule selects what the key of the precedent says (matter, type, the facts that count) and does
 what the ruling did: between units it assigns the ticket to the unit of the ruled kind, with the
-assisting kinds; between authorities it sends the ticket to the place. It stands first in the first
-pack of the ruling authority, because the first match wins. What the rule language cannot say is
-told as an obstacle, and then the precedent alone keeps the quarrel from coming again.
+assisting kinds; between authorities it sends the ticket to the place. The first match of a pack
+wins, so it stands right before the rule that decided the disputed ticket: what stands before that
+did not decide it, and goes on to win over the new rule as it did over the old one. Where none of
+the authority's own rules decided, it is the last of them. What the rule language cannot say is told
+as an obstacle, and then the precedent alone keeps the quarrel from coming again.
 
 The text of a pack stays as its people wrote it: the rule is put in as lines. Only a pack whose form
 leaves no room for that (`rules: []`) is written anew in its canonical form.
@@ -66,8 +68,14 @@ def rule_id(case_id: str, ruling: int) -> str:
     return f"{RULED_RULE}{_NO_ID.sub('-', case_id.lower()).strip('-')}.r{ruling}"
 
 
-def propose(ruled: Ruled, *, pack: str, source: bytes | None) -> Proposed | Obstacle:
-    """Return the rule and the pack with it; `source` None: the authority has no pack of its own."""
+def propose(
+    ruled: Ruled, *, pack: str, source: bytes | None, before: str = ""
+) -> Proposed | Obstacle:
+    """Return the rule and the pack with it; `source` None: the authority has no pack of its own.
+
+    It stands right before the rule `before`, or last where the pack has none of that id; rules made
+    from templates come after all that are written out.
+    """
     action = _action(ruled)
     if isinstance(action, Obstacle):
         return action
@@ -82,9 +90,12 @@ def propose(ruled: Ruled, *, pack: str, source: bytes | None) -> Proposed | Obst
         owner = _owner(document)
     rule = _rule(ruled, action, owner)
     rules = document.content.get("rules")
-    whole = {**document.content, "rules": [rule, *(rules if isinstance(rules, list) else [])]}
+    known = rules if isinstance(rules, list) else []
+    ids = [item.get("id") if isinstance(item, dict) else None for item in known]
+    place = ids.index(before) if before in ids else len(ids)
+    whole = {**document.content, "rules": [*known[:place], rule, *known[place:]]}
     text = write_document(Document({"rules": [rule]})).decode().partition("\n")[2]
-    written = None if source is None else _put_in(source, text, whole)
+    written = None if source is None else _put_in(source, text, whole, place)
     return Proposed(
         rule=rule_id(ruled.precedent.case.case, ruled.precedent.ruling),
         text=text,
@@ -221,8 +232,8 @@ def _owner(document: Document) -> str:
     return (rules[0].text("owner") if rules else "") or document.top.text("title")
 
 
-def _put_in(source: bytes, text: str, whole: Values) -> bytes | None:
-    """Return the pack's own text with the rule as its first, or None where it has no room."""
+def _put_in(source: bytes, text: str, whole: Values, place: int) -> bytes | None:
+    """Return the pack's own text with the rule in its place, or None where it has no room."""
     given = source.decode()
     head = _RULES.search(given)
     if head is None:
@@ -230,10 +241,39 @@ def _put_in(source: bytes, text: str, whole: Values) -> bytes | None:
     else:
         item = _ITEM.search(given, head.end())
         indent = item[1] if item is not None else _INDENT
-        written = f"{given[: head.end()]}\n{_indented(text, indent)}{given[head.end() :]}"
+        lines = given[head.end() :].removeprefix("\n").splitlines(keepends=True)
+        at = _line_of(lines, place, indent)
+        put = "".join((*_ended(lines[:at]), _indented(text, indent), *lines[at:]))
+        written = f"{given[: head.end()]}\n{put}"
     document = load_document(written.encode())
     fits = not document.has_errors and document.content == whole
     return written.encode() if fits else None
+
+
+def _line_of(lines: list[str], place: int, indent: str) -> int:
+    """Return before which line the rule stands: its place among the items, or after the last one.
+
+    Remarks above an item stay with it.
+    """
+    item, at, end = f"{indent}- ", 0, 0
+    for number, line in enumerate(lines):
+        if line.startswith(item):
+            if place == 0:
+                at = number
+                while at and lines[at - 1].lstrip().startswith("#"):
+                    at -= 1
+                return at
+            place -= 1
+        elif line[:1] not in (" ", "#", "\n", "\r"):
+            break  # the next key of the pack
+        if line.strip() and not line.startswith("#"):
+            end = number + 1
+    return end
+
+
+def _ended(lines: list[str]) -> list[str]:
+    """Return lines of which also the last one ends, as a file's last one may not."""
+    return lines if not lines or lines[-1].endswith("\n") else [*lines[:-1], f"{lines[-1]}\n"]
 
 
 def _indented(text: str, indent: str) -> str:

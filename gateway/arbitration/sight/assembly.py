@@ -15,6 +15,7 @@ from gateway.arbitration.model import Case
 from gateway.arbitration.precedents.casebook import Casebook
 from gateway.arbitration.sight.changes import CaseChanges
 from gateway.arbitration.sight.figures_reading import THRESHOLD, FigureReader
+from gateway.arbitration.sight.looks import LookQuota, Looks
 from gateway.arbitration.sight.service import Sight
 from gateway.arbitration.sight.servicer import Views
 from gateway.arbitration.sight.trying import Trying
@@ -36,11 +37,13 @@ class Sources:
         evidence: exports the custody of a ticket.
         signed_roster: the node's roster, as it was signed.
         threshold: below it the node's releases withhold numbers.
+        looks: how often one caller may look at what a panel sees; None: as usual.
     """
 
     evidence: Exporter | None = None
     signed_roster: Callable[[], bytes] = lambda: b""
     threshold: int = THRESHOLD
+    looks: LookQuota | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ def build_views(
         copies=copies,
         tokens=basis.tokens,
         hosted=basis.keys.codes,
+        clock=basis.clock,
     )
     tell = cases.changed
 
@@ -93,6 +97,7 @@ def build_views(
         advice=learning.advice,
         audit=basis.audit,
         clock=basis.clock,
+        looks=Looks(clock=basis.machine_clock, quota=given.looks),
         tickets=backing.tickets if backing is not None else None,
         hosted=backing.hosted if backing is not None else frozenset,
         trying=Trying(backing=backing, places=basis.casebook.places) if backing else None,

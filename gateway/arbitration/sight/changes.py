@@ -4,63 +4,32 @@ A change is a row for each authority of this node that sees the case, written in
 changes it; a watch reads the rows by their cursor, (transaction, position) below the horizon of
 running transactions, so it skips none (gateway/database/table.py). It shows the case as it is now,
 without words: who was away gets one message for each change, and the newest state in all of them.
+Changes are told for a month (`retention.py`); whose token is older is told to begin anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from gateway.arbitration.cases import Cases
 from gateway.arbitration.copies import Copies
 from gateway.arbitration.model import Case, CaseKey
-from gateway.database.table import Query, RowsOf, Table, load_queries
+from gateway.arbitration.sight.retention import keep_clock
+from gateway.arbitration.sight.store import CASE_CHANGES, CHANGES_AFTER, FORGOTTEN, ChangeRow
 from gateway.database.uow import Database, UnitOfWork
+from gateway.kernel.errors import PageTokenInvalid
 from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.time import Clock
 from gateway.tickets.service import ChangeSignal
 from gateway.tickets.tokens import Tokens
 from gateway.trust.principal import Principal
 
-_SQL = load_queries(Path(__file__).with_name("queries.sql"))
 WATCH_ROWS_MAX = 100  # one read of a watch; a client that is far behind gets many
 POLL_INTERVAL = timedelta(seconds=1)  # other processes of the node change cases too
 HEARTBEAT_INTERVAL = timedelta(seconds=15)  # well below the minute after which clients reconnect
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRow:
-    """A change of a case, for the staff of one authority."""
-
-    position: int = 0
-    txid: int = 0
-    authority: str
-    scope: str
-    case_id: str
-    revision: int
-
-
-CASE_CHANGES = Table(
-    "case_changes", ChangeRow, key=("position",), generated="position", transaction="txid"
-)
-
-
-def _after(rows: RowsOf, given: Mapping[str, Any]) -> Iterable[ChangeRow]:
-    place = (given["txid"], given["position"])
-    found = [
-        row
-        for row in rows(CASE_CHANGES)
-        if row.authority == given["authority"]
-        and row.txid < given["horizon"]
-        and (row.txid, row.position) > place
-    ]
-    return sorted(found, key=lambda row: (row.txid, row.position))[: given["limit"]]
-
-
-CHANGES_AFTER = Query("case_changes_after", ChangeRow, _SQL["case_changes_after"], _after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +51,10 @@ class CaseChanges:
         copies: Copies,
         tokens: Tokens,
         hosted: Callable[[], Collection[str]],
+        clock: Clock,
     ) -> None:
         """Make it; `hosted` are the authorities whose staff this node serves."""
+        self._clock = clock
         self._database = database
         self._cases = cases
         self._copies = copies
@@ -98,6 +69,10 @@ class CaseChanges:
     def note_copy(self, uow: UnitOfWork, authority: AuthorityCode, case: Case) -> None:
         """Note that a party on this node was told a newer revision."""
         self._note(uow, authority, case)
+        uow.before_commit(
+            partial(keep_clock, uow, authority, now=self._clock.now()),
+            once=("case-changes", authority),
+        )
 
     async def watch(
         self, principal: Principal, *, resume_token: str
@@ -105,7 +80,8 @@ class CaseChanges:
         """Yield every change of the cases of the principal's authority after the token, for ever.
 
         Raises:
-            PageTokenInvalid: the token is of another watch.
+            PageTokenInvalid: the token is of another watch, or so old that changes after it are
+                kept no longer.
         """
         authority = principal.authority
         binding = ("watch-cases", authority)
@@ -138,6 +114,7 @@ class CaseChanges:
             for authority in dict.fromkeys((key.scope, *case.audience)):
                 if authority in here:
                     self._note(uow, authority, case)
+                    await keep_clock(uow, authority, now=self._clock.now())
 
     def _note(self, uow: UnitOfWork, authority: str, case: Case) -> None:
         row = ChangeRow(
@@ -145,6 +122,7 @@ class CaseChanges:
             scope=case.key.scope,
             case_id=case.key.case,
             revision=case.revision,
+            noted=self._clock.now(),
         )
         uow.insert(CASE_CHANGES, row)
         uow.after_commit(self._signal.wake)
@@ -153,6 +131,11 @@ class CaseChanges:
         self, authority: AuthorityCode, txid: int, position: int
     ) -> list[tuple[ChangeRow, Case | None]]:
         async with self._database.unit() as uow:
+            forgotten = await uow.get(FORGOTTEN, authority)
+            last = (forgotten.txid, forgotten.position) if forgotten is not None else (-1, -1)
+            if (-1, -1) < (txid, position) < last:
+                hint = "changes after this token are kept no longer: list the cases, then watch"
+                raise PageTokenInvalid(field="resume_token", hint=hint)
             rows = await uow.select(
                 CHANGES_AFTER,
                 authority=authority,

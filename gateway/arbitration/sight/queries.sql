@@ -1,11 +1,36 @@
 -- What panels and parties see besides the cases themselves.
 
 -- name: case_changes_after
-SELECT position, txid, authority, scope, case_id, revision
+SELECT position, txid, authority, scope, case_id, revision, noted
 FROM case_changes
 WHERE authority = :authority
   AND txid < :horizon AND (txid, position) > (:txid::bigint, :position::bigint)
 ORDER BY txid, position
+LIMIT :limit::bigint
+
+-- name: case_changes_old
+SELECT position, txid, authority, scope, case_id, revision, noted
+FROM case_changes
+WHERE authority = :authority AND noted < :cutoff
+ORDER BY txid, position
+LIMIT :limit::bigint
+
+-- name: case_changes_beyond
+-- The newest are kept; what comes before them in the stream is too many.
+SELECT position, txid, authority, scope, case_id, revision, noted
+FROM case_changes
+WHERE authority = :authority
+ORDER BY txid DESC, position DESC
+OFFSET :kept::bigint
+LIMIT :limit::bigint
+
+-- name: statements_of_way
+-- The beginning of what was said about a ticket, which may be thousands with letters and progress.
+SELECT authority, digest, statement, key_id, signature, kind, issuer, ticket, scope, number, epoch,
+       recorded
+FROM statements
+WHERE authority = :authority AND ticket = :ticket
+ORDER BY recorded, digest
 LIMIT :limit::bigint
 
 -- name: cases_filed_between

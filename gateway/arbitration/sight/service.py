@@ -10,7 +10,6 @@ with its source (`advice.py`). Every look is an audit row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -21,10 +20,11 @@ from gateway.arbitration.model import Case, Party, is_unit
 from gateway.arbitration.precedents.casebook import Casebook
 from gateway.arbitration.precedents.model import Comparable
 from gateway.arbitration.sight.hops import HOPS_MAX, Hop, hops_of_statements, hops_of_ticket
+from gateway.arbitration.sight.looks import Looks
+from gateway.arbitration.sight.store import STATEMENTS_OF_WAY
 from gateway.arbitration.sight.trying import Moves, Trying
-from gateway.audit.model import NAME_LENGTH_MAX, AuditEntry
+from gateway.audit.acts import act_of, reading_of
 from gateway.audit.service import AuditLog
-from gateway.custody.store import STATEMENTS_OF_TICKET
 from gateway.database.uow import Database, UnitOfWork
 from gateway.delivery.model import SignedBytes
 from gateway.dispatch.destinations import DECLARED_OF
@@ -39,7 +39,6 @@ from gateway.trust.principal import Principal
 
 STATEMENTS_READ_MAX = 400  # of one ticket; a way of more statements is shown from its beginning
 CANDIDATES_MAX = 16
-_PURPOSE_CODE = re.compile(r"^[A-Za-z][A-Za-z0-9_.:/-]{0,99}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +85,13 @@ class Sight:
         advice: Advice,
         audit: AuditLog,
         clock: Clock,
+        looks: Looks,
         tickets: Tickets | None = None,
         hosted: Callable[[], frozenset[str]] = frozenset,
         trying: Trying | None = None,
     ) -> None:
         """Make it; `tickets` None: of a node that has none. `clock` is business time."""
+        self._looks = looks
         self._database = database
         self._cases = cases
         self._casebook = casebook
@@ -107,7 +108,14 @@ class Sight:
         Raises:
             ResourceNotFound: no such case is visible to the caller.
             PeerNotAllowed: the caller is of a party, and not of the arbiter.
+            QuotaExceeded: the caller looked too often, or at too much at once.
         """
+        with self._looks.admit(principal.name):
+            return await self._look(principal, case_id, purpose=purpose)
+
+    # --- parts --------------------------------------------------------------------------------
+
+    async def _look(self, principal: Principal, case_id: str, *, purpose: str) -> CaseSight:
         now = self._clock.now()
         await self._advice.ready()
         async with self._database.unit() as uow:
@@ -118,17 +126,18 @@ class Sight:
                     got=f"staff of {principal.authority}, a party",
                     expected=f"the panel of {case.key.scope}, the arbiter",
                 )
-            self._record(uow, principal, "case.sight", case.name, now=now)
+            self._audit.append(uow, act_of(principal, "case.sight", case.name, now=now))
             case = await self._cases.with_reasons(uow, case)
             ticket, content = await self._ticket(uow, principal, case, purpose, now)
             situation, comparable = await self._casebook.survey(uow, case, now=now)
+            facts = await self._casebook.known(uow, case)
             hops = await self._hops(uow, case, ticket)
             candidates = await self._candidates(uow, case, now)
             advice = await self._advice.recommend(uow, case, now=now)
         moves: Mapping[Party, Moves] = {}
         if self._trying is not None:
             moves = await self._trying.moves(
-                situation, [item.party for item in candidates], now=now
+                situation, [item.party for item in candidates], facts=facts, now=now
             )
         return CaseSight(
             case=case,
@@ -140,8 +149,6 @@ class Sight:
             advice=advice,
         )
 
-    # --- parts --------------------------------------------------------------------------------
-
     async def _ticket(
         self, uow: UnitOfWork, principal: Principal, case: Case, purpose: str, now: Instant
     ) -> tuple[Ticket | None, bytes]:
@@ -150,12 +157,17 @@ class Sight:
         ticket = await self._tickets.find(uow, case.key.scope, case.ticket)
         if ticket is None or not purpose:
             return ticket, b""
-        self._record(uow, principal, "case.read_ticket", ticket.name, now=now, purpose=purpose)
+        entry = reading_of(principal, "case.read_ticket", ticket.name, now=now, purpose=purpose)
+        self._audit.append(uow, entry)
         return ticket, (await self._tickets.texts(uow, case.key.scope, case.ticket)).content
 
     async def _hops(self, uow: UnitOfWork, case: Case, ticket: Ticket | None) -> tuple[Hop, ...]:
-        rows = await uow.rows(STATEMENTS_OF_TICKET, case.key.scope, case.ticket)
-        kept = sorted(rows, key=lambda row: (row.recorded, row.digest))[:STATEMENTS_READ_MAX]
+        kept = await uow.select(
+            STATEMENTS_OF_WAY,
+            authority=case.key.scope,
+            ticket=case.ticket,
+            limit=STATEMENTS_READ_MAX,
+        )
         signed = [SignedBytes(row.statement, row.key_id, row.signature) for row in kept]
         found = [*hops_of_statements(signed), *(hops_of_ticket(ticket) if ticket else ())]
         return tuple(sorted(found, key=lambda hop: hop.time)[:HOPS_MAX])
@@ -183,28 +195,6 @@ class Sight:
 
     def _is_here(self, party: Party) -> bool:
         return self._tickets is not None and (is_unit(party) or party in self._hosted())
-
-    def _record(
-        self,
-        uow: UnitOfWork,
-        principal: Principal,
-        act: str,
-        subject: str,
-        *,
-        now: Instant,
-        purpose: str = "",
-    ) -> None:
-        is_code = bool(_PURPOSE_CODE.match(purpose))
-        entry = AuditEntry(
-            time=now,
-            principal=principal.name,
-            role=principal.acting_role,
-            act=act,
-            subject=subject,
-            basis=purpose[:NAME_LENGTH_MAX] or "access-matrix",
-            purpose=(purpose if is_code else "stated") if purpose else None,
-        )
-        self._audit.append(uow, entry)
 
 
 _NOTHING = Load(0, 0)

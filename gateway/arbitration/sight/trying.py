@@ -1,8 +1,9 @@
 """What the rule simulator says each proposal would move: bounded, for the panel's view.
 
-For each candidate the rule that a ruling for it would become is put before the authority's own
-rules, and decisions of the last month about the case's matter are made again, with guards and all.
-Where no rule can say it (a role that differs from case to case, two provinces) there is no number.
+For each candidate the rule that a ruling for it would become is put where it would stand
+(`placing.py`), and decisions of the last month about the case's matter are made again, with guards
+and all. Where no rule can say it (a role that differs from case to case, two provinces) there is no
+number.
 The whole replay with all findings comes with the proposal after a ruling (`proposals.py`).
 """
 
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gateway.arbitration.learning.backing import Backing
-from gateway.arbitration.learning.proposing import OWN_PACK, Obstacle, Ruled, propose
+from gateway.arbitration.learning.placing import Place, facts_of_key, place_for
+from gateway.arbitration.learning.proposing import Obstacle, Ruled, propose
 from gateway.arbitration.model import Party
 from gateway.arbitration.precedents import model as precedents
 from gateway.arbitration.precedents.casebook import Situation
@@ -26,6 +28,7 @@ from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import Instant, day_of
 from gateway.rehearsal.model import Past
 from gateway.rehearsal.service import Trial
+from gateway.routing.model import RoutingFacts
 
 PAST = timedelta(days=30)
 READ_MAX = 4_000  # decisions that are looked through for the matter; some 200 ms
@@ -51,16 +54,26 @@ class Trying:
         self._places = places
 
     async def moves(
-        self, found: Situation, candidates: Sequence[Party], *, now: Instant
+        self,
+        found: Situation,
+        candidates: Sequence[Party],
+        *,
+        facts: RoutingFacts | None = None,
+        now: Instant,
     ) -> dict[Party, Moves]:
-        """Return what would move to each candidate, as far as a rule can say that it has it."""
+        """Return what would move to each candidate, as far as a rule can say that it has it.
+
+        `facts` are those of the arbiter's own copy; None without one.
+        """
         case = found.case
         if case.level is CaseLevel.PROVINCES or not case.facts.matter:
             return {}
+        facts = facts or facts_of_key(found.key, region=case.facts.region)
+        place = place_for(self._backing, case.key.scope, facts, now=now)
         sources = {
             party: source
             for party in candidates[:CANDIDATES_TRIED_MAX]
-            if (source := self._source(found, party, now)) is not None
+            if (source := self._source(found, party, place, now)) is not None
         }
         if not sources:
             return {}
@@ -75,7 +88,7 @@ class Trying:
             tried[party] = Moves(len(past), moved, is_cut)
         return tried
 
-    def _source(self, found: Situation, party: Party, now: Instant) -> bytes | None:
+    def _source(self, found: Situation, party: Party, place: Place, now: Instant) -> bytes | None:
         case = found.case
         seat = precedents.seat_of(case, party, custodian=found.custodian, places=self._places)
         if seat is None:
@@ -100,10 +113,7 @@ class Trying:
             today=day_of(now),
             has_finer=self._backing.has_finer(case.facts.matter),
         )
-        own = [pack for pack in self._backing.rules().packs if pack.owner == case.key.scope]
-        base = min(own, key=lambda pack: pack.pack) if own else None
-        pack = base.pack if base is not None else f"{case.key.scope}.{OWN_PACK}"
-        made = propose(ruled, pack=pack, source=base.source.encode() if base else None)
+        made = propose(ruled, pack=place.pack, source=place.source, before=place.before)
         return None if isinstance(made, Obstacle) else made.source
 
     async def _past(self, authority: str, matter: str, now: Instant) -> tuple[list[Past], bool]:

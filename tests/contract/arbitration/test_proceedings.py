@@ -26,6 +26,7 @@ from hotline.arbitration.v1 import arbitration_service_pb2 as pb
 from hotline.arbitration.v1 import case_pb2
 from hotline.custody.v1 import custody_pb2
 from tests.contract.arbitration.builders import IDS, PANEL, Desk, a_desk
+from tests.simulation.mutants import LATE_CLOCK
 from tests.unit.arbitration.builders import BAODING, HEBEI, LANGFANG, NOW, SHIJIAZHUANG, a_filing
 
 CONTEXT = cast("Context", None)
@@ -213,6 +214,15 @@ async def test_a_node_that_was_away_lengthens_no_stage(desk: Desk) -> None:
     case = await later(desk, days=2, hours=12)
     assert case.state == case_pb2.Case.STATE_CONFERENCE
     assert not case.HasField("stage_due_time")  # it is heard: only the ruling is left
+
+
+async def test_a_late_clock_that_lengthens_a_stage_is_noticed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted fault of docs/custody.md that a random run meets too rarely."""
+    LATE_CLOCK.apply(monkeypatch)
+    with pytest.raises(AssertionError):
+        await test_a_node_that_was_away_lengthens_no_stage(desk)
 
 
 async def test_a_conference_that_begins_late_ends_when_the_ruling_is_due(desk: Desk) -> None:

@@ -40,6 +40,7 @@ from tests.fixtures.unit_panel import (
     TIANJIN,
     Court,
     a_court,
+    a_court_with_a_ticket,
 )
 
 CASE = case_pb2.Case
@@ -48,10 +49,7 @@ POSITION, OBJECTION = case_pb2.CaseEntry.KIND_POSITION, case_pb2.CaseEntry.KIND_
 
 @pytest.fixture
 async def court(database: Database) -> Court:
-    court = a_court(database)
-    await court.receive()
-    assert await court.lead() == FIRST
-    return court
+    return await a_court_with_a_ticket(database)
 
 
 async def led_by(court: Court, unit: str) -> None:

@@ -10,7 +10,6 @@ from contextlib import suppress
 import pytest
 
 from gateway.database.uow import Database
-from gateway.dispatch.requests import Answer
 from gateway.kernel.codes import ReturnReason
 from gateway.kernel.errors import LubiaoError
 from gateway.trust.principal import Role
@@ -18,7 +17,6 @@ from hotline.arbitration.v1 import case_pb2
 from tests.fixtures.nodes import a_call, a_person, a_platform
 from tests.fixtures.unit_panel import (
     POST,
-    REVIEWER,
     SECOND,
     THIRD,
     TIANJIN,
@@ -33,13 +31,7 @@ Deed = Callable[[Court], Awaitable[object]]
 
 
 async def review(court: Court) -> None:
-    await court.node.dispatch.units.returning.review(
-        a_call(REVIEWER, "ReviewReturn"),
-        court.target,
-        number=len((await court.copy()).returns),
-        is_granted=True,
-        basis="可（测试）",
-    )
+    await court.review(granted=True)
 
 
 async def claim(court: Court) -> None:
@@ -55,12 +47,7 @@ async def resolve(court: Court) -> None:
 
 
 async def accept(court: Court) -> None:
-    await court.node.dispatch.units.requests.answer(
-        a_call(a_platform(TIANJIN), "AnswerUnitRequest"),
-        court.target,
-        number=1,
-        answer=Answer(is_accepted=True, clause="三定方案（测试）"),
-    )
+    await court.accept(a_platform(TIANJIN))
 
 
 async def ask(court: Court) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from gateway.database.uow import Database
-from gateway.dispatch.requests import Answer
 from gateway.dispatch.returning import Plea
 from gateway.dispatch.returning_answers import Counter
 from gateway.kernel.codes import AssignmentRole, ReturnReason, TicketState, UnitRequestState
@@ -28,25 +27,16 @@ from tests.fixtures.unit_panel import (
     TIANJIN,
     Court,
     a_court,
+    a_court_with_a_ticket,
 )
 from tests.unit.dispatch.letters import RESULT
 
 CASE, CASE_RULING = case_pb2.Case, case_pb2.CaseRuling
-YES = Answer(is_accepted=True, clause="三定方案（测试）")
 
 
 @pytest.fixture
 async def court(database: Database) -> Court:
-    court = a_court(database)
-    await court.receive()
-    assert await court.lead() == FIRST
-    return court
-
-
-async def answered(court: Court, caller: Principal) -> None:
-    await court.node.dispatch.units.requests.answer(
-        a_call(caller, "AnswerUnitRequest"), court.target, number=1, answer=YES
-    )
+    return await a_court_with_a_ticket(database)
 
 
 async def about(court: Court, unit: str) -> None:
@@ -173,7 +163,7 @@ async def test_the_case_names_the_desk_that_tells_the_citizen(
 async def test_a_body_that_took_it_can_be_upheld(court: Court) -> None:
     await court.ask(proposed_owner=POST)
     await court.rule("REASSIGN", POST)
-    await answered(court, a_person(TIANJIN, Role.HANDLER))
+    await court.accept(a_person(TIANJIN, Role.HANDLER))
     assert await court.lead() == POST
     await court.ask(proposed_owner=SECOND)
     assert (await court.rule("UPHOLD", POST)).state == CASE.STATE_CLOSED
@@ -211,8 +201,8 @@ async def test_who_returned_it_accepts_for_no_body(court: Court) -> None:
         basis="可（测试）",
     )
     with pytest.raises(RoleMissing):
-        await answered(court, HANDLER)
-    await answered(court, a_platform(TIANJIN))
+        await court.accept(HANDLER)
+    await court.accept(a_platform(TIANJIN))
     assert await court.lead() == POST
 
 
@@ -222,7 +212,7 @@ async def test_who_rules_accepts_for_no_body(court: Court) -> None:
     await court.ask(proposed_owner=POST)
     await court.rule("REASSIGN", POST, caller=ruler)
     with pytest.raises(RoleMissing):
-        await answered(court, ruler)
+        await court.accept(ruler)
 
 
 async def test_who_judged_an_earlier_return_sits_on_no_panel(court: Court) -> None:

@@ -10,12 +10,24 @@ from typing import Any
 
 import pytest
 
+from gateway.arbitration.model import CaseKey
+from gateway.arbitration.sight import retention
 from gateway.arbitration.sight.assembly import Sources
 from gateway.arbitration.sight.figures import Returned
+from gateway.arbitration.sight.looks import LookQuota
+from gateway.arbitration.sight.retention import CHANGES_TIMER, KEPT, Forgetting
+from gateway.arbitration.sight.store import CHANGES_AFTER
 from gateway.audit.store import ENTRIES_AFTER
+from gateway.database.timers import TIMERS, TimerRunner
 from gateway.database.uow import Database
 from gateway.kernel.codes import ReturnState
-from gateway.kernel.errors import FieldInvalid, PageTokenInvalid, PeerNotAllowed, ResourceNotFound
+from gateway.kernel.errors import (
+    FieldInvalid,
+    PageTokenInvalid,
+    PeerNotAllowed,
+    QuotaExceeded,
+    ResourceNotFound,
+)
 from gateway.kernel.ids import AuthorityCode
 from gateway.kernel.time import to_microseconds
 from gateway.tickets.store import TICKETS
@@ -283,3 +295,88 @@ async def test_what_units_gave_back_counts_where_it_was_filed_in_these_days(cour
     since, until = NOW - timedelta(days=1, hours=10), NOW + timedelta(days=9)
     found = await reader._returns(LANGFANG, since, until)
     assert found == [Returned(JT, ReturnState.GRANTED)]
+
+
+async def test_who_looks_in_a_loop_is_refused_before_anything_is_read(database: Database) -> None:
+    """A look decides a month of the past again: its number has a bound for each caller."""
+    desk = a_desk(database, sources=Sources(looks=LookQuota(per_minute_max=2)))
+    await desk.file(a_filing())
+    request = pb.GetCaseSightRequest(name=NAME)
+    for _ in range(2):
+        assert (await desk.room.servicer.GetCaseSight(request, CONTEXT)).case.name == NAME
+    with pytest.raises(QuotaExceeded, match="looks at cases a minute"):
+        await desk.room.servicer.GetCaseSight(request, CONTEXT)
+    assert [row.act for row in await desk.audited()].count("case.sight") == 2
+    desk.caller = replace(PANEL, id="panel2")
+    assert (await desk.room.servicer.GetCaseSight(request, CONTEXT)).case.name == NAME
+    desk.clock.advance(timedelta(minutes=1))
+    desk.caller = PANEL
+    assert (await desk.room.servicer.GetCaseSight(request, CONTEXT)).case.name == NAME
+
+
+# --- how long changes are told --------------------------------------------------------------------
+
+
+async def forgotten(desk: Desk, **bounds: Any) -> None:
+    """Ring what is due, with the given bounds of the feed."""
+    runner = TimerRunner(
+        database=desk.database, clock=desk.clock, handlers={CHANGES_TIMER: Forgetting(**bounds)}
+    )
+    while await runner.run_due():
+        continue
+
+
+async def kept_changes(desk: Desk) -> int:
+    async with desk.database.unit() as uow:
+        given = {"authority": HEBEI, "txid": -1, "position": -1, "limit": 1000}
+        return len(await uow.select(CHANGES_AFTER, **given))
+
+
+async def test_changes_are_told_for_a_month_and_who_comes_later_is_told_so(desk: Desk) -> None:
+    await desk.file(a_filing())
+    [first] = await changes(desk, 1)
+    await desk.room.servicer.IssueRuling(a_request(), CONTEXT)
+    [second] = await changes(desk, 1, first.resume_token)
+    desk.clock.advance(KEPT - timedelta(days=1))
+    await forgotten(desk)
+    assert await kept_changes(desk) == 2
+    desk.clock.advance(timedelta(days=3))
+    await forgotten(desk)
+    assert await kept_changes(desk) == 0
+    with pytest.raises(PageTokenInvalid, match="kept no longer"):
+        await changes(desk, 1, first.resume_token)
+    await desk.take(a_filing(), 1)
+    for token in (second.resume_token, ""):  # has missed nothing; begins anew
+        [told] = await changes(desk, 1, token)
+        assert told.case.state == case_pb2.Case.STATE_CLOSED
+
+
+async def test_of_too_many_changes_the_newest_are_kept(desk: Desk) -> None:
+    for era in range(6):
+        filed = a_filing(key=CaseKey(HEBEI, f"{TICKET}-130000-{era}-0"), chain=era)
+        await desk.file(filed)
+    before = await changes(desk, 6)
+    desk.clock.advance(timedelta(days=1))
+    await forgotten(desk, kept_max=2)
+    assert await kept_changes(desk) == 2
+    kept = await changes(desk, 2)
+    assert [item.case.name for item in kept] == [item.case.name for item in before[-2:]]
+    assert await changes(desk, 1, before[3].resume_token)
+    with pytest.raises(PageTokenInvalid):
+        await changes(desk, 1, before[2].resume_token)
+
+
+async def test_more_than_a_page_of_old_changes_is_forgotten_by_and_by(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "FORGOTTEN_AT_ONCE_MAX", 2)
+    for era in range(5):
+        await desk.file(a_filing(key=CaseKey(HEBEI, f"{TICKET}-130000-{era}-0"), chain=era))
+    desk.clock.advance(KEPT + timedelta(days=2))
+    for left in (3, 1, 0):
+        await forgotten(desk)
+        assert await kept_changes(desk) == left
+        desk.clock.advance(retention.SOON)
+    async with desk.database.unit() as uow:
+        key = f"{HEBEI}/{NOW.date().isoformat()}"
+        assert await uow.get(TIMERS, CHANGES_TIMER, key) is None, "a day's clock ends"

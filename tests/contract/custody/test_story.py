@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from benchmarks.watched import WatchedDatabase
 from gateway.custody import chains, ledger, store
 from gateway.custody.model import Chain, Holding, OfferReason, Verdict
 from gateway.custody.rows import answered_of, made_of
@@ -19,7 +20,6 @@ from gateway.delivery.store import OUTBOX_NODES
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch, TicketNumber
 from tests.postgres import TestServer, postgres_database
 from tests.simulation.stage import ROUNDS_MAX, Stage
-from tests.simulation.storage import WatchedDatabase
 from tests.simulation.world import CITIZEN, COPIES, Copy
 
 TIANJIN, HEBEI, LANGFANG = (AuthorityCode(code) for code in ("120000", "130000", "131000"))

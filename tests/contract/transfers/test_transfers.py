@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.audit.service import AuditLog
+from gateway.audit.store import ENTRIES
 from gateway.custody.transfers import Transfers
 from gateway.database.once import Once
 from gateway.evidence.servicer import EvidenceServicer
@@ -21,6 +22,7 @@ from gateway.kernel.errors import (
     TransitionNotAllowed,
 )
 from gateway.kernel.ids import AuthorityCode, TicketNumber
+from gateway.tickets.store import EVENTS
 from gateway.tickets.tokens import Tokens
 from hotline.custody.v1 import custody_pb2, custody_service_pb2
 from hotline.ticket.v1 import codes_pb2
@@ -215,6 +217,64 @@ async def test_during_a_case_who_asks_for_the_ticket_gets_it_without_another_que
     assert await state_of(federation, "120000", transfer) == "STATE_ACCEPTED"
     with pytest.raises(TransitionNotAllowed):
         await desk.AssumeTicket(pb.AssumeTicketRequest(name=name, request_id=an_id()), CONTEXT)
+
+
+async def test_a_person_who_decides_later_says_so_once_and_both_sides_show_it() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    transfer = await an_offer(federation, name)
+    desk, offerer = a_desk(federation, "130000"), a_desk(federation, "120000")
+    before = (await offerer.GetTransfer(pb.GetTransferRequest(name=transfer), CONTEXT)).transfer
+    request = pb.StandByRequest(name=transfer, request_id=an_id())
+
+    told = (await desk.StandBy(request, CONTEXT)).transfer
+    assert told == (await desk.StandBy(request, CONTEXT)).transfer
+    await federation.settle()
+
+    seen = (await offerer.GetTransfer(pb.GetTransferRequest(name=transfer), CONTEXT)).transfer
+    assert (seen.state, seen.decider) == (pb.Transfer.STATE_OFFERED, "dispatcher")
+    assert seen.window_end == told.window_end == told.stand_by_until_time
+    assert seen.window_end.ToDatetime() > before.window_end.ToDatetime()
+    told_here = federation.node_of("120000").database.rows(EVENTS)  # type: ignore[attr-defined] # in memory
+    assert "transfer.stood_by" in [row.kind for row in told_here]
+    audited = federation.node_of("130000").database.rows(ENTRIES)  # type: ignore[attr-defined] # in memory
+    assert [row.subject for row in audited if row.act == "transfer.stand-by"] == [transfer]
+    with pytest.raises(TransitionNotAllowed):
+        await desk.StandBy(pb.StandByRequest(name=transfer, request_id=an_id()), CONTEXT)
+
+
+async def test_who_is_offered_a_ticket_asks_and_is_answered_and_each_reading_is_audited() -> None:
+    federation = a_federation()
+    name = await a_ticket_at_the_desk(federation)
+    transfer = await an_offer(federation, name)
+    desk, offerer = a_desk(federation, "130000"), a_desk(federation, "120000")
+    words = {"question": "合成问题：哪一条街？", "answer": "合成答复：河边那条。"}
+    read = pb.GetInquiryRequest(name=transfer, purpose="dispute")
+
+    ask = pb.AskAboutTransferRequest(name=transfer, question=words["question"], request_id=an_id())
+    asked = (await desk.AskAboutTransfer(ask, CONTEXT)).transfer
+    assert asked == (await desk.AskAboutTransfer(ask, CONTEXT)).transfer
+    assert (asked.inquiries, asked.HasField("inquiry_answer_time")) == (1, False)
+    with pytest.raises(ResourceNotFound):
+        await desk.GetInquiry(read, CONTEXT)
+    await federation.settle()
+    assert (await offerer.GetInquiry(read, CONTEXT)).question == words["question"]
+    tell = pb.AnswerInquiryRequest(name=transfer, answer=words["answer"], request_id=an_id())
+    told = (await offerer.AnswerInquiry(tell, CONTEXT)).transfer
+    await federation.settle()
+
+    assert told.state == pb.Transfer.STATE_OFFERED
+    assert await desk.GetInquiry(read, CONTEXT) == pb.GetInquiryResponse(**words)
+    here = federation.node_of("120000").database
+    assert "transfer.asked" in [row.kind for row in here.rows(EVENTS)]  # type: ignore[attr-defined] # in memory
+    audited = [row for row in here.rows(ENTRIES) if row.subject == transfer]  # type: ignore[attr-defined] # in memory
+    assert [(row.act, row.purpose) for row in audited] == [
+        ("transfer.read_inquiry", "dispute"),
+        ("transfer.inform", None),
+    ]
+    again = pb.AnswerInquiryRequest(name=transfer, answer="-", request_id=an_id())
+    with pytest.raises(TransitionNotAllowed):
+        await offerer.AnswerInquiry(again, CONTEXT)
 
 
 async def test_a_person_asks_the_arbiter_to_rule_and_the_ticket_stays() -> None:

@@ -93,11 +93,11 @@ async def test_a_case_is_exported_and_verified_without_the_node(
     roster.write_bytes(sign_roster(dispute.federation.roster, dossiers.ROSTER_KEY))
     async with a_node(tmp_path, more={ARBITRATION: service}) as node:
         run = a_command(node, tmp_path, capsys, Role.SUPERVISOR)
-        code, out, err = await run("case", "export", name, "--to", str(file))
+        code, out, err = await run("case", "export", name, "--out", str(file))
         assert (code, out.strip()) == (0, str(file)), err
-        code, _, err = await run("case", "export", name, "--to", str(file))
+        code, _, err = await run("case", "export", name, "--out", str(file))
         assert (code, "FIELD_INVALID" in err) == (2, True)  # never over another file
-        code, _, err = await run("case", "export", name, "--to", f"{file}2", "--with-words")
+        code, _, err = await run("case", "export", name, "--out", f"{file}2", "--with-words")
         assert (code, "PURPOSE_MISSING" in err) == (1, True)
         assert left_in(tmp_path, "case.dossier*") == ["case.dossier"]  # no half of the second
     verified = dossiers.check(file.read_bytes(), rosters=(dispute.federation.roster,))

@@ -16,7 +16,6 @@ from gateway.arbitration.dossiers.model import (
     CASE_PAYLOAD_TYPE,
     DOSSIER_PAYLOAD_TYPE,
     CaseCheck,
-    CaseFlaw,
     Dossier,
     OpenedWords,
     OwnCase,
@@ -25,6 +24,7 @@ from gateway.delivery.codec import statement_from_bytes, statement_to_bytes
 from gateway.delivery.model import SignedBytes
 from gateway.evidence.dossier import TicketEvidence
 from gateway.evidence.dossier_codec import read_evidence
+from gateway.evidence.verdict import FlawOf
 from gateway.kernel.errors import FieldInvalid, PurposeMissing, ResourceNotFound, RoleMissing
 from gateway.kernel.ids import NATION, AuthorityCode
 from gateway.trust.commitments import commit
@@ -180,7 +180,7 @@ async def forger(dispute: Dispute) -> Forger:
     return Forger(arbiter.keys, read_dossier(await export(dispute, NATION, name)))
 
 
-def flaw_of(raw: bytes, roster: Roster) -> CaseFlaw:
+def flaw_of(raw: bytes, roster: Roster) -> FlawOf[CaseCheck]:
     verdict = check(raw, rosters=(roster,))
     assert verdict.flaw is not None, "the change was not noticed"
     return verdict.flaw

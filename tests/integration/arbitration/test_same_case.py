@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.in_process import YEAR
 from gateway.arbitration import exchange_codec
 from gateway.arbitration.copies import COPIES
 from gateway.delivery.codec import numbered_envelope, statement_from_bytes
@@ -21,7 +22,7 @@ from gateway.delivery.store import OUTBOX, OUTBOX_DUE, OutboxRow
 from gateway.kernel.codes import CaseState
 from gateway.kernel.ids import NATION
 from hotline.peer.v1 import peer_service_pb2
-from tests.fixtures.nodes import NOW, YEAR, ArbiterNode, Federation, Node
+from tests.fixtures.nodes import NOW, ArbiterNode, Federation, Node
 from tests.integration.arbitration.test_parties_elsewhere import OBJECTION, Dispute, a_dispute
 from tests.integration.arbitration.test_the_nation_rules import HEBEI, SHANGHAI, TIANJIN
 

@@ -30,15 +30,16 @@ random run notices, S only a story of tests/unit/custody does, because runs meet
 
 12, 31, 32 and 33 survive alone, as second lines of defence, and are planted in the combination that
 does not. 26 and 29 do not exist. The other mutants are those of delivery, storage, ledgers, the
-coupling of the two levels (rules 1–6 of docs/custody.md#scopes), consent, and disputes.
+coupling of the two levels (rules 1–6 of docs/custody.md#scopes), consent, standing by, and
+disputes.
 """
 
 from __future__ import annotations
 
-from tests.simulation.mutants import coupling, delivery, disputes, protocol, rulings
+from tests.simulation.mutants import coupling, delivery, disputes, protocol, rulings, standing_by
 from tests.simulation.mutants.base import Mutant
 
-__all__ = ["MUTANTS", "STORY_MUTANTS", "Mutant"]
+__all__ = ["LATE_CLOCK", "MUTANTS", "STORY_MUTANTS", "Mutant"]
 
 MUTANTS = (
     *protocol.MUTANTS,
@@ -46,6 +47,8 @@ MUTANTS = (
     *delivery.MUTANTS,
     *coupling.MUTANTS,
     *disputes.MUTANTS,
+    *standing_by.MUTANTS,
 )
+LATE_CLOCK = disputes.LATE_CLOCK
 STORY_MUTANTS = (*protocol.STORY_MUTANTS, *rulings.STORY_MUTANTS, *coupling.STORY_MUTANTS)
 """Faults that a random run meets too rarely: a story of tests/unit/custody must notice each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -10,11 +11,11 @@ from gateway.arbitration.custodians import CustodyRuler
 from gateway.arbitration.forgotten import ruling_of
 from gateway.arbitration.model import Order, Part
 from gateway.arbitration.ports import RulingSigner
-from gateway.arbitration.store import CASES
+from gateway.arbitration.store import CASES, RULINGS
 from gateway.custody import bodies
 from gateway.database.uow import UnitOfWork
 from gateway.kernel.codes import CaseRulingForm, CaseState, RulingKind
-from gateway.kernel.ids import AuthorityCode
+from gateway.kernel.ids import AuthorityCode, TicketNumber
 from gateway.trust.roster import Roster
 from tests.simulation.stage import Stage
 from tests.unit.arbitration.builders import (
@@ -28,6 +29,7 @@ from tests.unit.arbitration.builders import (
 )
 
 FORM = CaseRulingForm
+SHANGHAI = "310000"
 EARLIER = "13000020260301000010004"
 
 
@@ -118,3 +120,70 @@ async def test_a_case_filed_after_a_consent_is_opened_though_it_came_before_the_
     await stage.let_go("tianjin", [consent])
     await stage.settle()
     assert _cases(stage) == {"0": CaseState.WITHDRAWN, "0.2": CaseState.FILED}
+
+
+async def _ruled_by_the_clock(stage: Stage) -> TicketNumber:
+    """Return a ticket whose case the clock ruled, of which nobody has heard yet."""
+    ticket = await stage.create(TIANJIN)
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    await stage.file(HEBEI, ticket)
+    await stage.settle()
+    for _ in range(2):  # it is urgent: the clock first names somebody for the time being
+        stage.clock.advance(timedelta(days=5))
+        await stage.timers()
+    await stage.hold_back("arbiter", "Ruling")
+    assert _cases(stage) == {"0": CaseState.RULED}
+    return ticket
+
+
+async def test_a_case_closes_when_its_forgotten_ruling_is_taken() -> None:
+    """A restored arbiter knew the first ruling of the case, and not the one that was taken."""
+    stage = Panels()
+    ticket = await _ruled_by_the_clock(stage)
+    case = f"{ticket}-{NATION}-1-0"
+    assert await stage.rule(ticket, SHANGHAI, case=case) == 3
+    await stage.settle()
+    assert _cases(stage) == {"0": CaseState.CLOSED}
+    rulings = stage.node_of(NATION).database.rows(RULINGS)
+    assert {row.number: row.target for row in rulings}[3] == SHANGHAI
+
+
+async def test_a_case_closes_when_a_ruling_of_a_forgotten_case_is_taken() -> None:
+    stage = Panels()
+    ticket = await _ruled_by_the_clock(stage)
+    await stage.rule(ticket, SHANGHAI, case=f"{ticket}-{NATION}-1-1")
+    await stage.settle()
+    assert _cases(stage) == {"0": CaseState.CLOSED}
+
+
+async def test_a_closed_case_has_the_ruling_that_answered_a_forgotten_objection() -> None:
+    stage = Panels()
+    ticket = await _ruled_by_the_clock(stage)
+    await stage.rule(ticket, HEBEI, case=f"{ticket}-{NATION}-1-0")
+    await stage.settle()
+    assert _cases(stage) == {"0": CaseState.CLOSED}
+    await stage.rule(ticket, SHANGHAI, case=f"{ticket}-{NATION}-1-0")
+    await stage.settle()
+    assert _cases(stage) == {"0": CaseState.CLOSED}
+    [row] = stage.node_of(NATION).database.rows(CASES)
+    rulings = stage.node_of(NATION).database.rows(RULINGS)
+    assert (row.responsible, max(item.number for item in rulings)) == (SHANGHAI, 4)
+
+
+async def test_a_filing_that_comes_again_opens_no_dispute_that_is_over() -> None:
+    """Its case was forgotten, and is known by its ruling before its filing is returned."""
+    stage = Panels()
+    ticket = await stage.create(TIANJIN)
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    await stage.file(HEBEI, ticket)
+    filing = await stage.hold_back("hebei", "CaseFiling")
+    await stage.file(TIANJIN, ticket)
+    await stage.settle()
+    case = f"{ticket}-{NATION}-1-0"
+    async with stage.node_of(NATION).database.unit() as uow:
+        uow.delete(CASES, NATION, case)
+    await stage.rule(ticket, SHANGHAI, case=case)
+    await stage.settle()
+    await stage.let_go("hebei", filing)
+    await stage.settle()
+    assert _cases(stage) == {"0": CaseState.CLOSED}

@@ -33,7 +33,7 @@ from gateway.routing.conditions import cel_conditions
 from gateway.routing.document import load_document
 from gateway.routing.evaluate import decide
 from gateway.routing.grammar import CLAUSE_ID_LENGTH_MAX
-from gateway.routing.model import Decision, Pack, RoutingFacts
+from gateway.routing.model import Decision, Pack, RoutingFacts, Rule
 from gateway.routing.packs import PackSet
 from gateway.routing.parse import parse_pack
 from gateway.routing.templates import templates_of
@@ -41,6 +41,7 @@ from tests.fixtures.nodes import NOW, packs, reference
 
 LANGFANG = AuthorityCode("131000")
 NAME = "131000.langfang"
+DECIDES = "lf.driving-school"  # the rule that decided the disputed ticket
 JOINED = frozenset({"130000", "131000", "130100", "120000"})
 FORM = CaseRulingForm
 COMPLAINT = RoutingFacts(
@@ -94,8 +95,14 @@ def source() -> bytes:
 
 
 def proposed(precedent: Precedent, text: bytes | None = None, **changes: Any) -> Proposed:
-    found = propose(ruled(precedent, **changes), pack=NAME, source=text or source())
+    found = propose(ruled(precedent, **changes), pack=NAME, source=text or source(), before=DECIDES)
     assert isinstance(found, Proposed)
+    return found
+
+
+def the_rule(pack: Pack) -> Rule:
+    """Return the rule that a ruling made."""
+    [found] = [rule for rule in pack.rules if rule.id.startswith("ruling.")]
     return found
 
 
@@ -141,7 +148,7 @@ def test_the_rule_selects_the_key_and_nothing_else(
     after = decided(second, rule)
     if falls_under:
         assert after.target == "units/131082-SJ-1"
-        assert after.rule == rule.rules[0].id
+        assert after.rule == the_rule(rule).id
     else:
         assert (after.target, after.rule) == (decided(second).target, decided(second).rule)
 
@@ -167,8 +174,8 @@ def test_one_fact_alone_tells_two_tickets_apart(
 ) -> None:
     first, second = replace(COMPLAINT, **one), replace(COMPLAINT, **other)
     rule = parsed(proposed(a_precedent(named_facts(facts_of(first), [name]))).source)
-    assert decided(first, rule).rule == rule.rules[0].id
-    assert decided(second, rule).rule != rule.rules[0].id
+    assert decided(first, rule).rule == the_rule(rule).id
+    assert decided(second, rule).rule != the_rule(rule).id
 
 
 def test_it_names_the_body_of_that_kind_in_every_county() -> None:
@@ -240,7 +247,7 @@ def test_the_text_of_the_pack_stays_as_its_people_wrote_it() -> None:
     kept = [[line for line in lines if line not in added] for lines in (before, after)]
     assert kept[0] == kept[1]
     assert found.text in found.source.decode()
-    assert parsed(found.source).rules[0].id == found.rule
+    assert the_rule(parsed(found.source)).id == found.rule
 
 
 @pytest.mark.parametrize("basis", ["三定规定（测试）\t", "三定：" + " " * 400])
@@ -264,6 +271,61 @@ def test_a_pack_without_room_is_written_anew(text: str) -> None:
         assert [rule.id for rule in parsed(found.source).rules] == [found.rule]
     else:
         assert found.reason
+
+
+def a_pack(*rules: str, more: str = "") -> bytes:
+    """Return a pack of three rules of one line each: id, matter or more, and who has it."""
+    lines = ["pack: 131000.langfang", 'owner: "131000"', "title: 测试", "rules:"]
+    for number, rule in enumerate(rules):
+        name, when, kind = rule.split(" | ")
+        lines += [
+            f"  # 第 {number} 条的说明",
+            f"  - {{id: {name}, owner: 测试, legal_basis: 测试, effective_from: 2026-01-01,",
+            f"     effective_to: null, when: {{{when}}}, then: {{assign: {{kind: {kind}}}}},",
+            "     explanation: 测试}",
+        ]
+    return ("\n".join(lines) + "\n" + more).encode()
+
+
+NARROW = "lf.narrow | matters: [\"041200\"], if: facts.industry == 'fitness' | WL"
+WIDE = 'lf.wide | matters: ["041200"] | JT'
+
+
+def test_a_narrower_own_rule_goes_on_to_win_over_the_new_one() -> None:
+    """The quarrel was about a ticket that `lf.wide` decided: that alone is beaten."""
+    text = a_pack(NARROW, WIDE)
+    fitness = replace(COMPLAINT, industry="fitness")
+    before = parsed(text)
+    assert decided(COMPLAINT, before).rule == "lf.wide"
+    assert decided(fitness, before).rule == "lf.narrow"
+    found = propose(ruled(a_precedent((ANY,))), pack=NAME, source=text, before="lf.wide")
+    assert isinstance(found, Proposed)
+    after = parsed(found.source)
+    assert [rule.id for rule in after.rules] == ["lf.narrow", found.rule, "lf.wide"]
+    assert decided(COMPLAINT, after).target == "units/131082-SJ-1"
+    assert decided(fitness, after).rule == "lf.narrow"
+
+
+@given(place=st.integers(0, 3), more=st.sampled_from(["", "# 结尾\n", "\nuse: []\n"]))
+def test_the_rule_stands_right_before_the_one_that_decided_and_remarks_stay_with_theirs(
+    place: int, more: str
+) -> None:
+    text = a_pack(NARROW, WIDE, "lf.third | types: [report] | SJ", more=more)
+    ids = ["lf.narrow", "lf.wide", "lf.third"]
+    before = ids[place] if place < 3 else "of.another.pack"
+    found = propose(ruled(a_precedent((ANY,))), pack=NAME, source=text, before=before)
+    assert isinstance(found, Proposed)
+    assert [rule.id for rule in parsed(found.source).rules] == [
+        *ids[:place],
+        found.rule,
+        *ids[place:],
+    ]
+    written = found.source.decode()
+    assert written.replace(found.text, "") == text.decode(), "all else stays as it was written"
+    for number, name in enumerate(ids):
+        lines = written.splitlines()
+        at = next(i for i, line in enumerate(lines) if f"id: {name}" in line)
+        assert lines[at - 1] == f"  # 第 {number} 条的说明"
 
 
 def test_items_without_indent_and_in_chinese_are_kept() -> None:

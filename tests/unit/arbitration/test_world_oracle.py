@@ -18,7 +18,7 @@ from benchmarks.arbitration_oracle import (
 )
 from benchmarks.arbitration_people import Hours
 from benchmarks.arbitration_stage import reference
-from benchmarks.arbitration_store import WatchedDatabase
+from benchmarks.watched import WatchedDatabase
 from gateway.kernel.codes import AssignmentRole, AssignmentState, TicketState
 from gateway.tickets.store import ASSIGNMENTS, TICKETS
 

@@ -27,6 +27,8 @@ class Wire:
     """A node that knows one transfer and remembers what was asked."""
 
     case: str = ""
+    decider: str = ""
+    inquiries: int = 0
     asked: list[Any] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -37,11 +39,19 @@ class Wire:
                 name=TRANSFER, source="120000", target="130000", state=pb.Transfer.STATE_OFFERED
             )
             transfer.window_end.FromJsonString("2026-03-02T09:30:00Z")
+            if self.inquiries:
+                transfer.inquiries = self.inquiries
+                transfer.inquiry_time.FromJsonString("2026-03-02T08:00:00Z")
+            if self.decider:
+                transfer.decider = self.decider
+                transfer.stand_by_until_time.FromJsonString("2026-03-02T09:00:00Z")
             match name:
                 case "CreateTransfer" if self.case:
                     return pb.CreateTransferResponse(case=self.case)
                 case "ListTransfers":
                     return pb.ListTransfersResponse(transfers=[transfer])
+                case "GetInquiry":
+                    return pb.GetInquiryResponse(question="合成内容？")
                 case "AssumeTicket":
                     asked = pb.AssumeTicketResponse(custodian="130000", case=self.case)
                     asked.expire_time.FromJsonString("2026-03-05T09:30:00Z")
@@ -107,6 +117,49 @@ def test_offers_that_wait_for_a_person_are_listed(
 def test_an_offer_is_accepted_or_taken_back_by_its_name(wire: Wire, verb: str) -> None:
     assert main(["custody", verb, TRANSFER, "--json", *NODE]) == 0
     assert wire.asked[0].name == TRANSFER
+
+
+def test_who_decides_later_says_so_and_is_told_until_when_an_answer_is_due(
+    wire: Wire, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire.decider = "supervisor"
+    words = ("--until", "2026-03-02T17:00", "--request-id", REQUEST_ID)
+    assert main(["custody", "stand-by", TRANSFER, *words, *NODE]) == 0
+    [request] = wire.asked
+    assert (request.name, request.request_id) == (TRANSFER, REQUEST_ID)
+    assert request.until_time.ToJsonString() == "2026-03-02T09:00:00Z"
+    told = capsys.readouterr()
+    assert "supervisor 正在研判，至 2026-03-02 17:00:00" in told.out
+    assert "请于 2026-03-02 17:30:00 前接收或拒收" in told.err
+
+
+def test_without_a_time_the_node_sets_it_and_the_list_marks_what_stands_by(
+    wire: Wire, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire.decider = "dispatcher"
+    assert main(["custody", "stand-by", TRANSFER, "--json", *NODE]) == 0
+    assert not wire.asked[0].HasField("until_time")
+    capsys.readouterr()
+    assert main(["custody", "waiting", *NODE]) == 0
+    assert "待定" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["ask", "inform"])
+def test_a_question_about_an_offer_and_its_answer_are_sent_as_they_were_said(
+    wire: Wire, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    wire.inquiries = 1
+    assert main(["custody", verb, TRANSFER, "--text", "合成内容？", *NODE]) == 0
+    [request] = wire.asked
+    said = request.question if verb == "ask" else request.answer
+    assert (request.name, said) == (TRANSFER, "合成内容？")
+    assert "2026-03-02 16:00:00 询问，待答复" in capsys.readouterr().out
+
+
+def test_a_question_is_read_for_a_purpose(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["custody", "question", TRANSFER, "--purpose", "dispute", *NODE]) == 0
+    assert wire.asked == [pb.GetInquiryRequest(name=TRANSFER, purpose="dispute")]
+    assert "合成内容？" in capsys.readouterr().out
 
 
 def test_who_asks_for_a_ticket_is_told_whom_and_until_when(

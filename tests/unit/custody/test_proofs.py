@@ -263,7 +263,7 @@ def test_a_statement_of_another_chain_proves_nothing_here() -> None:
 
 def test_an_unknown_kind_proves_nothing() -> None:
     signed = FEDERATION.sign(
-        TIANJIN, bodies.Genesis(origin=TIANJIN, ticket_uid=UID), kind="StandBy"
+        TIANJIN, bodies.Genesis(origin=TIANJIN, ticket_uid=UID), kind="ContentRequest"
     )
     with refused(8):
         opened(signed)

@@ -30,7 +30,7 @@ from tests.simulation import backups
 from tests.simulation.network import Crashed
 from tests.simulation.stage import Stage
 
-TIANJIN, HEBEI, SHANGHAI = "120000", "130000", "310000"
+TIANJIN, HEBEI, SHANGHAI, JIANGSU = "120000", "130000", "310000", "320000"
 SHIJIAZHUANG, LANGFANG = "130100", "131000"
 
 
@@ -413,6 +413,33 @@ async def test_an_answer_lost_on_both_sides_cannot_become_an_acceptance(stage: S
     rows = hebei.database.rows(store.OFFERS_MADE)
     assert [row.verdict for row in rows] == ["REVOKED", "ACCEPTED"]
     assert stage.chain(LANGFANG, ticket).holding is Holding.HELD
+
+
+async def test_several_older_offers_are_asked_back_in_one_ledger(stage: Stage) -> None:
+    """天津 forgets two offers whose end nobody knows any more, and a third one that pends."""
+    tianjin = stage.node_of(TIANJIN)
+    ticket = await stage.create(TIANJIN)
+    backup = tianjin.database.snapshot()
+    for target in (SHANGHAI, JIANGSU):
+        await stage.offer(TIANJIN, ticket, target)
+        await stage.settle()
+        await stage.revoke(TIANJIN, ticket)
+        await stage.settle()
+        database = stage.node_of(target).database
+        async with database.unit() as uow:
+            for row in database.rows(store.STATEMENTS):
+                if row.kind in ("Revoke", "Answer"):
+                    uow.delete(store.STATEMENTS, row.authority, row.digest)
+    await stage.offer(TIANJIN, ticket, HEBEI)
+    await stage.settle()
+    await backups.restore(tianjin, backup)
+    await backups.recover(tianjin)
+    chain = stage.chain(TIANJIN, ticket)
+    rows = [row for row in tianjin.database.rows(store.CUSTODY_ROWS) if row.ticket == ticket]
+    ledger = sorted((row for row in rows if row.scope == NATION), key=lambda row: row.sequence)
+    assert [row.kind for row in ledger].count("Revoke") == 2
+    assert [row.sequence for row in ledger] == list(range(1, chain.rows + 1))
+    assert ledger[-1].row_digest == chain.chain_head
 
 
 async def test_what_was_returned_is_not_taken_again_from_its_sender(stage: Stage) -> None:

@@ -418,3 +418,48 @@ async def test_what_was_long_on_its_way_before_it_came_is_returned_too(stage: St
     await backups.recover(tianjin)
     await stage.settle()
     assert stage.chain(TIANJIN, ticket).holding is Holding.RELEASED
+
+
+# --- disputes -----------------------------------------------------------------------------------
+
+
+async def test_an_arbiter_that_took_the_ticket_by_consent_knows_again_that_the_case_is_over(
+    stage: Stage,
+) -> None:
+    """Only its own disk had the word of it: the province is arbiter, and the one that consents."""
+    ticket = await stage.create(LANGFANG)
+    await stage.file(LANGFANG, ticket)
+    await stage.settle()
+    backup = stage.node_of(HEBEI).database.snapshot()
+    await stage.assume(HEBEI, ticket)
+    await stage.settle()
+    await stage.offer(LANGFANG, ticket, HEBEI)
+    await stage.settle()
+    assert stage.void == {f"{ticket}-{HEBEI}-1-0"}
+    stage.heard.clear()
+    await backups.restore(stage.node_of(HEBEI), backup)
+    await backups.recover(stage.node_of(HEBEI))
+    await stage.settle()
+    assert stage.chain(HEBEI, ticket, scope=HEBEI).holding is Holding.HELD
+    assert stage.void == {f"{ticket}-{HEBEI}-1-0"}
+    assert blamed(stage) == []
+
+
+async def test_the_word_of_a_consent_that_an_outbox_lost_is_said_again(stage: Stage) -> None:
+    """Else the nation rules in a case that is over, and takes the ticket from who agreed."""
+    ticket = await stage.create(TIANJIN)
+    await stage.hand_over(TIANJIN, ticket, HEBEI)
+    await stage.file(HEBEI, ticket)
+    await stage.assume(TIANJIN, ticket)
+    await stage.settle()
+    backup = stage.node_of(TIANJIN).database.snapshot()
+    await stage.offer(HEBEI, ticket, TIANJIN)
+    await stage.only("hebei")
+    [_] = await stage.hold_back("tianjin", "CaseFiling")
+    await stage.settle()
+    assert not stage.void
+    await backups.restore(stage.node_of(TIANJIN), backup)
+    await backups.recover(stage.node_of(TIANJIN))
+    await stage.settle()
+    assert stage.chain(TIANJIN, ticket).holding is Holding.HELD
+    assert stage.void == {f"{ticket}-{NATION}-1-0"}

@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.custody import machine
+from gateway.custody import inquiries, machine, stand_by
+from gateway.custody.bodies import Commitment
 from gateway.custody.model import CARING, Chain, Holding
 from gateway.custody.states import ANSWER_ACCEPTED, ANSWER_OTHER, LOCAL, Local
 from gateway.kernel.errors import LubiaoError, NotCustodian, TransitionNotAllowed
+from gateway.trust.statements import digest
 from tests.unit.custody.builders import (
     HEBEI,
+    HOUR,
+    NOW,
     SHANGHAI,
     a_chain,
     an_invitation,
@@ -20,6 +24,8 @@ from tests.unit.custody.builders import (
     an_offer_made,
     some_terms,
 )
+
+PROMISE = Commitment("inquiry_block", digest(b"block"))
 
 
 def _after(step: machine.Step) -> Chain:
@@ -39,6 +45,22 @@ EVENTS: dict[Local, Callable[[Chain], Chain]] = {
     ),
     Local.DECLINE: lambda chain: _after(
         machine.decline(chain, an_invitation(), reason=1, clause="c", proposed_owner=SHANGHAI)
+    ),
+    Local.STAND_BY: lambda chain: _after(
+        stand_by.stand_by(
+            chain, an_invitation(), until=NOW, decider="dispatcher", latest=NOW + HOUR
+        )
+    ),
+    Local.ASK: lambda chain: _after(
+        inquiries.ask(chain, an_invitation(), said=0, promise=PROMISE, now=NOW)
+    ),
+    Local.INFORM: lambda chain: _after(
+        inquiries.answer(
+            replace(chain, pending_epoch=an_offer_made().epoch),
+            an_offer_made(asked=1),
+            promise=PROMISE,
+            now=NOW,
+        )
     ),
     Local.FORKED: lambda chain: replace(chain, holding=machine.require(chain, Local.FORKED)),
 }

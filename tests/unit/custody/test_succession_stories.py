@@ -14,6 +14,7 @@ from gateway.delivery.model import SignedBytes
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import NotCustodian
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
+from tests.simulation import backups
 from tests.simulation.checkers import Checkers
 from tests.simulation.stage import Stage
 from tests.unit.custody.stories import (
@@ -207,6 +208,27 @@ async def test_who_learns_that_its_own_term_is_forked_acts_no_more_and_files(sta
     await stage.settle()
     holds(stage, HEBEI, ticket, Epoch(1, 0))
     await stage.change(HEBEI, ticket)
+
+
+async def test_a_restored_custodian_that_said_its_term_is_forked_acts_no_more(
+    stage: Stage,
+) -> None:
+    """Its filing comes back; what proved the fork lay on the disk that is lost."""
+    stage.at_rest = lambda: None
+    ticket = await a_forked_hand_over(stage)
+    await stage.settle()
+    hebei = stage.node_of(HEBEI)
+    backup = hebei.database.snapshot()
+    await hear_of_the_fork(stage, ticket)
+    await stage.settle()
+    await backups.restore(hebei, backup)
+    await backups.recover(hebei)
+    await stage.settle()
+    chain = stage.chain(HEBEI, ticket)
+    assert (chain.holding, bool(chain.case)) == (Holding.YIELDING, True)
+    await stage.rule(ticket, HEBEI, kind=RulingKind.UPHOLD, case=chain.case)
+    await stage.settle()
+    holds(stage, HEBEI, ticket, Epoch(1, 0))
 
 
 async def test_a_fork_of_another_term_stops_nobody(stage: Stage) -> None:

@@ -71,11 +71,19 @@ async def test_a_grant_to_a_body_asks_it_and_the_filing_unit_stays_bound() -> No
     assert acts.count("request.asked") == acts.count("request.accepted") == 1
 
 
-async def test_a_person_assigns_no_body_but_asks_it() -> None:
+async def test_a_person_assigns_no_body() -> None:
     story = await a_disputed()
-    async with story.node.database.unit() as uow:
-        with pytest.raises(GuardViolated, match=r"cn\.guard\.vertical"):
-            await story.node.dispatch.handling.check_unit(uow, await story.copy(), TAX, NOW)
+    await story.file("authorities/130000")
+    await story.review(1, is_granted=True)
+    assert await story.leader() == DESK
+    call = a_call(a_person(TIANJIN), "AssignTicket")
+    with pytest.raises(GuardViolated, match=r"cn\.guard\.vertical"):
+        await story.node.dispatch.handling.assign(call, story.target, unit=TAX)
+    assert await story.leader() == DESK
+
+
+async def test_a_person_asks_a_body_and_the_unit_stays_bound() -> None:
+    story = await a_disputed()
     asked = await story.request(TAX)
     assert asked.unit_requests[0].asked == TAX
     assert await story.leader() == FIRST
@@ -99,21 +107,20 @@ async def test_only_bodies_are_asked_and_only_by_the_desk() -> None:
 
 async def test_silence_climbs_the_bodys_own_line_and_ends_as_a_case_of_the_bound_unit() -> None:
     story = await a_disputed()
-    assert story.node.dispatch.requests.line_of(TAX) == (TAX, TAX_ABOVE, DESK)
+    assert story.node.dispatch.requests.line_of(TAX) == (TAX, TAX_ABOVE)
     await story.request(TAX)
-    for asked in (TAX_ABOVE, DESK):
-        await ring_when_due(story)
-        assert (await newest(story)).asked == asked
-        assert await story.leader() == FIRST
+    await ring_when_due(story)
+    assert (await newest(story)).asked == TAX_ABOVE
+    assert await story.leader() == FIRST
     await ring_when_due(story)
     assert (await newest(story)).state is UnitRequestState.UNANSWERED
     [dispute] = story.told
     assert (dispute.cause, dispute.filer, dispute.proposed) == ("disclaimed", FIRST, (TAX,))
     assert await story.leader() == FIRST
     kinds = [kind for kind, _ in await story.events()]
-    assert kinds.count("request.climbed") == 2
+    assert kinds.count("request.climbed") == 1
     acts = [act for act, _ in story.audited()]
-    assert acts.count("request.climbed") == 2
+    assert acts.count("request.climbed") == 1
     assert acts.count("request.unanswered") == 1
 
 
@@ -156,6 +163,43 @@ async def test_a_person_at_the_desk_of_the_province_answers_last() -> None:
     declined = await story.reply(is_accepted=False, who=a_person("130000"))
     assert declined.state == Request.STATE_DECLINED
     assert [dispute.cause for dispute in story.told] == ["disclaimed"]
+
+
+async def test_a_request_never_climbs_to_the_desk_of_the_authority_that_asks() -> None:
+    """Else another dispatcher of who asks would say yes for a body that said nothing."""
+    for authority, region, body in (
+        (TIANJIN, "120101", TAX),
+        (TIANJIN, "120101", TAX_ABOVE),
+        ("130000", "130000", "units/130000-SWU-1"),
+    ):
+        story = await a_disputed(authority, region)
+        line = story.node.dispatch.requests.line_of(body)
+        assert line[0] == body  # never empty: the body itself is asked
+        assert f"units/{authority}-desk" not in line
+
+
+async def test_a_body_without_a_line_above_it_is_asked_once_and_then_the_case_opens() -> None:
+    story = await a_disputed()
+    await story.request(TAX_ABOVE)
+    await ring_when_due(story)
+    assert (await newest(story)).state is UnitRequestState.UNANSWERED
+    assert [dispute.cause for dispute in story.told] == ["disclaimed"]
+    assert await story.leader() == FIRST
+
+
+async def test_no_dispatcher_of_who_asks_answers_what_an_older_version_let_climb() -> None:
+    story = await a_disputed()
+    await story.request(TAX)
+    async with story.node.database.unit() as uow:
+        ticket = await story.copy()
+        climbed = replace(ticket.unit_requests[0], asked=DESK)
+        story.node.room.tickets.save(uow, Change(replace(ticket, unit_requests=(climbed,))))
+    other = replace(a_person(TIANJIN, Role.DISPATCHER), id="s7")
+    for is_accepted in (True, False):
+        with pytest.raises(RoleMissing):
+            await story.reply(is_accepted=is_accepted, who=other)
+    await ring_when_due(story)
+    assert (await newest(story)).state is UnitRequestState.UNANSWERED
 
 
 async def test_a_body_declines_with_reason_and_clause_and_the_unit_goes_on() -> None:

@@ -31,6 +31,7 @@ from gateway.evidence.dossier_codec import (
     stamp_bytes,
     ticket_bytes,
 )
+from gateway.evidence.verdict import FlawOf
 from gateway.kernel.errors import LubiaoError
 from gateway.kernel.ids import NATION, AuthorityCode, Epoch
 from gateway.trust import timestamps
@@ -69,7 +70,7 @@ async def a_hand_over(*, with_ruling: bool = False) -> tuple[Stage, dict[str, by
     return stage, {code: await export(stage, code, ticket) for code in sides}, ticket
 
 
-def flaw_of(*files: bytes, roster: Roster) -> dossier.Flaw:
+def flaw_of(*files: bytes, roster: Roster) -> FlawOf[Check]:
     verdict = check(*files, rosters=(roster,))
     assert verdict.flaw is not None, "the change was not noticed"
     return verdict.flaw

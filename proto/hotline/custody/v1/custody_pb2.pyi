@@ -464,6 +464,150 @@ class Answer(_message.Message):
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
 
 @_typing.final
+class StandBy(_message.Message):
+    """"A person is deciding": said once per offer by whom it was made to. Custody stays, the ticket's
+    clock runs, and no answer is given; the window of the offer moves once. 中文: 待定
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFER_DIGEST_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    DECIDER_FIELD_NUMBER: _builtins.int
+    decider: _builtins.str
+    """Role of the person who decides, as in the access matrix; never a name. 中文: 决定人角色"""
+    @_builtins.property
+    def offer_digest(self) -> _statement_pb2.Digest:
+        """Digest of the offer. 中文: 移交声明摘要"""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it will be decided, UTC; counts up to one more window of the same length. 中文: 待定至"""
+
+    def __init__(
+        self,
+        *,
+        offer_digest: _statement_pb2.Digest | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        decider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offer_digest", b"offer_digest", "until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decider", b"decider", "offer_digest", b"offer_digest", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandBy: _TypeAlias = StandBy  # noqa: Y015
+
+@_typing.final
+class Inquiry(_message.Message):
+    """A question of whom a ticket is offered to, to who offers it. It is no answer: custody, windows and
+    clocks stay as they are. 中文: 移交询问
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    OFFER_DIGEST_FIELD_NUMBER: _builtins.int
+    ASK_TIME_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number within the offer, from 1. 中文: 序号"""
+    @_builtins.property
+    def offer_digest(self) -> _statement_pb2.Digest:
+        """Digest of the offer. 中文: 移交声明摘要"""
+
+    @_builtins.property
+    def ask_time(self) -> _timestamp_pb2.Timestamp:
+        """When, UTC. 中文: 询问时间"""
+
+    @_builtins.property
+    def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
+        """Commitments to the blocks beside it: `inquiry_block`. 中文: 内容承诺"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        offer_digest: _statement_pb2.Digest | None = ...,
+        ask_time: _timestamp_pb2.Timestamp | None = ...,
+        commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "offer_digest", b"offer_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "commitments", b"commitments", "number", b"number", "offer_digest", b"offer_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Inquiry: _TypeAlias = Inquiry  # noqa: Y015
+
+@_typing.final
+class InquiryAnswer(_message.Message):
+    """The answer to an Inquiry; custody, windows and clocks stay as they are. 中文: 移交询问答复"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    OFFER_DIGEST_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number of the question. 中文: 序号"""
+    @_builtins.property
+    def offer_digest(self) -> _statement_pb2.Digest:
+        """Digest of the offer. 中文: 移交声明摘要"""
+
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was answered, UTC. 中文: 答复时间"""
+
+    @_builtins.property
+    def commitments(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Commitment]:
+        """Commitments to the blocks beside it: `inquiry_block`. 中文: 内容承诺"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        offer_digest: _statement_pb2.Digest | None = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+        commitments: _abc.Iterable[_statement_pb2.Commitment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "offer_digest", b"offer_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "commitments", b"commitments", "number", b"number", "offer_digest", b"offer_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InquiryAnswer: _TypeAlias = InquiryAnswer  # noqa: Y015
+
+@_typing.final
+class InquiryBlock(_message.Message):
+    """Plaintext of an `inquiry_block`. 中文: 移交询问内容块"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """What is asked, or was; 2,000 characters at most. 中文: 问题"""
+    answer: _builtins.str
+    """What was answered; empty in a question; 4,000 characters at most. 中文: 答复"""
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        answer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InquiryBlock: _TypeAlias = InquiryBlock  # noqa: Y015
+
+@_typing.final
 class Revoke(_message.Message):
     """"Give it back"; the reply is the Answer of that epoch, whatever it is. 中文: 撤回"""
 

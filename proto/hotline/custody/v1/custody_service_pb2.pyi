@@ -78,6 +78,11 @@ class Transfer(_message.Message):
     CLAUSE_FIELD_NUMBER: _builtins.int
     PROPOSED_OWNER_FIELD_NUMBER: _builtins.int
     OFFER_DIGEST_FIELD_NUMBER: _builtins.int
+    STAND_BY_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    DECIDER_FIELD_NUMBER: _builtins.int
+    INQUIRIES_FIELD_NUMBER: _builtins.int
+    INQUIRY_TIME_FIELD_NUMBER: _builtins.int
+    INQUIRY_ANSWER_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tickets/{number}/transfers/{scope}-{chain}-{era}.{count}`. 中文: 资源名"""
     source: _builtins.str
@@ -92,17 +97,35 @@ class Transfer(_message.Message):
     """Clause of a decline. 中文: 依据条款"""
     proposed_owner: _builtins.str
     """Proposed owner of a decline. 中文: 建议承办机构"""
+    decider: _builtins.str
+    """Role of the person who decides; empty: nothing was said. 中文: 决定人角色"""
+    inquiries: _builtins.int
+    """How many questions were asked about the offer; the newest of them is open. 中文: 询问次数"""
     @_builtins.property
     def epoch(self) -> _statement_pb2.Epoch:
         """Epoch it uses up. 中文: 保管纪元"""
 
     @_builtins.property
     def window_end(self) -> _timestamp_pb2.Timestamp:
-        """Until when an answer is expected, UTC. 中文: 答复时限"""
+        """Until when an answer is expected, UTC; a stand-by moves it once. 中文: 答复时限"""
 
     @_builtins.property
     def offer_digest(self) -> _statement_pb2.Digest:
         """Digest of the offer. 中文: 移交声明摘要"""
+
+    @_builtins.property
+    def stand_by_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when a person there decides, as said in time by whom it was offered to; absent: nothing
+        was said. 中文: 待定至
+        """
+
+    @_builtins.property
+    def inquiry_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest question was asked, UTC. 中文: 最近询问时间"""
+
+    @_builtins.property
+    def inquiry_answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was answered, UTC; absent: it waits. 中文: 最近询问的答复时间"""
 
     def __init__(
         self,
@@ -117,10 +140,15 @@ class Transfer(_message.Message):
         clause: _builtins.str = ...,
         proposed_owner: _builtins.str = ...,
         offer_digest: _statement_pb2.Digest | None = ...,
+        stand_by_until_time: _timestamp_pb2.Timestamp | None = ...,
+        decider: _builtins.str = ...,
+        inquiries: _builtins.int = ...,
+        inquiry_time: _timestamp_pb2.Timestamp | None = ...,
+        inquiry_answer_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "offer_digest", b"offer_digest", "window_end", b"window_end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "inquiry_answer_time", b"inquiry_answer_time", "inquiry_time", b"inquiry_time", "offer_digest", b"offer_digest", "stand_by_until_time", b"stand_by_until_time", "window_end", b"window_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause", b"clause", "epoch", b"epoch", "name", b"name", "offer_digest", b"offer_digest", "proposed_owner", b"proposed_owner", "reason", b"reason", "source", b"source", "state", b"state", "target", b"target", "window_end", b"window_end"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clause", b"clause", "decider", b"decider", "epoch", b"epoch", "inquiries", b"inquiries", "inquiry_answer_time", b"inquiry_answer_time", "inquiry_time", b"inquiry_time", "name", b"name", "offer_digest", b"offer_digest", "proposed_owner", b"proposed_owner", "reason", b"reason", "source", b"source", "stand_by_until_time", b"stand_by_until_time", "state", b"state", "target", b"target", "window_end", b"window_end"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -477,6 +505,224 @@ class DeclineTransferResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeclineTransferResponse: _TypeAlias = DeclineTransferResponse  # noqa: Y015
+
+@_typing.final
+class StandByRequest(_message.Message):
+    """Request of StandBy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The transfer. 中文: 资源名"""
+    request_id: _builtins.str
+    """See `CreateTicketRequest`. 中文: 请求号"""
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it will be decided, UTC; absent, or beyond one more window: to the end of that.
+        中文: 待定至
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandByRequest: _TypeAlias = StandByRequest  # noqa: Y015
+
+@_typing.final
+class StandByResponse(_message.Message):
+    """Response of StandBy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transfer(self) -> Global___Transfer:
+        """The transfer. 中文: 移交"""
+
+    def __init__(
+        self,
+        *,
+        transfer: Global___Transfer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandByResponse: _TypeAlias = StandByResponse  # noqa: Y015
+
+@_typing.final
+class AskAboutTransferRequest(_message.Message):
+    """Request of AskAboutTransfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The transfer. 中文: 资源名"""
+    question: _builtins.str
+    """What is asked; 2,000 characters at most. 中文: 问题"""
+    request_id: _builtins.str
+    """See `CreateTicketRequest`. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        question: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "question", b"question", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskAboutTransferRequest: _TypeAlias = AskAboutTransferRequest  # noqa: Y015
+
+@_typing.final
+class AskAboutTransferResponse(_message.Message):
+    """Response of AskAboutTransfer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transfer(self) -> Global___Transfer:
+        """The transfer. 中文: 移交"""
+
+    def __init__(
+        self,
+        *,
+        transfer: Global___Transfer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskAboutTransferResponse: _TypeAlias = AskAboutTransferResponse  # noqa: Y015
+
+@_typing.final
+class AnswerInquiryRequest(_message.Message):
+    """Request of AnswerInquiry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The transfer. 中文: 资源名"""
+    answer: _builtins.str
+    """What is answered; 4,000 characters at most. 中文: 答复"""
+    request_id: _builtins.str
+    """See `CreateTicketRequest`. 中文: 请求号"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerInquiryRequest: _TypeAlias = AnswerInquiryRequest  # noqa: Y015
+
+@_typing.final
+class AnswerInquiryResponse(_message.Message):
+    """Response of AnswerInquiry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transfer(self) -> Global___Transfer:
+        """The transfer. 中文: 移交"""
+
+    def __init__(
+        self,
+        *,
+        transfer: Global___Transfer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerInquiryResponse: _TypeAlias = AnswerInquiryResponse  # noqa: Y015
+
+@_typing.final
+class GetInquiryRequest(_message.Message):
+    """Request of GetInquiry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The transfer. 中文: 资源名"""
+    purpose: _builtins.str
+    """Why it is read, a code such as `dispute`; in the audit log. 中文: 查阅目的"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInquiryRequest: _TypeAlias = GetInquiryRequest  # noqa: Y015
+
+@_typing.final
+class GetInquiryResponse(_message.Message):
+    """Response of GetInquiry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """What is asked; who asked sees it with the answer. 中文: 问题"""
+    answer: _builtins.str
+    """What was answered; empty: nothing yet, or it is who answered that reads. 中文: 答复"""
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        answer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInquiryResponse: _TypeAlias = GetInquiryResponse  # noqa: Y015
 
 @_typing.final
 class RevokeTransferRequest(_message.Message):

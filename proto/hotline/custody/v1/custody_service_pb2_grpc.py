@@ -60,6 +60,26 @@ class CustodyServiceStub:
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.DeclineTransferRequest.SerializeToString,
                 response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.DeclineTransferResponse.FromString,
                 _registered_method=True)
+        self.StandBy = channel.unary_unary(
+                '/hotline.custody.v1.CustodyService/StandBy',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.StandByRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.StandByResponse.FromString,
+                _registered_method=True)
+        self.AskAboutTransfer = channel.unary_unary(
+                '/hotline.custody.v1.CustodyService/AskAboutTransfer',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AskAboutTransferRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AskAboutTransferResponse.FromString,
+                _registered_method=True)
+        self.AnswerInquiry = channel.unary_unary(
+                '/hotline.custody.v1.CustodyService/AnswerInquiry',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AnswerInquiryRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AnswerInquiryResponse.FromString,
+                _registered_method=True)
+        self.GetInquiry = channel.unary_unary(
+                '/hotline.custody.v1.CustodyService/GetInquiry',
+                request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.GetInquiryRequest.SerializeToString,
+                response_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.GetInquiryResponse.FromString,
+                _registered_method=True)
         self.RevokeTransfer = channel.unary_unary(
                 '/hotline.custody.v1.CustodyService/RevokeTransfer',
                 request_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.RevokeTransferRequest.SerializeToString,
@@ -121,6 +141,35 @@ class CustodyServiceServicer:
 
     def DeclineTransfer(self, request, context):
         """Decline an offer, with reason, clause and proposed owner.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StandBy(self, request, context):
+        """Tell who offers that a person is deciding: custody and the ticket's clock stay as they are, and
+        the window of the offer moves once, by one more window at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskAboutTransfer(self, request, context):
+        """Ask who offers a ticket a question about it, before it is answered; no answer to the offer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerInquiry(self, request, context):
+        """Answer the question that waits about an own offer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInquiry(self, request, context):
+        """Return the newest question about an offer that is not answered yet, and its answer, for a purpose.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +238,26 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.DeclineTransfer,
                     request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.DeclineTransferRequest.FromString,
                     response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.DeclineTransferResponse.SerializeToString,
+            ),
+            'StandBy': grpc.unary_unary_rpc_method_handler(
+                    servicer.StandBy,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.StandByRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.StandByResponse.SerializeToString,
+            ),
+            'AskAboutTransfer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskAboutTransfer,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AskAboutTransferRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AskAboutTransferResponse.SerializeToString,
+            ),
+            'AnswerInquiry': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerInquiry,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AnswerInquiryRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.AnswerInquiryResponse.SerializeToString,
+            ),
+            'GetInquiry': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInquiry,
+                    request_deserializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.GetInquiryRequest.FromString,
+                    response_serializer=hotline_dot_custody_dot_v1_dot_custody__service__pb2.GetInquiryResponse.SerializeToString,
             ),
             'RevokeTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeTransfer,
@@ -352,6 +421,114 @@ class CustodyService:
             '/hotline.custody.v1.CustodyService/DeclineTransfer',
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.DeclineTransferRequest.SerializeToString,
             hotline_dot_custody_dot_v1_dot_custody__service__pb2.DeclineTransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StandBy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/StandBy',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.StandByRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.StandByResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskAboutTransfer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/AskAboutTransfer',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.AskAboutTransferRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.AskAboutTransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerInquiry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/AnswerInquiry',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.AnswerInquiryRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.AnswerInquiryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInquiry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hotline.custody.v1.CustodyService/GetInquiry',
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.GetInquiryRequest.SerializeToString,
+            hotline_dot_custody_dot_v1_dot_custody__service__pb2.GetInquiryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,16 @@ class CustodyServiceStub:
     """Accept an offer: this authority is the custodian now."""
     DeclineTransfer: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.DeclineTransferRequest, _custody_service_pb2.DeclineTransferResponse]
     """Decline an offer, with reason, clause and proposed owner."""
+    StandBy: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.StandByRequest, _custody_service_pb2.StandByResponse]
+    """Tell who offers that a person is deciding: custody and the ticket's clock stay as they are, and
+    the window of the offer moves once, by one more window at most.
+    """
+    AskAboutTransfer: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.AskAboutTransferRequest, _custody_service_pb2.AskAboutTransferResponse]
+    """Ask who offers a ticket a question about it, before it is answered; no answer to the offer."""
+    AnswerInquiry: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.AnswerInquiryRequest, _custody_service_pb2.AnswerInquiryResponse]
+    """Answer the question that waits about an own offer."""
+    GetInquiry: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.GetInquiryRequest, _custody_service_pb2.GetInquiryResponse]
+    """Return the newest question about an offer that is not answered yet, and its answer, for a purpose."""
     RevokeTransfer: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.RevokeTransferRequest, _custody_service_pb2.RevokeTransferResponse]
     """Ask for an offer back; the other side's answer decides."""
     AssumeTicket: _grpc.UnaryUnaryMultiCallable[_custody_service_pb2.AssumeTicketRequest, _custody_service_pb2.AssumeTicketResponse]
@@ -71,6 +81,16 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     """Accept an offer: this authority is the custodian now."""
     DeclineTransfer: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.DeclineTransferRequest, _custody_service_pb2.DeclineTransferResponse]  # type: ignore[assignment]
     """Decline an offer, with reason, clause and proposed owner."""
+    StandBy: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.StandByRequest, _custody_service_pb2.StandByResponse]  # type: ignore[assignment]
+    """Tell who offers that a person is deciding: custody and the ticket's clock stay as they are, and
+    the window of the offer moves once, by one more window at most.
+    """
+    AskAboutTransfer: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.AskAboutTransferRequest, _custody_service_pb2.AskAboutTransferResponse]  # type: ignore[assignment]
+    """Ask who offers a ticket a question about it, before it is answered; no answer to the offer."""
+    AnswerInquiry: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.AnswerInquiryRequest, _custody_service_pb2.AnswerInquiryResponse]  # type: ignore[assignment]
+    """Answer the question that waits about an own offer."""
+    GetInquiry: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.GetInquiryRequest, _custody_service_pb2.GetInquiryResponse]  # type: ignore[assignment]
+    """Return the newest question about an offer that is not answered yet, and its answer, for a purpose."""
     RevokeTransfer: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.RevokeTransferRequest, _custody_service_pb2.RevokeTransferResponse]  # type: ignore[assignment]
     """Ask for an offer back; the other side's answer decides."""
     AssumeTicket: _aio.UnaryUnaryMultiCallable[_custody_service_pb2.AssumeTicketRequest, _custody_service_pb2.AssumeTicketResponse]  # type: ignore[assignment]
@@ -126,6 +146,40 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_custody_service_pb2.DeclineTransferResponse, _abc.Awaitable[_custody_service_pb2.DeclineTransferResponse]]:
         """Decline an offer, with reason, clause and proposed owner."""
+
+    @_abc_1.abstractmethod
+    def StandBy(
+        self,
+        request: _custody_service_pb2.StandByRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_service_pb2.StandByResponse, _abc.Awaitable[_custody_service_pb2.StandByResponse]]:
+        """Tell who offers that a person is deciding: custody and the ticket's clock stay as they are, and
+        the window of the offer moves once, by one more window at most.
+        """
+
+    @_abc_1.abstractmethod
+    def AskAboutTransfer(
+        self,
+        request: _custody_service_pb2.AskAboutTransferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_service_pb2.AskAboutTransferResponse, _abc.Awaitable[_custody_service_pb2.AskAboutTransferResponse]]:
+        """Ask who offers a ticket a question about it, before it is answered; no answer to the offer."""
+
+    @_abc_1.abstractmethod
+    def AnswerInquiry(
+        self,
+        request: _custody_service_pb2.AnswerInquiryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_service_pb2.AnswerInquiryResponse, _abc.Awaitable[_custody_service_pb2.AnswerInquiryResponse]]:
+        """Answer the question that waits about an own offer."""
+
+    @_abc_1.abstractmethod
+    def GetInquiry(
+        self,
+        request: _custody_service_pb2.GetInquiryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_service_pb2.GetInquiryResponse, _abc.Awaitable[_custody_service_pb2.GetInquiryResponse]]:
+        """Return the newest question about an offer that is not answered yet, and its answer, for a purpose."""
 
     @_abc_1.abstractmethod
     def RevokeTransfer(

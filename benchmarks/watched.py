@@ -1,10 +1,10 @@
-"""The simulated storage: the in-memory engine, watched, indexed by ticket, and able to misbehave.
+"""The in-memory engine, told to report what every unit commits; for checks outside the product.
 
-It is the engine of the contract tests and nothing in it is replaced. Three things are added. What
-a unit commits is told to `committed` (table, key, row), so that checkers look only at tickets that
-changed. Queries that name a ticket read only the rows of that ticket, which the engine would find
-by looking at every row. And `at_point` is asked before and after each commit of a unit that writes:
-it may raise for a process that dies there, or for a disk that answers late, wrongly or not at all.
+Nothing of the engine is replaced. What a unit commits is told to `committed` (table, key, row)
+before it takes effect, and `checked` is called after it has: a check there sees every state that
+ever was. Queries that name a ticket read only its rows, which the engine would find by looking at
+every row. `began` is asked when a unit begins, `at_point` before and after each commit of one that
+writes: either may raise, for a process that dies there or a disk that does not answer.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
-from gateway.database.memory import MemoryDatabase, Snapshot, _MemoryUnit
+from gateway.database.memory import AFTER_COMMIT, MemoryDatabase, Snapshot, _MemoryUnit
 from gateway.database.table import Query, Table
 
 Row = TypeVar("Row")
 Key = tuple[Any, ...]
-
 Committed = Callable[[str, Key, "Any | None"], None]
 """Told the table, the key and the row (None: removed) of everything that a unit commits."""
+NUMBER_LENGTH = 23  # of a ticket's number
 
 
 class WatchedDatabase(MemoryDatabase):
@@ -28,18 +28,21 @@ class WatchedDatabase(MemoryDatabase):
     def __init__(
         self,
         *,
-        at_point: Callable[[str], None],
-        began: Callable[[], None],
         committed: Committed,
+        at_point: Callable[[str], None] | None = None,
+        began: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(crash=at_point)
-        self.began = began
-        self.committed = committed
+        """Tell `committed` of every table, key and row (None: removed)."""
+        super().__init__(crash=self._at)
+        self.checked: Callable[[], None] = _nothing
+        self.began = began or _nothing
+        self._at_point = at_point
+        self._committed = committed
         self._by_ticket: dict[tuple[str, str], dict[Key, Any]] = {}
 
-    def unit(self) -> WatchedUnit:
+    def unit(self) -> _WatchedUnit:
         """Open a unit."""
-        return WatchedUnit(self)
+        return _WatchedUnit(self)
 
     def of_ticket(self, table: Table[Row], ticket: str) -> dict[Key, Row]:
         """Return the committed rows of a ticket by key, in order of their first writing."""
@@ -48,14 +51,14 @@ class WatchedDatabase(MemoryDatabase):
     def note(self, table: Table[Any], key: Key, row: Any | None) -> None:
         """Keep the index and tell the watcher."""
         before = self.stored(table).rows.get(key)
-        ticket = getattr(before if row is None else row, "ticket", None)
-        if ticket is not None:
+        ticket = ticket_of(before if row is None else row)
+        if ticket:
             rows = self._by_ticket.setdefault((table.name, ticket), {})
             if row is None:
                 rows.pop(key, None)
             else:
                 rows[key] = row
-        self.committed(table.name, key, row)
+        self._committed(table.name, key, row)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, as if a backup had been put in the place of the disk."""
@@ -63,31 +66,39 @@ class WatchedDatabase(MemoryDatabase):
         self._by_ticket.clear()
         for name, stored in self._stored.items():
             for key, row in stored.rows.items():
-                if ticket := getattr(row, "ticket", None):
+                if ticket := ticket_of(row):
                     self._by_ticket.setdefault((name, ticket), {})[key] = row
 
+    def _at(self, point: str) -> None:
+        if self._at_point is not None:
+            self._at_point(point)
+        if point == AFTER_COMMIT:
+            self.checked()
 
-class WatchedUnit(_MemoryUnit):
+
+class _WatchedUnit(_MemoryUnit):
     """A unit of a `WatchedDatabase`."""
 
     def __init__(self, database: WatchedDatabase) -> None:
         super().__init__(database)
         self._watched = database
-        self._ticket: str = ""
+        self._ticket = ""
 
     async def __aenter__(self) -> Self:
         self._watched.began()
         return await super().__aenter__()
 
     async def select(self, query: Query[Row], **parameters: Any) -> list[Row]:
-        self._ticket = parameters.get("ticket", "")
+        named = parameters.get("ticket") or parameters.get("number")
+        self._ticket = named if isinstance(named, str) and len(named) == NUMBER_LENGTH else ""
         try:
             return await super().select(query, **parameters)
         finally:
             self._ticket = ""
 
     def _rows_of(self, table: Table[Any]) -> Iterator[Any]:
-        if not self._ticket or "ticket" not in table.columns():
+        columns = table.columns()
+        if not self._ticket or not ("ticket" in columns or table.name == "ticket_copies"):
             yield from super()._rows_of(table)
             return
         overlay = self._overlay(table).rows
@@ -98,7 +109,7 @@ class WatchedUnit(_MemoryUnit):
             elif (own := overlay[key]) is not None:
                 yield own
         for key, own in overlay.items():
-            if own is not None and own.ticket == self._ticket and key not in stored:
+            if own is not None and ticket_of(own) == self._ticket and key not in stored:
                 yield own
 
     def _apply(self) -> None:
@@ -106,3 +117,13 @@ class WatchedUnit(_MemoryUnit):
             for key, row in overlay.rows.items():
                 self._watched.note(table, key, row)
         super()._apply()
+
+
+def ticket_of(row: Any) -> str:
+    """Return the number of the ticket that a row is about, or an empty text."""
+    named: object = getattr(row, "ticket", None) or getattr(row, "number", None)
+    return named if isinstance(named, str) and len(named) == NUMBER_LENGTH else ""
+
+
+def _nothing() -> None:
+    """Do nothing."""
