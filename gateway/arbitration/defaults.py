@@ -77,12 +77,16 @@ class DefaultOrders:
             for each in known
             if each.key != case.key
             for ruling in each.rulings
-            if ruling.kind in DECIDE and ruling.form is not CaseRulingForm.REFER_OUT
+            if ruling.kind in DECIDE
+            and ruling.taken is not None
+            and ruling.form is not CaseRulingForm.REFER_OUT
         }
         found |= {
             row.target
             for row in await docket.rulings_of(uow, key)
-            if row.case_id not in ("", case.key.case) and RulingKind(row.kind) in DECIDE
+            if row.case_id not in ("", case.key.case)
+            and row.taken_digest
+            and RulingKind(row.kind) in DECIDE
         }
         return frozenset(found)
 

@@ -159,7 +159,7 @@ def default_order(
             reasons=INTERIM_REASONS,
         )
     first = (code for code in case.path if code == custodian or code not in had_it)
-    receivers = (*first, custodian, last)
+    receivers = (*first, custodian, last, *case.path)  # better one of them again than nobody
     target = next((code for code in receivers if code != NATION and may_take(code)), custodian)
     return Order(
         kind=RulingKind.DEFAULT,

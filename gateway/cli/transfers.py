@@ -216,6 +216,9 @@ def ask(
 def inform(
     *,
     transfer: TransferName,
+    number: Annotated[
+        int, typer.Option("--number", "-n", help="询问序号 / number of the question")
+    ],
     text: Annotated[str, typer.Option(help="答复 / what is answered")],
     request_id: RequestId = "",
     node: Endpoint = "",
@@ -225,7 +228,7 @@ def inform(
 ) -> None:
     """答复接收方的询问 / answer the question of whom the ticket is offered to."""
     request = pb.AnswerInquiryRequest(
-        name=transfer, answer=text, request_id=request_id or str(uuid.uuid4())
+        name=transfer, number=number, answer=text, request_id=request_id or str(uuid.uuid4())
     )
 
     async def send(channel: grpc.aio.Channel) -> pb.Transfer:

@@ -2,8 +2,8 @@
 
 The question goes to who offers, over the same chain, and its answer comes back. Neither is an
 answer to the offer: no state, no epoch, no window and no clock moves, and neither is a row of the
-ledger. One question waits at a time, and only the newest is kept: with the invitation here, with
-the offer there, sealed as it came. Both are gone with the answer to the offer.
+ledger. Only the newest question counts: its answer is kept with the invitation, the question with
+the offer, sealed as it came. Both are gone when the offer is answered or a ruling overtakes it.
 """
 
 from __future__ import annotations
@@ -46,14 +46,13 @@ def ask(
     """Ask who offers; `said` is how many questions about this offer were asked before.
 
     Raises:
-        TransitionNotAllowed: the one before waits for its answer, or there were enough.
+        TransitionNotAllowed: there were enough.
     """
     machine.require(chain, Local.ASK)
-    is_waiting = invitation.asked > 0 and invitation.told is None
-    if is_waiting or said >= INQUIRIES_PER_OFFER_MAX:
+    if said >= INQUIRIES_PER_OFFER_MAX:
         raise TransitionNotAllowed(
             name=f"tickets/{chain.key.ticket}",
-            state="waiting for an answer" if is_waiting else f"after {said} questions",
+            state=f"after {said} questions",
             event=Local.ASK.value,
             allowed="accept, decline",
         )
@@ -63,19 +62,26 @@ def ask(
     return machine.Step(chain=chain, says=(say,), invitation=asks)
 
 
+def is_open(chain: Chain, made: OfferMade) -> bool:
+    """Tell whether an own offer waits for its answer, so that a question about it has a reader."""
+    is_pending = chain.pending_epoch == made.epoch and made.verdict is Verdict.PENDING
+    return is_pending and chain.holding in (Holding.OFFERED, Holding.REVOKING)
+
+
 def answer(
-    chain: Chain, made: OfferMade, *, promise: bodies.Commitment, now: Instant
+    chain: Chain, made: OfferMade, number: int, *, promise: bodies.Commitment, now: Instant
 ) -> machine.Step:
-    """Answer the question that waits about an own offer.
+    """Answer question `number` about an own offer: it must be the newest, and wait.
 
     Raises:
-        TransitionNotAllowed: none waits, or the offer does not any more.
+        TransitionNotAllowed: it is not, or the offer does not wait any more.
     """
     machine.require(chain, Local.INFORM)
-    if made.epoch != chain.pending_epoch or made.asked == 0 or made.told is not None:
+    is_newest = made.asked == number and made.told is None
+    if made.epoch != chain.pending_epoch or not is_newest:
         raise TransitionNotAllowed(
             name=f"tickets/{chain.key.ticket}",
-            state="without a question that waits",
+            state=f"without question {number} waiting",
             event=Local.INFORM.value,
             allowed="recall",
         )
@@ -98,12 +104,8 @@ def receive_inquiry(chain: Chain, made: OfferMade | None, given: Received) -> ma
     )
     if made is None or not is_sound or not isinstance(body, bodies.Inquiry):
         raise _stray(given, "an offer made to it")
-    is_open = (
-        chain.holding is Holding.OFFERED
-        and chain.pending_epoch == given.epoch
-        and made.verdict is Verdict.PENDING
-    )
-    if not is_open or body.number <= made.asked:
+    is_in_time = chain.holding is Holding.OFFERED and is_open(chain, made)
+    if not is_in_time or body.number <= made.asked:
         return machine.Step(chain=chain, records=False)
     asked = replace(made, asked=body.number, asked_at=body.ask_time, told=None, sealed=given.sealed)
     event = Inquired(chain.key, given.epoch, made.target, body.number)

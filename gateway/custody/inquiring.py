@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from gateway.custody import bodies, chains, inquiries, letter_codec, machine, store
 from gateway.custody.blocks import BlockOpener, stored_form
-from gateway.custody.model import ChainKey, CustodyEvent, Invitation, OfferMade
+from gateway.custody.model import (
+    INQUIRIES_PER_OFFER_MAX,
+    ChainKey,
+    CustodyEvent,
+    Invitation,
+    OfferMade,
+)
 from gateway.custody.rows import invitation_of, made_of
 from gateway.custody.writer import StepWriter
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
 from gateway.delivery.model import Delivered
-from gateway.kernel.errors import InvariantViolated, ResourceNotFound
+from gateway.kernel.errors import (
+    CommitmentMismatch,
+    InvariantViolated,
+    ResourceNotFound,
+    StatementMalformed,
+)
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 from gateway.kernel.values import dataclass
@@ -43,7 +54,7 @@ class Inquiring:
 
         Raises:
             ResourceNotFound: no invitation is open.
-            TransitionNotAllowed: the question before waits, or there were enough.
+            TransitionNotAllowed: there were enough.
         """
         row, chain = await self._invited(uow, key), await chains.find_chain(uow, key)
         if row is None or chain is None:
@@ -59,13 +70,20 @@ class Inquiring:
         await self._writer.write(uow, step, now=now, contents=(content,), case_block=row.case_block)
 
     async def answer(
-        self, uow: UnitOfWork, key: ChainKey, epoch: Epoch, *, answer: str, now: Instant
+        self,
+        uow: UnitOfWork,
+        key: ChainKey,
+        epoch: Epoch,
+        *,
+        number: int,
+        answer: str,
+        now: Instant,
     ) -> None:
-        """Answer the question that waits about an offer of ours; the ticket is locked.
+        """Answer question `number` about an offer of ours; the ticket is locked.
 
         Raises:
             ResourceNotFound: no such offer was made.
-            TransitionNotAllowed: no question waits, or the offer does not any more.
+            TransitionNotAllowed: that is not what waits, or the offer does not any more.
         """
         made, chain = await self._made(uow, key, epoch), await chains.find_chain(uow, key)
         if made is None or chain is None:
@@ -73,7 +91,7 @@ class Inquiring:
         asked = await self._opened(uow, key, made) if made.sealed else Words("-")
         block = letter_codec.inquiry_to_bytes(asked.question, answer)
         content = self._writer.content(BLOCK, block)
-        step = inquiries.answer(chain, made, promise=content.commitment(), now=now)
+        step = inquiries.answer(chain, made, number, promise=content.commitment(), now=now)
         await self._writer.write(uow, step, now=now, contents=(content,))
 
     async def read(self, uow: UnitOfWork, key: ChainKey, epoch: Epoch) -> Words:
@@ -83,7 +101,9 @@ class Inquiring:
             ResourceNotFound: none came here.
         """
         row, made = await self._invited(uow, key), await self._made(uow, key, epoch)
-        if made is not None and made.sealed:
+        chain = await chains.find_chain(uow, key)
+        is_waiting = chain is not None and made is not None and inquiries.is_open(chain, made)
+        if made is not None and made.sealed and is_waiting:
             return await self._opened(uow, key, made)
         if row is not None and row.epoch == epoch.key() and row.inquiry:
             return await self._opened(uow, key, invitation_of(row))
@@ -100,7 +120,8 @@ class Inquiring:
         """Take a question about an offer of ours, or the answer to one that we asked.
 
         Raises:
-            StatementMalformed: it is about no such offer (10).
+            StatementMalformed: it is about no such offer, one too many, or a question that tells
+                an answer (10).
             CommitmentMismatch: its text is not what it promises.
             ResourceNotFound: the chain is not known here.
         """
@@ -108,8 +129,17 @@ class Inquiring:
         chain = await chains.find_chain(uow, key)
         if chain is None:
             raise ResourceNotFound(kind="chain", name=f"{key.ticket} {key.scope}-{key.number}")
+        before = await chains.said(
+            uow, key, issuer=statement.issuer, kind=statement.kind, epoch=statement.epoch
+        )
+        if len(before) >= INQUIRIES_PER_OFFER_MAX:
+            raise StatementMalformed(
+                check=10,
+                got=f"{statement.kind} number {len(before) + 1} of {statement.issuer}",
+                expected=f"at most {INQUIRIES_PER_OFFER_MAX} about an offer",
+            )
         block = delivered.block(BLOCK)
-        self._opener.open(
+        plain = self._opener.open(
             block,
             key=key,
             epoch=statement.epoch,
@@ -117,6 +147,13 @@ class Inquiring:
             kind=BLOCK,
             commitments=body.commitments,
         )
+        _, answered = letter_codec.inquiry_from_bytes(plain)
+        if bool(answered) is isinstance(body, bodies.Inquiry):
+            raise StatementMalformed(
+                check=10,
+                got=f"{statement.kind} {'with' if answered else 'without'} an answer",
+                expected="a question alone, or an answer with its question",
+            )
         sealed = stored_form(block) if block is not None else b""
         given = inquiries.Received(statement.issuer, statement.epoch, body, sealed)
         row = await self._invited(uow, key)
@@ -150,14 +187,17 @@ class Inquiring:
             body = letter_codec.inquiry_of(row.kind, statement_from_bytes(row.statement).body)
             if body.number != kept.asked:
                 continue
-            plain = self._opener.open_kept(
-                kept.sealed,
-                key=key,
-                epoch=kept.epoch,
-                source=AuthorityCode(source),
-                kind=BLOCK,
-                commitments=body.commitments,
-            )
+            try:
+                plain = self._opener.open_kept(
+                    kept.sealed,
+                    key=key,
+                    epoch=kept.epoch,
+                    source=AuthorityCode(source),
+                    kind=BLOCK,
+                    commitments=body.commitments,
+                )
+            except CommitmentMismatch:
+                continue  # that number was said again, in other words
             return Words(*letter_codec.inquiry_from_bytes(plain))
         raise InvariantViolated(
             invariant="what is kept sealed has its statement", got=f"{kind} of {key.ticket}"

@@ -49,7 +49,7 @@ from gateway.custody.returned import Returned, block_of, fact_of, letters_said, 
 from gateway.custody.rows import answered_row, made_of, made_row
 from gateway.custody.steps import Say, Step
 from gateway.custody.telling import FENCE_TIMER, timer_key
-from gateway.custody.writer import StepWriter, keep
+from gateway.custody.writer import UNRECORDED_KINDS, StepWriter, keep
 from gateway.database.timers import schedule
 from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import statement_from_bytes
@@ -262,7 +262,7 @@ class Restorer:
         for fact in _to_keep(known, said, ticket):
             keep(uow, key.authority, fact.signed, statement_from_bytes(fact.signed.statement), now)
         for fact in state.rows:
-            if fact.kind not in ("TicketUpdate", "UpdateAnswer"):
+            if fact.kind not in UNRECORDED_KINDS:
                 chain = self._writer.restate(
                     uow, chain, kind=fact.kind, epoch=fact.epoch, subject=fact.digest, now=now
                 )

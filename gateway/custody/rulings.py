@@ -67,6 +67,8 @@ def receive_ruling(chain: Chain, ruling: ReceivedRuling) -> Step:
         chain=after,
         says=(*_superseded(chain, ruling), _ack(chain, ruling, role, successor)),
         ends_invitation=ruling.invitation is not None,
+        # Whoever is overruled answers no question about its offer any more.
+        made=tuple(replace(offer, sealed=b"") for offer in ruling.made if offer.sealed),
         established=(body.last_record, ruling.digest) if body.target == me else None,
         opens_era=body.target == me,
         events=tuple(events),

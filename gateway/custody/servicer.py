@@ -20,7 +20,7 @@ from gateway.database.uow import UnitOfWork
 from gateway.delivery.codec import (
     digest_to_pb,
     epoch_to_pb,
-    instant_from_pb,
+    instant_of_field,
     instant_to_pb,
     signed_to_pb,
 )
@@ -140,7 +140,11 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
     async def StandBy(self, request: pb.StandByRequest, context: Context) -> pb.StandByResponse:
         """Tell who offers that a person is deciding."""
         principal = self._principal_of(context)
-        until = instant_from_pb(request.until_time) if request.HasField("until_time") else None
+        until = (
+            instant_of_field(request.until_time, field="until_time")
+            if request.HasField("until_time")
+            else None
+        )
 
         async def act(uow: UnitOfWork) -> pb.StandByResponse:
             transfer = await self._transfers.stand_by(uow, principal, request.name, until=until)
@@ -171,7 +175,9 @@ class CustodyServicer(pb_grpc.CustodyServiceServicer):
         principal = self._principal_of(context)
 
         async def act(uow: UnitOfWork) -> pb.AnswerInquiryResponse:
-            told = await self._transfers.inform(uow, principal, request.name, answer=request.answer)
+            told = await self._transfers.inform(
+                uow, principal, request.name, number=request.number, answer=request.answer
+            )
             return pb.AnswerInquiryResponse(transfer=_transfer_to_pb(told))
 
         return await self._run(principal, "AnswerInquiry", request, act, pb.AnswerInquiryResponse)

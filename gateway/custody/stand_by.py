@@ -9,7 +9,7 @@ bound without asking each other.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from gateway.custody import bodies, machine
 from gateway.custody.model import (
@@ -26,13 +26,18 @@ from gateway.kernel.errors import StatementMalformed
 from gateway.kernel.ids import AuthorityCode, Epoch
 from gateway.kernel.time import Instant
 from gateway.kernel.values import dataclass, replace
+from gateway.trust.principal import Role
 
 SILENCE_MIN = timedelta(minutes=1)  # an offer made at the end of its window leaves time to answer
+DECIDERS = frozenset({Role.DISPATCHER, Role.SUPERVISOR})
+ROLES = frozenset(role.value for role in Role)
+LAST = datetime(2999, 12, 31, tzinfo=UTC)  # beyond it no time can be said (delivery/codec.py)
 
 
 def latest_end(*, offered: Instant, window_end: Instant) -> Instant:
     """Return until when standing by can move a window: one more of the same length."""
-    return window_end + max(window_end - offered, SILENCE_MIN)
+    window = max(window_end - offered, SILENCE_MIN)
+    return window_end + min(window, max(LAST - window_end, timedelta(0)))
 
 
 def moved_end(offer: OfferMade | Invitation) -> Instant:
@@ -101,6 +106,7 @@ def receive_stand_by(
     if not is_open:  # answered, asked back, ruled or too late: it is kept, and that is all
         return machine.Step(chain=chain)
     until = min(body.until, given.latest)
-    waits = replace(made, stand_by_until=until, decider=body.decider)
-    event = StoodBy(chain.key, given.epoch, made.target, moved_end(waits), body.decider)
+    decider = body.decider if body.decider in ROLES else ""  # what is no role may be a name
+    waits = replace(made, stand_by_until=until, decider=decider)
+    event = StoodBy(chain.key, given.epoch, made.target, moved_end(waits), decider)
     return machine.Step(chain=chain, made=(waits,), events=(event,))

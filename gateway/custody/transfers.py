@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from gateway.audit.model import AuditEntry
+from gateway.audit.acts import act_of, reading_of
 from gateway.audit.service import AuditLog
 from gateway.custody import chains, consent, store
 from gateway.custody.inquiring import Words
@@ -26,7 +26,7 @@ from gateway.custody.model import (
 )
 from gateway.custody.rows import answered_of, invitation_of, made_of
 from gateway.custody.service import CaseFiled, CustodyService
-from gateway.custody.stand_by import moved_end
+from gateway.custody.stand_by import DECIDERS, moved_end
 from gateway.database.uow import Database, UnitOfWork
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound
 from gateway.kernel.ids import AuthorityCode, Epoch, TicketNumber
@@ -264,7 +264,9 @@ class Transfers:
         key, epoch = parse_name(principal.authority, name)
         await self._begin(uow, key.authority, key.ticket)
         await self._require_open(uow, key, epoch, name)
-        await self._custody.stand_by(uow, key, decider=principal.acting_role, until=until, now=now)
+        judging = sorted(role.value for role in principal.roles & DECIDERS)
+        decider = judging[0] if judging else principal.acting_role
+        await self._custody.stand_by(uow, key, decider=decider, until=until, now=now)
         self._record(uow, principal, "transfer.stand-by", name, now)
         return await self._one(uow, key.authority, key, epoch)
 
@@ -281,13 +283,14 @@ class Transfers:
         return await self._one(uow, key.authority, key, epoch)
 
     async def inform(
-        self, uow: UnitOfWork, principal: Principal, name: str, *, answer: str
+        self, uow: UnitOfWork, principal: Principal, name: str, *, number: int, answer: str
     ) -> Transfer:
-        """Answer the question that waits about an own offer."""
+        """Answer question `number` about an own offer."""
         now = self.clock.now()
         key, epoch = parse_name(principal.authority, name)
         await self._begin(uow, key.authority, key.ticket)
-        await self._custody.inquiring.answer(uow, key, epoch, answer=answer, now=now)
+        inquiring = self._custody.inquiring
+        await inquiring.answer(uow, key, epoch, number=number, answer=answer, now=now)
         self._record(uow, principal, "transfer.inform", name, now)
         return await self._one(uow, key.authority, key, epoch)
 
@@ -299,7 +302,8 @@ class Transfers:
         await self._begin(uow, key.authority, key.ticket)
         words = await self._custody.inquiring.read(uow, key, epoch)
         now = self.clock.now()
-        self._record(uow, principal, "transfer.read_inquiry", name, now, purpose=purpose)
+        read = reading_of(principal, "transfer.read_inquiry", name, now=now, purpose=purpose)
+        self._audit.append(uow, read)
         return words
 
     async def revoke(self, uow: UnitOfWork, principal: Principal, name: str) -> Transfer:
@@ -385,19 +389,8 @@ class Transfers:
         act: str,
         subject: str,
         now: Instant,
-        *,
-        purpose: str | None = None,
     ) -> None:
-        entry = AuditEntry(
-            time=now,
-            principal=principal.name,
-            role=principal.acting_role,
-            act=act,
-            subject=subject,
-            basis="access-matrix",
-            purpose=purpose,
-        )
-        self._audit.append(uow, entry)
+        self._audit.append(uow, act_of(principal, act, subject, now=now))
 
 
 def parse_name(authority: AuthorityCode, name: str) -> tuple[ChainKey, Epoch]:

@@ -170,7 +170,12 @@ class People:
         async with node.database.unit() as uow:
             await uow.lock(f"ticket/{row.ticket}")
             await node.custody.inquiring.answer(
-                uow, made.key, made.epoch, answer="simulated answer", now=node.clock.now()
+                uow,
+                made.key,
+                made.epoch,
+                number=made.asked,
+                answer="simulated answer",
+                now=node.clock.now(),
             )
         self._world.step("local")
 

@@ -143,7 +143,7 @@ class Stage(World):
         async with node.database.unit() as uow:
             await uow.lock(f"ticket/{ticket}")
             await node.custody.inquiring.answer(
-                uow, made.key, made.epoch, answer=answer, now=node.clock.now()
+                uow, made.key, made.epoch, number=made.asked, answer=answer, now=node.clock.now()
             )
 
     async def words(self, authority: str, made: OfferMade) -> Words:

@@ -68,7 +68,9 @@ class Looks:
     def _recent(self, caller: str, now: Instant) -> deque[Instant]:
         if len(self._began) >= CALLERS_MAX:
             self._began = {
-                name: times for name, times in self._began.items() if times[-1] > now - SPAN
+                name: times
+                for name, times in self._began.items()
+                if times and times[-1] > now - SPAN
             }
         recent = self._began.setdefault(caller, deque())
         while recent and not now - SPAN < recent[0] <= now:  # also after a clock was set back

@@ -259,7 +259,9 @@ async def test_who_is_offered_a_ticket_asks_and_is_answered_and_each_reading_is_
         await desk.GetInquiry(read, CONTEXT)
     await federation.settle()
     assert (await offerer.GetInquiry(read, CONTEXT)).question == words["question"]
-    tell = pb.AnswerInquiryRequest(name=transfer, answer=words["answer"], request_id=an_id())
+    tell = pb.AnswerInquiryRequest(
+        name=transfer, number=1, answer=words["answer"], request_id=an_id()
+    )
     told = (await offerer.AnswerInquiry(tell, CONTEXT)).transfer
     await federation.settle()
 
@@ -272,7 +274,7 @@ async def test_who_is_offered_a_ticket_asks_and_is_answered_and_each_reading_is_
         ("transfer.read_inquiry", "dispute"),
         ("transfer.inform", None),
     ]
-    again = pb.AnswerInquiryRequest(name=transfer, answer="-", request_id=an_id())
+    again = pb.AnswerInquiryRequest(name=transfer, number=1, answer="-", request_id=an_id())
     with pytest.raises(TransitionNotAllowed):
         await offerer.AnswerInquiry(again, CONTEXT)
 

@@ -61,3 +61,14 @@ def test_in_no_minute_are_there_more_than_the_bound(pauses: list[int]) -> None:
             done.append(clock.now())
     for first, fourth in zip(done, done[3:], strict=False):
         assert fourth - first >= SPAN
+
+
+def test_long_looks_of_many_callers_shut_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.arbitration.sight.looks.CALLERS_MAX", 2)
+    clock = ManualClock(NOW)
+    looks = Looks(clock=clock, quota=QUOTA)
+    with looks.admit("a"), looks.admit("a"):
+        clock.advance(2 * SPAN)
+        assert not looked(looks)  # and nothing of the last minute is left to count
+        assert looked(looks, "b")
+        assert looked(looks, "c")

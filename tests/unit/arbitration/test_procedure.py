@@ -388,3 +388,12 @@ def test_a_case_that_lost_its_object_is_not_objected_to() -> None:
     assert case.state is CaseState.CLOSED
     with pytest.raises(TransitionNotAllowed):
         objecting(case, SHIJIAZHUANG)  # nobody will take it, so it would never be closed again
+
+
+def test_who_had_it_before_gets_it_by_default_rather_than_nobody() -> None:
+    case = a_case(path=("130100", "131000", "130600"))
+    left = {"130100", "130600", case.key.scope}  # not in the roster any more
+    order = procedure.default_order(
+        case, custodian="130600", may_take=lambda code: code not in left, had_it={"131000"}
+    )
+    assert order.target == "131000"

@@ -149,7 +149,8 @@ def test_a_question_about_an_offer_and_its_answer_are_sent_as_they_were_said(
     wire: Wire, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
     wire.inquiries = 1
-    assert main(["custody", verb, TRANSFER, "--text", "合成内容？", *NODE]) == 0
+    which = ["-n", "1"] if verb == "inform" else []
+    assert main(["custody", verb, TRANSFER, *which, "--text", "合成内容？", *NODE]) == 0
     [request] = wire.asked
     said = request.question if verb == "ask" else request.answer
     assert (request.name, said) == (TRANSFER, "合成内容？")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.custody import bodies, inquiries, letter_codec, store
-from gateway.custody.model import Chain, Holding, OfferMade
+from gateway.custody.model import Chain, Holding, OfferMade, Verdict
 from gateway.database.timers import TIMERS
 from gateway.delivery.model import Outcome
 from gateway.kernel.errors import ResourceNotFound, TransitionNotAllowed
@@ -93,20 +93,50 @@ async def test_the_answer_to_the_offer_ends_the_texts_on_both_sides(verb: str) -
             await stage.words(authority, made)
 
 
-async def test_one_question_waits_at_a_time_and_three_are_enough() -> None:
+async def test_an_answer_is_given_once_and_three_questions_are_enough() -> None:
     stage = a_stage()
     ticket = await offered(stage)
-    for _ in range(3):
+    for number in range(1, 4):
         await stage.ask(HEBEI, ticket)
-        with pytest.raises(TransitionNotAllowed, match="waiting for an answer"):
-            await stage.ask(HEBEI, ticket)
         await stage.settle()
         await stage.inform(TIANJIN, ticket)
-        with pytest.raises(TransitionNotAllowed, match="without a question"):
+        with pytest.raises(TransitionNotAllowed, match=f"without question {number}"):
             await stage.inform(TIANJIN, ticket)
         await stage.settle()
     with pytest.raises(TransitionNotAllowed, match="after 3 questions"):
         await stage.ask(HEBEI, ticket)
+
+
+async def test_an_answer_to_an_earlier_question_is_not_taken_for_that_of_the_newest() -> None:
+    stage = a_stage()
+    ticket = await offered(stage)
+    await asked(stage, ticket)
+    await stage.ask(HEBEI, ticket, "合成问题：还有一座？")
+    await stage.settle()
+    made, node = stage.offer_made(TIANJIN, ticket), stage.node_of(TIANJIN)
+    async with node.database.unit() as uow:
+        await uow.lock(f"ticket/{ticket}")
+        with pytest.raises(TransitionNotAllowed, match="without question 1"):
+            await node.custody.inquiring.answer(
+                uow, made.key, made.epoch, number=1, answer=ANSWER, now=node.clock.now()
+            )
+
+
+async def test_a_ruling_that_overtakes_the_offer_ends_the_text() -> None:
+    stage = a_stage()
+    ticket = await offered(stage)
+    made = await asked(stage, ticket)
+    await stage.file(TIANJIN, ticket)
+    await stage.settle()
+    await stage.only("tianjin")
+    await stage.rule(ticket, SHANGHAI)
+    for node in ("arbiter", "shanghai"):
+        await stage.only(node, "tianjin")
+    assert stage.chain(TIANJIN, ticket).holding is not Holding.OFFERED
+    assert stage.offer_made(TIANJIN, ticket).verdict is Verdict.PENDING, "nobody answers it"
+    assert not stage.offer_made(TIANJIN, ticket).sealed
+    with pytest.raises(ResourceNotFound):
+        await stage.words(TIANJIN, made)
 
 
 async def test_what_its_answer_overtook_changes_nothing() -> None:
@@ -172,6 +202,38 @@ async def test_only_whom_the_offer_was_made_to_asks_and_only_about_that_offer() 
         receipt = await stage.hand_in(signed, source=issuer, target=TIANJIN, blocks=(block,))
         assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, "STATEMENT_MALFORMED")
         assert stage.snapshot() == before
+
+
+async def hostile(stage: Stage, made: OfferMade, number: int, *words: str) -> Outcome:
+    """Let 河北 send what no honest node sends."""
+    promise, block = stage.sealed(
+        HEBEI,
+        made.key,
+        epoch=FIRST,
+        kind="inquiry_block",
+        block=letter_codec.inquiry_to_bytes(*words),
+    )
+    body = bodies.Inquiry(number, made.statement_digest, stage.clock.now(), (promise,))
+    signed = stage.forge(HEBEI, body, made.key, epoch=FIRST)
+    return (await stage.hand_in(signed, source=HEBEI, target=TIANJIN, blocks=(block,))).outcome
+
+
+async def test_no_more_than_three_questions_are_kept_and_none_hides_another() -> None:
+    stage = a_stage()
+    made = stage.offer_made(TIANJIN, await offered(stage))
+    said = [await hostile(stage, made, 1, f"合成问题 {turn}") for turn in range(12)]
+    assert said.count(Outcome.REFUSED) == 9
+    rows = stage.node_of(TIANJIN).database.rows(store.STATEMENTS)
+    assert [row.kind for row in rows].count("Inquiry") == 3
+    assert (await stage.words(TIANJIN, made)).question == "合成问题 0"
+
+
+async def test_who_asks_puts_no_answer_into_the_mouth_of_who_offers() -> None:
+    stage = a_stage()
+    made = stage.offer_made(TIANJIN, await offered(stage))
+    assert await hostile(stage, made, 1, QUESTION, ANSWER) is Outcome.REFUSED
+    with pytest.raises(ResourceNotFound):
+        await stage.words(TIANJIN, made)
 
 
 async def test_only_who_offers_answers() -> None:

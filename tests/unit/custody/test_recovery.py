@@ -442,6 +442,23 @@ async def test_several_older_offers_are_asked_back_in_one_ledger(stage: Stage) -
     assert ledger[-1].row_digest == chain.chain_head
 
 
+async def test_what_is_no_row_of_a_ledger_is_none_after_a_restore(stage: Stage) -> None:
+    tianjin = stage.node_of(TIANJIN)
+    ticket = await stage.create(TIANJIN)
+    backup = tianjin.database.snapshot()
+    await stage.offer(TIANJIN, ticket, HEBEI)
+    await stage.settle()
+    await stage.ask(HEBEI, ticket)
+    await stage.settle()
+    await stage.inform(TIANJIN, ticket)
+    await stage.settle()
+    await backups.restore(tianjin, backup)
+    await backups.recover(tianjin)
+    rows = [row for row in tianjin.database.rows(store.CUSTODY_ROWS) if row.ticket == ticket]
+    assert "Offer" in [row.kind for row in rows]
+    assert not {row.kind for row in rows} & {"Inquiry", "InquiryAnswer"}
+
+
 async def test_what_was_returned_is_not_taken_again_from_its_sender(stage: Stage) -> None:
     arbiter = stage.node_of(NATION)
     ticket = await stage.create(TIANJIN)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.custody import bodies, stand_by, store
 from gateway.custody.model import Chain, ChainKey, Holding, Verdict
 from gateway.custody.rows import invitation_of
+from gateway.delivery.codec import instant_from_pb, instant_to_pb
 from gateway.delivery.model import Outcome
 from gateway.kernel.codes import RulingKind
 from gateway.kernel.errors import FieldInvalid, ResourceNotFound, TransitionNotAllowed
@@ -345,3 +346,20 @@ async def test_towards_an_older_version_the_window_ends_as_before_and_custody_go
     await stage.settle()
     assert stage.offer_made(TIANJIN, ticket).stand_by_until is None
     assert stage.chain(SHANGHAI, ticket).holding is Holding.HELD
+
+
+def test_no_window_ends_where_no_time_can_be_said() -> None:
+    far = datetime(2900, 1, 1, tzinfo=UTC)
+    assert stand_by.latest_end(offered=NOW, window_end=far) == stand_by.LAST
+    assert stand_by.latest_end(offered=NOW, window_end=stand_by.LAST) == stand_by.LAST
+    assert instant_from_pb(instant_to_pb(stand_by.LAST)) == stand_by.LAST
+
+
+def test_a_word_that_is_no_role_is_not_kept() -> None:
+    body = bodies.StandBy(digest(b"offer"), NOW + HOUR, "zhang-san")
+    made = an_offer_made()
+    given = stand_by.ReceivedStandBy(
+        made.target, made.epoch, digest(b"said"), body, (), made.window_end + HOUR
+    )
+    step = stand_by.receive_stand_by(a_chain(Holding.OFFERED), made, given, now=NOW)
+    assert [offer.decider for offer in step.made] == [""]

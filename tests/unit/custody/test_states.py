@@ -58,6 +58,7 @@ EVENTS: dict[Local, Callable[[Chain], Chain]] = {
         inquiries.answer(
             replace(chain, pending_epoch=an_offer_made().epoch),
             an_offer_made(asked=1),
+            1,
             promise=PROMISE,
             now=NOW,
         )

@@ -475,7 +475,9 @@ class StandBy(_message.Message):
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     DECIDER_FIELD_NUMBER: _builtins.int
     decider: _builtins.str
-    """Role of the person who decides, as in the access matrix; never a name. 中文: 决定人角色"""
+    """Role of the person who decides, as in the access matrix; who hears a word that is none shows
+    none. 中文: 决定人角色
+    """
     @_builtins.property
     def offer_digest(self) -> _statement_pb2.Digest:
         """Digest of the offer. 中文: 移交声明摘要"""

@@ -627,22 +627,28 @@ class AnswerInquiryRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The transfer. 中文: 资源名"""
     answer: _builtins.str
     """What is answered; 4,000 characters at most. 中文: 答复"""
     request_id: _builtins.str
     """See `CreateTicketRequest`. 中文: 请求号"""
+    number: _builtins.int
+    """Number of the question that is answered, as the transfer shows it; an answer to an earlier one
+    is refused. 中文: 询问序号
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         answer: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "name", b"name", "number", b"number", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
