@@ -236,6 +236,7 @@ def test_doctor_finds_a_new_federation_healthy_while_it_runs(site: Site) -> None
         assert {"keys", "certificate", "roster", "database", "port", f"peer {other}"} <= checks
 
 
+@pytest.mark.timeout(240)  # a dozen commands, each of which starts on a busy machine
 def test_ticket_is_handed_in_listed_shown_watched_and_proved_by_the_command(
     site: Site, tmp_path: Path
 ) -> None:
